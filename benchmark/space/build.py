@@ -1,0 +1,24 @@
+"""From a large model to its search space."""
+
+from torch import Tensor, nn
+
+from benchmark.errors import unknown
+from benchmark.space.channel import ChannelSpace
+from benchmark.space.space import SearchSpace
+from benchmark.space.weight import WeightSpace
+
+SPACES: dict[str, type[ChannelSpace] | type[WeightSpace]] = {
+    space.granularity: space for space in (ChannelSpace, WeightSpace)
+}
+
+
+def build_space(model: nn.Module, example_input: Tensor, granularity: str, cost: str = "params") -> SearchSpace:
+    """Return the search space of `model` whose units are channels or single weights.
+
+    `example_input` is one image [1, C, H, W] on the model's device; `cost` ("params" or "macs") is what
+    budgets are shares of. The space holds no weights, and `model` is left as it was. Raises `BenchError`
+    for an unknown granularity or cost.
+    """
+    if granularity not in SPACES:
+        raise unknown("granularity", granularity, SPACES, "granularity")
+    return SPACES[granularity](model, example_input, cost)

@@ -1,0 +1,94 @@
+"""Weight units: an architecture zeroes single weights of convolutions and linear layers."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.space.counting import positions, weight_layers
+from benchmark.space.skeleton import Skeleton
+from benchmark.space.space import Group, SearchSpace
+from benchmark.space.wiring import trace
+
+
+class WeightSpace(SearchSpace):
+    """Units are the entries of every convolution and linear weight, the classifier's too.
+
+    A group is one weight tensor, named as in the state dict, flattened. Parameters cost: kept
+    weights plus all other parameters (biases, batch norm). MACs: kept weights times the positions they
+    are applied to.
+    """
+
+    granularity = "weight"
+
+    def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
+        weights = {f"{name}.weight": weight for name, weight in weight_layers(model).items()}
+        super().__init__(model, tuple(Group(name, weight.numel()) for name, weight in weights.items()), cost_kind)
+        self._weight_shapes = {name: weight.shape for name, weight in weights.items()}
+        self._others = sum(p.numel() for name, p in model.named_parameters() if name not in weights)
+        times = positions(model, example_input)
+        self._times = torch.tensor([times.get(name.removesuffix(".weight"), 0) for name in weights])
+        self._skeleton = Skeleton(trace(model, example_input), self._weight_shapes)
+
+    def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """Return the kept entries of each weight tensor in one dimension, and all other entries whole."""
+        parts = self.unflatten(mask)
+        return {n: tensor.reshape(-1)[parts[n]] if n in parts else tensor for n, tensor in state.items()}
+
+    def restore(self, kept: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """Return the full-size state dict of what `shrink` kept, zero elsewhere."""
+        full = dict(kept)
+        for name, part in self.unflatten(mask).items():
+            full[name] = kept[name].new_zeros(part.shape)
+            full[name][part] = kept[name]
+            full[name] = full[name].view(self._weight_shapes[name])
+        return full
+
+    def _exact(self, kind: str, a: Tensor) -> int:
+        if kind == "params":
+            return int(torch.count_nonzero(a)) + self._others
+        kept = torch.stack([torch.count_nonzero(part) for part in a.detach().split(self.sizes)]).cpu()
+        return int((kept * self._times).sum())
+
+    def cost(self, a: Tensor) -> Tensor:
+        """Return the cost of `a` [n]: linear in the kept weights, exact at 0/1 points."""
+        if self.cost_kind == "params":
+            return (a.sum(dtype=torch.float64) + self._others).to(a.dtype)
+        kept = torch.stack([part.sum(dtype=torch.float64) for part in a.split(self.sizes)])
+        return (kept * self._times.to(a.device)).sum().to(a.dtype)
+
+    def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
+        """Return the parameters with every weight multiplied by its entry of `a`."""
+        gated = dict(parameters)
+        for (name, shape), part in zip(self._weight_shapes.items(), a.split(self.sizes), strict=True):
+            gated[name] = gated[name] * part.view(shape)
+        return gated
+
+    def weight_masks(self, mask: Tensor) -> dict[str, Tensor]:
+        """Return the 0/1 factors of every weight tensor, in its shape, as floats."""
+        parts = mask.float().split(self.sizes)
+        return {name: part.view(shape) for (name, shape), part in zip(self._weight_shapes.items(), parts, strict=True)}
+
+    def embed(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - kept its size
+        """Return the state as it is: the extracted network has the large model's size."""
+        return dict(state)
+
+    def _required(self, scores: Tensor) -> Tensor:
+        return self.flatten(self._skeleton.choose(self.unflatten(scores)))
+
+    def _prefix(self, required: Tensor, order: Tensor, limit: int) -> int:
+        per_unit = np.ones(self.n, dtype=np.int64)
+        if self.cost_kind == "macs":
+            per_unit = np.repeat(self._times.numpy(), self.sizes)
+        spent = np.cumsum(per_unit[order.numpy()]) + self.exact_cost(required)
+        return int(np.searchsorted(spent, limit, side="right"))
+
+    @torch.no_grad()
+    def _extract(self, model: nn.Module, mask: Tensor) -> nn.Module:
+        copy = deepcopy(model)
+        parameters = dict(copy.named_parameters())
+        for (name, shape), part in zip(self._weight_shapes.items(), mask.split(self.sizes), strict=True):
+            parameters[name].mul_(part.view(shape).to(parameters[name].device))
+        return copy
