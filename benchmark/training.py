@@ -1,0 +1,221 @@
+"""The one training loop, and the batches it is fed.
+
+Pretraining, retraining, fine-tuning and the pruners' own training all go through `fit`. It trains one network
+or several stacked replicas (`benchmark.replicas`) at once: a replica is one more leading dimension.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.config import Recipe
+from benchmark.errors import BenchError
+
+TRAINING_FORWARDS = 3  # a training step costs a forward pass and a backward pass of twice its operations
+FLOPS_PER_MAC = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """Labelled images in memory and the normalisation they are shown with.
+
+    `images` uint8 [N, C, H, W], `labels` int64 [N]; `mean` and `std` per channel, of pixel values in [0, 1],
+    always those of the source's training part, so that a target tells nothing before its shots are drawn.
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, index: Tensor) -> "Task":
+        """Return the part of the task at `index` (int64 [M])."""
+        return Task(self.images[index], self.labels[index], self.mean, self.std)
+
+    def to(self, device: str) -> "Task":
+        """Return the same task on another device."""
+        return Task(self.images.to(device), self.labels.to(device), self.mean.to(device), self.std.to(device))
+
+    def shown(self, images: Tensor) -> Tensor:
+        """Return uint8 images [..., C, H, W] as the network sees them: normalised float32."""
+        shape = (-1, 1, 1)
+        return (images.float() / 255 - self.mean.view(shape)) / self.std.view(shape)
+
+
+def batches(task: Task, recipe: Recipe, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield `recipe.steps` batches: images float32 [B, C, H, W] (channels last) and labels [B].
+
+    The order runs through one random permutation of the task after the other; B is `recipe.batch` or the
+    whole task where that is smaller. `generator` is a CPU generator, so that the order does not depend on the device.
+    """
+    size = min(recipe.batch, len(task))
+    order = _order(len(task), recipe.steps * size, generator)
+    for step in range(recipe.steps):
+        index = order[step * size : (step + 1) * size].to(task.labels.device)
+        images = shift(task.images[index], recipe.shift, generator)
+        yield task.shown(images).contiguous(memory_format=torch.channels_last), task.labels[index]
+
+
+def stacked_batches(
+    tasks: Sequence[Task], recipe: Recipe, generators: Sequence[torch.Generator]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches for R replicas, each on its own task: images [R, B, C, H, W] and labels [R, B].
+
+    B is `recipe.batch` for every replica: a task smaller than a batch is repeated within it, each copy shifted anew.
+    """
+    orders = [
+        _order(len(task), recipe.steps * recipe.batch, generator)
+        for task, generator in zip(tasks, generators, strict=True)
+    ]
+    for step in range(recipe.steps):
+        part = slice(step * recipe.batch, (step + 1) * recipe.batch)
+        images, labels = [], []
+        for task, order, generator in zip(tasks, orders, generators, strict=True):
+            index = order[part].to(task.labels.device)
+            images.append(shift(task.images[index], recipe.shift, generator))
+            labels.append(task.labels[index])
+        yield tasks[0].shown(torch.stack(images)), torch.stack(labels)
+
+
+def _order(size: int, length: int, generator: torch.Generator) -> Tensor:
+    rounds = math.ceil(length / size)
+    return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:length]
+
+
+def shift(images: Tensor, largest: int, generator: torch.Generator) -> Tensor:
+    """Return images [B, C, H, W], each translated by a random offset of up to `largest` pixels, filled with black."""
+    if largest == 0:
+        return images
+    count, _, height, width = images.shape
+    padded = F.pad(images, (largest,) * 4)
+    offsets = torch.randint(0, 2 * largest + 1, (2, count), generator=generator).to(images.device)
+    rows = offsets[0][:, None] + torch.arange(height, device=images.device)
+    columns = offsets[1][:, None] + torch.arange(width, device=images.device)
+    every = torch.arange(count, device=images.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Return a step's learning rate: linear warm-up over `recipe.warmup` of the steps, then cosine decay to zero."""
+    warm = round(recipe.warmup * recipe.steps)
+    if step < warm:
+        return recipe.lr * (step + 1) / (warm + 1)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
+
+
+def sgd(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimiser every training of the suite uses: SGD with Nesterov momentum, fused into one kernel."""
+    return torch.optim.SGD(
+        parameters,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def loss_of(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy of logits [B, K], or for R replicas [R, B, K] the sum of their means.
+
+    Summing over replicas keeps every replica's gradient what it would be alone.
+    """
+    replicas = 1 if logits.ndim == 2 else len(logits)
+    return replicas * F.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
+
+
+def fit(
+    forward: Callable[[Tensor], Tensor],
+    parameters: Mapping[str, Tensor],
+    data: Iterable[tuple[Tensor, Tensor]],
+    recipe: Recipe,
+    masks: Mapping[str, Tensor] = MappingProxyType({}),
+    on_step: Callable[[int, float], None] | None = None,
+) -> float:
+    """Train `parameters` in place by the recipe on the batches of `data`; returns the last batch's loss per replica.
+
+    `masks` (same shapes, 0 or 1) freeze weights at the zeros they start from: their gradient is dropped, so that
+    neither momentum nor decay moves them. Fewer batches than `recipe.steps` stop the schedule early. Raises
+    `BenchError` when the loss is no longer finite.
+    """
+    optimizer = sgd(parameters.values(), recipe)
+    frozen = [(parameters[name], mask) for name, mask in masks.items()]
+    loss = torch.zeros(())
+    replicas = 1
+    for step, (images, labels) in enumerate(data):
+        optimizer.param_groups[0]["lr"] = learning_rate(recipe, step)
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(forward(images), labels, recipe.label_smoothing)
+        loss.backward()
+        for parameter, mask in frozen:
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask)
+        replicas = 1 if labels.ndim == 1 else len(labels)
+        clip([p.grad for p in parameters.values() if p.grad is not None], recipe.clip, stacked=labels.ndim == 2)
+        optimizer.step()
+        if on_step is not None:
+            on_step(step, float(loss) / replicas)
+    final = float(loss.detach()) / replicas
+    if not math.isfinite(final):
+        raise BenchError(f"training diverged (loss {final}); lower the recipe's lr ({recipe.lr}) in params.yaml")
+    return final
+
+
+def clip(gradients: Sequence[Tensor], longest: float, stacked: bool = False) -> None:
+    """Scale gradients in place to a joint norm of at most `longest`; each replica's on its own where `stacked`.
+
+    A gradient that is not finite is dropped: a layer pruned to one dead channel can overflow the backward pass of a
+    deep network, and must cost that network its accuracy, not the sweep.
+    """
+    if not stacked:
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        scale = _factor(norm, longest)
+        if not bool(scale == 1):
+            for gradient in gradients:
+                gradient.nan_to_num_(0, 0, 0).mul_(scale)
+        return
+    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
+    scale = _factor(torch.linalg.vector_norm(norms, dim=0), longest)
+    if not bool((scale == 1).all()):
+        for gradient in gradients:
+            gradient.nan_to_num_(0, 0, 0).mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _factor(norm: Tensor, longest: float) -> Tensor:
+    return torch.where(norm.isfinite(), (longest / norm).clamp(max=1), 0)
+
+
+@torch.inference_mode()
+def accuracy(network: Callable[[Tensor], Tensor], task: Task, batch: int = 1024) -> float:
+    """Return the share of the task's images that the network, in eval mode, classifies correctly (Top-1)."""
+    correct = 0
+    for start in range(0, len(task), batch):
+        images = task.shown(task.images[start : start + batch]).contiguous(memory_format=torch.channels_last)
+        correct += int((network(images).argmax(-1) == task.labels[start : start + batch]).sum())
+    return correct / len(task)
+
+
+def training_flops(macs: int, images: int) -> int:
+    """Return the floating-point operations of training on `images` images with a network of `macs` MACs each."""
+    return FLOPS_PER_MAC * TRAINING_FORWARDS * macs * images
+
+
+def ready(network: nn.Module, recipe: Recipe) -> nn.Module:
+    """Return the network in training mode, its batch norms following the recipe's momentum."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = recipe.norm_momentum
+    return network.train()
+
+
+def on_device(network: nn.Module, device: str) -> nn.Module:
+    """Return the network on the device, in the channels-last layout that convolutions run fastest in."""
+    return network.to(device).to(memory_format=torch.channels_last)
