@@ -1,0 +1,34 @@
+"""Random pruning."""
+
+from typing import Literal
+
+import torch
+
+from benchmark.config import Section
+from benchmark.pruner import Problem, Pruner, SubNetwork
+from benchmark.scores import with_ratios
+
+
+class Random(Pruner):
+    """Keep random units: by one uniform score over all units, or at random ratios between the groups.
+
+    Mittal et al. 2018, Recovering from Random Pruning, arXiv 1801.10447 (`scores`); Su et al. 2020,
+    Sanity-Checking Pruning Methods, arXiv 2009.11094 (layer ratios decide; `ratios` draws them).
+    """
+
+    name = "random"
+    reference = "Mittal et al. 2018, arXiv 1801.10447; Su et al. 2020, arXiv 2009.11094"
+
+    class Parameters(Section):
+        """`allocation`: `scores` ranks all units together, `ratios` first draws each group's share in (0, 1)."""
+
+        allocation: Literal["scores", "ratios"] = "scores"
+
+    def search(self, problem: Problem) -> list[SubNetwork]:
+        """Return random architectures, nested over the budgets."""
+        generator = problem.generator("units")
+        scores = torch.rand(problem.space.n, generator=generator, dtype=torch.float64)
+        if self.parameters.allocation == "scores":
+            return problem.project(scores)
+        ratios = torch.rand(len(problem.space.groups), generator=generator, dtype=torch.float64).clamp(min=1e-3)
+        return problem.project(with_ratios(problem.space, scores, ratios))

@@ -1,0 +1,106 @@
+"""Weight laws: the distribution of weights against which an architecture is scored."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from benchmark import seeds
+from benchmark.pruner import Problem
+from benchmark.training import learning_rate, loss_of, sgd
+
+State = dict[str, Tensor]
+
+
+def gated_logits(problem: Problem, state: Mapping[str, Tensor], gates: Tensor, images: Tensor) -> Tensor:
+    """Return the logits of the gated large model with the weights `state`, batch norm on the batch's statistics."""
+    names = {name for name, _ in problem.network.named_parameters()}
+    parameters = {name: state[name] for name in state if name in names}
+    buffers = {name: tensor for name, tensor in state.items() if name not in names}
+    problem.network.train()
+    return functional_call(problem.network, {**problem.space.gate(parameters, gates), **buffers}, (images,))
+
+
+class WeightLaw(ABC):
+    """A law P of weights. `own_weights` says whether its last weights are worth inheriting."""
+
+    own_weights = False
+
+    @abstractmethod
+    def sample(self, step: int, gates: Tensor) -> State:
+        """Return the weights for architecture step `step`, given the present gates (float [n])."""
+
+
+class InitialLaw(WeightLaw):
+    """A fresh draw of the initialiser at every step (cf. Gaier & Ha 2019, arXiv 1906.04358)."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def sample(self, step: int, gates: Tensor) -> State:  # noqa: ARG002 - one interface for all laws
+        """Return a draw of its own for every step."""
+        return self.problem.draw(step)
+
+
+class RestartLaw(WeightLaw):
+    """Weights on their way: the large model's own training under the gates, restarted from a new draw.
+
+    `restarts` trainings share the architecture steps evenly. Each runs `warmup` weight steps before its first architecture
+    step, and one before each later one, with the suite's recipe over its own length.
+    """
+
+    own_weights = True
+
+    def __init__(self, problem: Problem, steps: int, restarts: int, warmup: int) -> None:
+        self.problem = problem
+        self.length = -(-steps // restarts)
+        self.warmup = warmup
+        self.recipe = problem.recipe.model_copy(update={"steps": warmup + self.length})
+        self.names = [name for name, _ in problem.network.named_parameters()]
+
+    def sample(self, step: int, gates: Tensor) -> State:
+        """Train on for one step, or from a new draw through the warm-up, and return the weights."""
+        restart, within = divmod(step, self.length)
+        if within == 0:
+            self.state = self.problem.draw(restart)
+            for name in self.names:
+                self.state[name].requires_grad_()
+            self.optimizer = sgd([self.state[name] for name in self.names], self.recipe)
+            self.data = self.problem.batches(self.problem.train, self.recipe, "restart", restart)
+            self.done = 0
+            for _ in range(self.warmup):
+                self._step(gates)
+        self._step(gates)
+        return self.state
+
+    def _step(self, gates: Tensor) -> None:
+        images, labels = next(self.data)
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, self.done)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss_of(gated_logits(self.problem, self.state, gates, images), labels).backward()
+        self.optimizer.step()
+        self.problem.charge(self.problem.dense_macs, len(labels))
+        self.done += 1
+
+
+class PretrainedLaw(WeightLaw):
+    """The pretrained weights, with Gaussian noise of relative size `noise` drawn anew at every step."""
+
+    def __init__(self, problem: Problem, noise: float) -> None:
+        self.problem = problem
+        self.noise = noise
+        self.state = problem.pretrained()
+        self.names = {name for name, _ in problem.network.named_parameters()}
+
+    def sample(self, step: int, gates: Tensor) -> State:  # noqa: ARG002 - one interface for all laws
+        """Return the weights, each tensor disturbed by noise of `noise` times its root mean square."""
+        state = {name: tensor.clone() for name, tensor in self.state.items()}
+        if self.noise > 0:
+            generator = seeds.generator(self.problem.seed, "noise", step)
+            for name in sorted(self.names):
+                tensor = state[name]
+                size = self.noise * tensor.square().mean().sqrt()
+                state[name] = tensor + size * torch.randn(tensor.shape, generator=generator).to(tensor.device)
+        return state

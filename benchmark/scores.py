@@ -1,0 +1,51 @@
+"""From scores to allocations: how a ranking of units is spread over the groups."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from benchmark.space import ChannelSpace, SearchSpace
+
+
+def ranks(space: SearchSpace, scores: Tensor) -> Tensor:
+    """Return each unit's rank within its group as a share in (0, 1]: 1 for the group's highest score.
+
+    Keeping the highest of these keeps, up to rounding, the same share of every group. Ties go to the lower index.
+    """
+    result = torch.empty(space.n, dtype=torch.float64)
+    for group in space.groups:
+        part = space.offsets[group.name]
+        order = torch.argsort(scores[part].cpu().double(), descending=True, stable=True)
+        share = torch.arange(group.size, 0, -1, dtype=torch.float64) / group.size
+        result[part][order] = share
+    return result
+
+
+def with_ratios(space: SearchSpace, scores: Tensor, ratios: Tensor) -> Tensor:
+    """Return scores whose projection keeps group g's best units in proportion to `ratios[g]` (positive, [groups]).
+
+    As the budget falls all groups shrink together; a group whose ratio asks for more than all its units keeps all.
+    """
+    within = ranks(space, scores)
+    for ratio, group in zip(ratios.tolist(), space.groups, strict=True):
+        part = space.offsets[group.name]
+        within[part] = -(1 - within[part] + 1 / group.size) / ratio
+    return within
+
+
+def magnitudes(space: SearchSpace, state: Mapping[str, Tensor], norm: str) -> Tensor:
+    """Return each unit's magnitude [n]: a weight's absolute value, or the norm (`l1`, `l2`) of a channel's filters.
+
+    A channel that several coupled layers produce (a residual sum) takes the norm over all of its filters.
+    """
+    if not isinstance(space, ChannelSpace):
+        return space.flatten({group.name: state[group.name].abs() for group in space.groups}).cpu().double()
+    power = 1 if norm == "l1" else 2
+    total = torch.zeros(space.n, dtype=torch.float64)
+    for slot in space.wiring.slots:
+        if slot.side == "out":
+            filters = state[f"{slot.layer}.weight"].detach().cpu().double().flatten(1)
+            units = torch.from_numpy(slot.units)
+            total.index_add_(0, units[units >= 0], filters.abs().pow(power).sum(1)[units >= 0])
+    return total.pow(1 / power)
