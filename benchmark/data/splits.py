@@ -1,0 +1,134 @@
+"""Parts of a data set: source split, target pool and test part, k-shot draws; all by seed, all disjoint by content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.config import Split
+from benchmark.data.convert import image_hashes
+from benchmark.errors import BenchError
+from benchmark.seeds import generator
+
+
+@dataclass(frozen=True)
+class SourceSplit:
+    """Ascending int64 indices of the parts of a source set."""
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True)
+class TargetSplit:
+    """Ascending int64 indices of the parts of a target set: `pool` feeds the k-shot draws, `test` measures."""
+
+    pool: Tensor
+    test: Tensor
+
+
+def split_source(labels: Tensor, split: Split, seed: int, groups: Tensor | None = None) -> SourceSplit:
+    """Cut a source set, class by class, into train, validation and test.
+
+    A class of n images gives round(n * split.train) to train, round(n * split.validation) to validation (halves
+    rounded up) and the rest to test. `groups` (see `ImageData`) keeps equal images together in one part; the sizes
+    stay exact as long as the groups fit into them. `BenchError` when a class is too small to be in every part.
+    """
+    counts = _class_counts(labels)
+    train = np.floor(counts * split.train + 0.5).astype(np.int64)
+    validation = np.floor(counts * split.validation + 0.5).astype(np.int64)
+    sizes = np.stack([train, validation, counts - train - validation])
+    if sizes.min() < 1:
+        label = int(sizes.min(0).argmin())
+        raise BenchError(
+            f"data.split: class {label} has {counts[label]} images, too few for a train, a validation and a test part; "
+            "leave the class out or change the shares"
+        )
+    return SourceSplit(*_assign(labels, sizes, groups, seed, "source split"))
+
+
+def split_target(labels: Tensor, pool_per_class: int, seed: int, groups: Tensor | None = None) -> TargetSplit:
+    """Draw `pool_per_class` images of each class as the pool; the rest is test. `groups` as in `split_source`."""
+    counts = _class_counts(labels)
+    if counts.min() <= pool_per_class:
+        label = int(counts.argmin())
+        raise BenchError(
+            f"data.pool: {pool_per_class} images per class, but class {label} has {counts[label]} and some must stay "
+            "for the test; lower data.pool or leave the class out"
+        )
+    sizes = np.stack([np.full_like(counts, pool_per_class), counts - pool_per_class])
+    return TargetSplit(*_assign(labels, sizes, groups, seed, "target split"))
+
+
+def draw_shots(labels: Tensor, pool: Tensor, shots: int, seed: int, draw: int) -> Tensor:
+    """Draw `shots` images of every class from `pool` without replacement.
+
+    Returns int64 indices [shots * classes] into the whole set, class by class. Each `draw` is independent.
+    """
+    random = generator(seed, "shots", shots, draw)
+    chosen = []
+    for label in labels[pool].unique().tolist():
+        members = pool[labels[pool] == label]
+        if len(members) < shots:
+            raise BenchError(
+                f"transfer.shots: {shots} shots, but the pool holds {len(members)} images of class {label}; "
+                "raise data.pool or lower the shots"
+            )
+        chosen.append(members[torch.randperm(len(members), generator=random)[:shots]])
+    return torch.cat(chosen)
+
+
+def assert_disjoint(images: Tensor, *parts: Tensor) -> None:
+    """Raise `AssertionError` when two of the index tensors `parts` share an image, compared by content."""
+    seen: dict[bytes, tuple[int, int]] = {}
+    for number, part in enumerate(parts):
+        for index in part.tolist():
+            first = seen.setdefault(image_hashes(images[index : index + 1].numpy())[0], (number, index))
+            if first[0] != number:
+                raise AssertionError(
+                    f"image {index} of part {number} is the same as image {first[1]} of part {first[0]}"
+                )
+
+
+def _class_counts(labels: Tensor) -> NDArray[np.int64]:
+    return np.bincount(labels.numpy())
+
+
+def _assign(
+    labels: Tensor, sizes: NDArray[np.int64], groups: Tensor | None, seed: int, purpose: str
+) -> Sequence[Tensor]:
+    """Return one index tensor per row of `sizes` [parts, classes], which is filled exactly if groups allow it.
+
+    Sets of equal images are placed first, each into a part drawn in proportion to `sizes` among those with room for it.
+    """
+    random = generator(seed, purpose)
+    label = labels.numpy()
+    room = sizes.copy()
+    part = np.full(len(label), -1, dtype=np.int64)
+    if groups is not None:
+        weights = sizes.sum(1)
+        for members in _equal_images(groups.numpy()):
+            needed = np.bincount(label[members], minlength=room.shape[1])
+            fits = (room >= needed).all(1)
+            odds = torch.from_numpy(np.where(fits, weights, 0) if fits.any() else weights).double()
+            chosen = int(torch.multinomial(odds, 1, generator=random))
+            part[members] = chosen
+            room[chosen] -= needed
+    for value in range(room.shape[1]):
+        members = np.flatnonzero((label == value) & (part < 0))
+        members = members[torch.randperm(len(members), generator=random).numpy()]
+        # A group that fitted nowhere has taken too much of one part; the last part makes up for it.
+        ends = np.minimum(np.cumsum(np.maximum(room[:-1, value], 0)), len(members))
+        for number, piece in enumerate(np.split(members, ends)):
+            part[piece] = number
+    return [torch.from_numpy(np.flatnonzero(part == number)) for number in range(len(sizes))]
+
+
+def _equal_images(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The members of every set of two or more equal images, in order of their first."""
+    firsts, counts = np.unique(groups, return_counts=True)
+    return [np.flatnonzero(groups == first) for first in firsts[counts > 1]]
