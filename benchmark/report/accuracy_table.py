@@ -1,0 +1,127 @@
+"""The accuracy table: methods x budgets at one granularity, weights mode, target and number of shots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.report.labels import NBSP, label, percent
+from benchmark.report.view import Record, View
+from benchmark.stats.inference import standing
+
+DAGGER = "†"
+MEANS = "Percent, mean over search seeds ± half width of the 95 % interval (k-shot draws are averaged within a seed)."
+MARKS = (
+    f"Bold: best mean of the column. {DAGGER}: not resolved from it: the 95 % interval of the difference, paired by "
+    "seed, contains zero or cannot be computed from one seed; not corrected for multiplicity."
+)
+AREA = "Area: mean accuracy over the logarithm of the achieved complexity."
+LEGEND = f"{MEANS} {MARKS} {AREA}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A mean and its interval's half width in percent; `mark` is "best", "unresolved" or ""."""
+
+    mean: float
+    half: float | None
+    mark: str = ""
+
+    @property
+    def text(self) -> str:
+        """The entry in plain text, "86.4 ± 1.2", joined by no-break spaces."""
+        return f"{self.mean:.1f}" if self.half is None else f"{self.mean:.1f}{NBSP}±{NBSP}{self.half:.1f}"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One method (variant): an entry per budget, then the area; None where rows are absent."""
+
+    method: str
+    variant: str
+    entries: list[Entry | None]
+
+    @property
+    def label(self) -> str:
+        """The method's display name."""
+        return label(self.method, self.variant)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows at one granularity, weights mode, target and number of shots; `dense` is the control."""
+
+    target: str
+    granularity: str
+    weights: str
+    shots: int
+    columns: list[str]
+    dense: Entry | None
+    rows: list[TableRow]
+
+
+def accuracy_table(
+    view: View, target: str, granularity: str, weights: str, shots: int, entries: Sequence[tuple[str, str]]
+) -> Table:
+    """Return the table of the given (method, variant) pairs; methods without any rows are left out."""
+    grid: list[list[Record | None]] = []
+    named = []
+    for method, variant in entries:
+        cells = [view.cell(granularity, method, variant, weights, target, budget, shots) for budget in view.budgets]
+        if any(cells):
+            named.append((method, variant))
+            grid.append([*cells, view.area(granularity, method, variant, weights, target, shots)])
+    marks = [standing([_by_seed(row[c], view.seeds) for row in grid]) for c in range(len(view.budgets) + 1)]
+    rows = [
+        TableRow(method, variant, [_entry(record, marks[c][r]) for c, record in enumerate(grid[r])])
+        for r, (method, variant) in enumerate(named)
+    ]
+    columns = [*(percent(budget) for budget in view.budgets), "area"]
+    dense = _entry(view.dense(granularity, weights, target, shots))
+    return Table(target, granularity, weights, shots, columns, dense, rows)
+
+
+def headline_tables(view: View, with_variants: bool) -> list[Table]:
+    """Return a table per target and granularity, at the headline's weights mode and shots."""
+    return [
+        accuracy_table(
+            view,
+            target,
+            granularity,
+            view.headline_weights,
+            view.headline_shots,
+            [e for e in view.entries(granularity) if with_variants or not e[1]],
+        )
+        for target in view.targets
+        for granularity in view.granularities
+    ]
+
+
+def markdown(table: Table) -> str:
+    """Return the table in Markdown, without a heading; the dense control stands below it."""
+    lines = [
+        "| method | " + " | ".join(table.columns) + " |",
+        "|:--" + "|--:" * len(table.columns) + "|",
+        *("| " + " | ".join([row.label, *map(_markdown_entry, row.entries)]) + " |" for row in table.rows),
+    ]
+    if table.dense:
+        lines += ["", f"Dense control (100{NBSP}%): {table.dense.text}."]
+    return "\n".join(lines)
+
+
+def _markdown_entry(entry: Entry | None) -> str:
+    if entry is None:
+        return "–"
+    if entry.mark == "best":
+        return f"**{entry.text}**"
+    return entry.text + (NBSP + DAGGER if entry.mark else "")
+
+
+def _by_seed(record: Record | None, seeds: Sequence[int]) -> dict[int, float] | None:
+    if record is None:
+        return None
+    return {seed: value for seed, value in zip(seeds, record["by_seed"], strict=True) if value is not None}
+
+
+def _entry(record: Record | None, mark: str = "") -> Entry | None:
+    if record is None:
+        return None
+    return Entry(100 * record["accuracy"], None if record["half"] is None else 100 * record["half"], mark)

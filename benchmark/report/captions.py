@@ -1,0 +1,100 @@
+"""Figures of a suite in reading order, each with the claim it tests and what it shows."""
+
+from dataclasses import dataclass
+
+from benchmark.report.labels import COSTS, label, percent, plural, unit
+from benchmark.report.view import View
+
+CLAIMS = {
+    "C1": "sub-architectures are extracted from a given large model by gradients",
+    "C2": "architectures of arbitrarily low complexity",
+    "C3": "trained independently from the attached weights",
+    "C4": "transferable: the architectures can be retrained to solve different tasks",
+    "C5": "other pruners cannot disentangle architecture and weights",
+    "C6": "complexity-penalised subset selection, solved by a two-temperature relaxation",
+    "C7": "theoretical convergence guarantees",
+}
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A figure's file name without ending, its title, the claims it tests and the text below it."""
+
+    name: str
+    title: str
+    claims: tuple[str, ...]
+    text: str
+
+
+def captions(view: View) -> list[Caption]:
+    """Return the caption of every figure that a suite can have."""
+    shots = f"{plural(view.headline_shots, 'shot')} per class"
+    mode = f"weights mode {view.headline_weights}"
+    bars = (
+        f"Bars: 95 % intervals over {plural(len(view.seeds), 'search seed')}. Grey: the dense control and its interval."
+    )
+    if len(view.seeds) == 1:
+        bars = "One search seed, so there are no intervals. Grey: the dense control."
+    scale = f"x: achieved share of {COSTS[view.cost]}, log scale; ticks are the budgets"
+    low = percent(min(view.budgets))
+    found = [
+        Caption(
+            "accuracy",
+            "Transfer accuracy against complexity",
+            ("C4", "C2"),
+            f"Does an architecture still work when it is retrained on another task with few examples, down to {low} "
+            f"of the large model? Test accuracy on the target, {mode}, default variant of each method; {scale}, "
+            f"points are set sideways by a few percent so that bars do not hide each other. {bars} Uniform width, the "
+            "same share of every layer, is the rival to beat.",
+        ),
+        Caption(
+            "variants",
+            "The variants of each method",
+            ("C3", "C4"),
+            f"For {label('dap')} the variants are weight laws: what the architecture is scored against. {shots}, "
+            f"{mode}; {scale}. {bars} Each row has its own accuracy axis.",
+        ),
+        Caption(
+            "weights",
+            "How much of the accuracy sits in the weights",
+            ("C5", "C3"),
+            "The same architectures with different weights: fresh (re-initialised, trained on the source, "
+            "fine-tuned), inherit (the pruner's own weights, fine-tuned) and scratch (re-initialised, trained on "
+            "the few target examples only). A gap between inherit and fresh is accuracy that sits in the weights, "
+            f"not in the architecture. {shots}; {scale}. Dashed: the dense control in the same mode. A method "
+            "without weights of its own has no inherit curve.",
+        ),
+    ]
+    for index, granularity in enumerate(view.granularities):
+        ending = f"-{granularity}" if index else ""
+        found.append(
+            Caption(
+                f"architectures{ending}",
+                f"The architectures, {granularity} pruning",
+                ("C1", "C2"),
+                f"Share of {unit(granularity)} that each layer keeps at each budget, mean over search seeds, log "
+                "colour scale.",
+            )
+        )
+    for index, granularity in enumerate(view.granularities):
+        ending = f"-{granularity}" if index else ""
+        found.append(
+            Caption(
+                f"dynamics{ending}",
+                f"{label('dap')}'s search, step by step, {granularity} pruning",
+                ("C6", "C1"),
+                "Held-out loss of the discrete architecture, its complexity (log scale, budgets dotted), the "
+                "Lagrange multiplier, and the share of units whose relaxed gate lies between 0.05 and 0.95; a line "
+                "per search seed, a column per weight law.",
+            )
+        )
+    found.append(
+        Caption(
+            "compute",
+            "Accuracy against total compute",
+            ("C4",),
+            "What an accuracy costs: pretraining (where a method needs it), search and retraining together. "
+            f"{shots}, {mode}; larger markers are larger budgets. {bars}",
+        )
+    )
+    return found

@@ -1,0 +1,41 @@
+"""What a reader sees instead of the identifiers of params.yaml."""
+
+NBSP = "\u00a0"
+METHODS = {
+    "dense": "dense",
+    "uniform": "uniform width",
+    "random": "random",
+    "magnitude": "magnitude",
+    "lottery_ticket": "lottery ticket",
+    "darts": "DARTS",
+    "dap": "DAP",
+}
+VARIANTS = {"l2": "L2", "layerwise-l2": "layerwise, L2", "second-order": "second order"}
+COSTS = {"params": "parameters", "macs": "MACs"}
+GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks"}
+
+
+def label(method: str, variant: str = "") -> str:
+    """Return the display name of a method, "DAP (init)"; identifiers without one are shown with spaces."""
+    name = METHODS.get(method, method.replace("_", " "))
+    return f"{name} ({variant_label(variant)})" if variant else name
+
+
+def variant_label(variant: str) -> str:
+    """Return the display name of a variant alone; the default variant is "default"."""
+    return VARIANTS.get(variant, variant.replace("_", " ").replace("-", " ")) if variant else "default"
+
+
+def percent(share: float) -> str:
+    """Return a budget or complexity as text with a no-break space: 0.05 is "5 %", 0.005 is "0.5 %"."""
+    return f"{100 * share:.3g}{NBSP}%"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 shot" or "5 shots"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def unit(granularity: str) -> str:
+    """Return what is pruned at a granularity, in the plural."""
+    return GRANULARITIES.get(granularity, f"{granularity}s")

@@ -1,0 +1,57 @@
+"""The searches of a suite: architectures per layer and search traces, from METHOD.search.json."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import BenchError
+from benchmark.files import read_json
+from benchmark.report.view import View
+from benchmark.stats.grid import DENSE
+from benchmark.stats.summary import REFERENCE
+
+SCHEMA = 1
+
+
+def read_search(path: Path) -> dict[str, Any]:
+    """Read a METHOD.search.json: its `architectures` and `traces`; empty when the method was not run."""
+    if not path.exists():
+        return {"architectures": [], "traces": []}
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise BenchError(f"{path}: expected a search file of schema {SCHEMA}; run the method's search stage again")
+    return content
+
+
+def layers(view: View, results: Path) -> list[dict[str, Any]]:
+    """Return the units kept per (granularity, method, variant, budget, layer), mean and range over seeds.
+
+    Layers are numbered from 1 in the order of the search space; budgets and variants outside the grid are left out.
+    """
+    kept: dict[tuple[str, str, str, float, int, str, int], list[int]] = {}
+    for method in view.methods:
+        for found in read_search(results / f"{method}.search.json")["architectures"]:
+            granularity, variant, budget = found["granularity"], found["variant"], found["budget"]
+            asked = granularity in view.granularities and budget in view.budgets and found["seed"] in view.seeds
+            if method == DENSE or not asked or variant not in view.variants(method, granularity):
+                continue
+            for layer, (group, size) in enumerate(found["sizes"].items(), start=1):
+                key = (granularity, method, variant, budget, layer, group, size)
+                kept.setdefault(key, []).append(found["kept"][group])
+    names = ("granularity", "method", "variant", "budget", "layer", "group", "size")
+    return [
+        {
+            **dict(zip(names, key, strict=True)),
+            "kept": math.fsum(counts) / len(counts),
+            "kept_min": min(counts),
+            "kept_max": max(counts),
+            "seeds": len(counts),
+        }
+        for key, counts in kept.items()
+    ]
+
+
+def traces(results: Path) -> list[dict[str, Any]]:
+    """Return the search traces of DAP."""
+    found: list[dict[str, Any]] = read_search(results / f"{REFERENCE}.search.json")["traces"]
+    return found

@@ -1,0 +1,96 @@
+"""The page: every suite's figures, headline tables, protocol and provenance in one HTML file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import Params
+from benchmark.files import atomic_write
+from benchmark.report import comparisons
+from benchmark.report.absent import absent
+from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
+from benchmark.report.captions import CLAIMS, Caption, captions
+from benchmark.report.comparisons import Comparison
+from benchmark.report.labels import NBSP, label, percent, plural
+from benchmark.report.protocol import protocol
+from benchmark.report.provenance import provenance
+from benchmark.report.view import View
+from benchmark.stats import read_summary
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class SuitePart:
+    """Everything the template shows of one suite."""
+
+    suite: str
+    title: str
+    lead: str
+    figures: list[Caption]
+    tables: list[tuple[str, Table]]
+    comparisons: list[Comparison]
+    comparison_legend: str
+    gaps: list[Comparison]
+    gap_legend: str
+    protocol: list[str]
+    absent: list[str]
+    provenance: list[tuple[str, str]]
+    files: list[str]
+
+
+def write_page(params: Params, root: Path) -> Path:
+    """Write reports/index.html from the summaries of all suites in `run.suites`; returns its path.
+
+    Figures and tables are linked relatively; a figure that was not drawn is left out.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = root / "reports"
+    parts = [_part(params, suite, read_summary(root, suite), folder) for suite in params.run.suites]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("index.html.j2").render(
+        parts=parts, claims=CLAIMS, legend=LEGEND, reference=label("dap")
+    )
+    atomic_write(folder / "index.html", (text.strip().replace(" %", f"{NBSP}%") + "\n").encode())
+    return folder / "index.html"
+
+
+def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> SuitePart:
+    view = View(summary)
+    tables = f"tables/{suite}"
+    names = ["main.md", "full.md", "areas.md", "main.tex", "main.csv", *(f"accuracy-{w}.csv" for w in view.weights)]
+    names += ["tests.csv", "areas.csv", "gaps.csv", "architectures.csv"]
+    return SuitePart(
+        suite=suite,
+        title=summary["title"],
+        lead=_lead(view),
+        figures=[c for c in captions(view) if (folder / "figures" / suite / f"{c.name}.svg").exists()],
+        tables=[
+            (f"{title} pruning", table)
+            for table, (_, _, title) in zip(headline_tables(view, with_variants=True), view.parts(), strict=True)
+        ],
+        comparisons=comparisons.rivals(view),
+        comparison_legend=comparisons.legend(view),
+        gaps=comparisons.gaps(view),
+        gap_legend=comparisons.gap_legend(view),
+        protocol=protocol(params, suite),
+        absent=absent(view),
+        provenance=provenance(summary),
+        files=[f"{tables}/{name}" for name in names],
+    )
+
+
+def _lead(view: View) -> str:
+    return (
+        f"{plural(len(view.methods), 'pruner')} at {plural(len(view.budgets), 'budget')} from "
+        f"{percent(max(view.budgets))} down to {percent(min(view.budgets))}, "
+        f"{plural(len(view.seeds), 'search seed')}. Headline: weights mode {view.headline_weights}, "
+        f"{plural(view.headline_shots, 'shot')} per class."
+    )

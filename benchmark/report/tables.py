@@ -1,0 +1,127 @@
+"""The tables of a suite: Markdown to read, LaTeX to print, CSV to compute with."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.files import atomic_write
+from benchmark.report import comparisons
+from benchmark.report.absent import absent
+from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
+from benchmark.report.labels import COSTS, label, plural
+from benchmark.report.latex import main_tex
+from benchmark.report.view import View
+from benchmark.stats.grid import DENSE
+
+FILES = """\
+- `full.md`: the same tables for every number of shots and weights mode; `areas.md`: all areas
+- `main.csv`, `main.tex`: all shots at the headline's weights mode, in percent
+- `accuracy-MODE.csv`: one line per cell and weights mode, shares instead of percent, with compute and size
+- `tests.csv`: every paired test; `areas.csv`: areas; `gaps.csv`: area with inherited minus area with fresh weights
+- `architectures.csv`: units kept per layer, mean and range over seeds"""
+
+
+def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
+    """Write every table of a suite into `folder`; `kept` from `benchmark.report.layers.layers`."""
+    texts = {
+        "main.md": _main_md(view),
+        "full.md": _full_md(view),
+        "areas.md": _areas_md(view),
+        "main.tex": main_tex(view),
+        "main.csv": _main_csv(view),
+        "tests.csv": to_csv(view.summary["tests"]),
+        "areas.csv": to_csv(view.summary["areas"]),
+        "gaps.csv": to_csv(view.summary["gaps"]),
+        "architectures.csv": to_csv(kept),
+    }
+    for weights in view.weights:
+        cells = [cell for cell in view.summary["cells"] if cell["weights"] == weights]
+        texts[f"accuracy-{weights}.csv"] = to_csv(cells)
+    for name, text in texts.items():
+        atomic_write(folder / name, text.encode())
+
+
+def to_csv(records: Sequence[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
+    """Return records as CSV; a field that a record lacks, or that is None, is empty.
+
+    The columns are all fields of the records in order of appearance, without those that hold lists.
+    """
+    found = dict.fromkeys(key for record in records for key, value in record.items() if not isinstance(value, list))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns or found), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def _main_md(view: View) -> str:
+    parts = [f"# {view.summary['title']}: accuracy on the target", _setting(view), LEGEND]
+    for table, (_, _, title) in zip(headline_tables(view, with_variants=True), view.parts(), strict=True):
+        parts += [f"## {title} pruning", markdown(table)]
+    tests = comparisons.markdown(view)
+    parts += [f"## {label('dap')} against its rivals", tests, comparisons.legend(view)] if tests else []
+    missing = absent(view)
+    parts += ["## Not in these tables", "\n".join(f"- {line}" for line in missing)] if missing else []
+    return "\n\n".join([*parts, "## Files", FILES]) + "\n"
+
+
+def _setting(view: View) -> str:
+    return (
+        f"Weights mode `{view.headline_weights}`, {plural(view.headline_shots, 'shot')} per class, "
+        f"{plural(len(view.seeds), 'search seed')}. Columns: the share of {COSTS[view.cost]} that a method may keep."
+    )
+
+
+def _full_md(view: View) -> str:
+    parts = [f"# {view.summary['title']}: all accuracies", LEGEND]
+    for weights in view.weights:
+        for target, granularity, title in view.parts():
+            for shots in view.shots:
+                table = accuracy_table(view, target, granularity, weights, shots, view.entries(granularity))
+                if table.rows:
+                    heading = f"## weights {weights}, {title} pruning, {plural(shots, 'shot')} per class"
+                    parts += [heading, markdown(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _areas_md(view: View) -> str:
+    parts = [f"# {view.summary['title']}: areas", f"Columns: weights mode and shots per class. {MEANS} {AREA}"]
+    for target, granularity, title in view.parts():
+        columns = [(weights, shots) for weights in view.weights for shots in view.shots]
+        tables = {
+            column: {
+                (row.method, row.variant): row.entries[-1]
+                for row in accuracy_table(view, target, granularity, *column, view.entries(granularity)).rows
+            }
+            for column in columns
+        }
+        lines = ["| method | " + " | ".join(f"{weights} {shots}" for weights, shots in columns) + " |"]
+        lines.append("|:--" + "|--:" * len(columns) + "|")
+        for entry in view.entries(granularity):
+            found = [tables[column].get(entry) for column in columns]
+            lines.append("| " + " | ".join([label(*entry), *(f.text if f else "–" for f in found)]) + " |")
+        parts += [f"## {title} pruning", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _main_csv(view: View) -> str:
+    records = []
+    names = [*(f"{100 * budget:.3g}%" for budget in (1.0, *view.budgets)), "area"]
+    for target, granularity, _ in view.parts():
+        for shots in view.shots:
+            table = accuracy_table(view, target, granularity, view.headline_weights, shots, view.entries(granularity))
+            shared = {"target": target, "granularity": granularity, "weights": table.weights, "shots": shots}
+            nothing = [None] * (len(names) - 1)
+            rows = [TableRow(DENSE, "", [table.dense, *nothing])] if table.dense else []
+            rows += [TableRow(row.method, row.variant, [None, *row.entries]) for row in table.rows]
+            for row in rows:
+                record: dict[str, Any] = {**shared, "method": row.method, "variant": row.variant}
+                for name, entry in zip(names, row.entries, strict=True):
+                    if entry:
+                        record[name] = f"{entry.mean:.2f}"
+                        record[f"{name} half"] = None if entry.half is None else f"{entry.half:.2f}"
+                records.append(record)
+    columns = ["target", "granularity", "weights", "shots", "method", "variant"]
+    return to_csv(records, [*columns, *(column for name in names for column in (name, f"{name} half"))])

@@ -1,0 +1,76 @@
+"""A summary as tables, figures and page ask for it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmark.stats.grid import DENSE
+
+Record = dict[str, Any]
+Cell = tuple[str, str, str, str, str, float, int]
+
+
+class View:
+    """Look-ups in the summary of one suite; axes come in the order in which they are shown."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        axes = summary["axes"]
+        self.summary = summary
+        self.suite: str = summary["suite"]
+        self.granularities: list[str] = axes["granularities"]
+        self.budgets: list[float] = axes["budgets"]
+        self.shots: list[int] = axes["shots"]
+        self.weights: list[str] = axes["weights"]
+        self.targets: list[str] = axes["targets"]
+        self.seeds: list[int] = axes["seeds"]
+        self.cost: str = axes["cost"]
+        self.headline_weights: str = summary["headline"]["weights"]
+        self.headline_shots: int = summary["headline"]["shots"]
+        self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] != DENSE]
+        self._variants = {entry["method"]: entry["variants"] for entry in axes["methods"]}
+        self._cells: dict[Cell, Record] = {
+            (c["granularity"], c["method"], c["variant"], c["weights"], c["target"], c["budget"], c["shots"]): c
+            for c in summary["cells"]
+        }
+        self._areas: dict[tuple[str, str, str, str, str, int], Record] = {
+            (a["granularity"], a["method"], a["variant"], a["weights"], a["target"], a["shots"]): a
+            for a in summary["areas"]
+        }
+
+    def variants(self, method: str, granularity: str) -> list[str]:
+        """Return the variants of a method at a granularity; "" is the default."""
+        variants: list[str] = self._variants[method][granularity]
+        return variants
+
+    def all_variants(self, method: str) -> list[str]:
+        """Return the variants of a method at any granularity."""
+        return list(dict.fromkeys(v for g in self.granularities for v in self.variants(method, g)))
+
+    def entries(self, granularity: str) -> list[tuple[str, str]]:
+        """Return every (method, variant) at a granularity but the dense control."""
+        return [(method, variant) for method in self.methods for variant in self.variants(method, granularity)]
+
+    def cell(
+        self, granularity: str, method: str, variant: str, weights: str, target: str, budget: float, shots: int
+    ) -> Record | None:
+        """Return one cell of the summary, or None when it has no rows."""
+        return self._cells.get((granularity, method, variant, weights, target, budget, shots))
+
+    def dense(self, granularity: str, weights: str, target: str, shots: int) -> Record | None:
+        """Return the dense control's cell."""
+        return self.cell(granularity, DENSE, "", weights, target, 1.0, shots)
+
+    def curve(self, granularity: str, method: str, variant: str, weights: str, target: str, shots: int) -> list[Record]:
+        """Return a method's cells from the largest budget to the smallest; absent ones are left out."""
+        cells = (self.cell(granularity, method, variant, weights, target, budget, shots) for budget in self.budgets)
+        return [cell for cell in cells if cell]
+
+    def area(self, granularity: str, method: str, variant: str, weights: str, target: str, shots: int) -> Record | None:
+        """Return the area under a method's curve, or None."""
+        return self._areas.get((granularity, method, variant, weights, target, shots))
+
+    def parts(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (target, granularity, title) of every part of a table; the target is named when there are several."""
+        for target in self.targets:
+            for granularity in self.granularities:
+                title = granularity if len(self.targets) == 1 else f"{target}, {granularity}"
+                yield target, granularity, title

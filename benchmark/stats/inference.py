@@ -1,0 +1,144 @@
+"""Intervals, paired tests and areas, with the search seed as the unit of replication.
+
+The k-shot draws of one seed share its architecture, its initial weights and its source training.
+They are repeated measurements of one search, not new searches: pooling seeds x draws values as if
+they were independent would divide the variance between searches by the number of draws as well,
+and give intervals that are too short by up to the square root of that number and tests that
+reject too often (pseudo-replication, Hurlbert 1984). So draws are averaged within a seed first, and
+everything here works on one value per seed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+CONFIDENCE = 0.95
+# Below this a standard deviation of shares is rounding, not spread.
+_NO_SPREAD = 1e-12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` seeds and the half width of its 95 % interval (None with one seed: unknown, not zero)."""
+
+    mean: float
+    half: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A mean difference over `n` seeds, its interval's half width and the two-sided p-value (None with one seed)."""
+
+    mean: float
+    half: float | None
+    n: int
+    p: float | None
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the 95 % interval of the difference excludes zero."""
+        return self.half is not None and abs(self.mean) > self.half
+
+
+def mean_interval(values: Sequence[float]) -> Estimate:
+    """Return the mean of independent values with its Student t interval, `len(values) - 1` degrees of freedom."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean, None, 1)
+    return Estimate(mean, _quantile(n - 1) * deviation(values) / math.sqrt(n), n)
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | None:
+    """Compare two methods seed by seed: the mean of `first - second` over their common seeds, paired t.
+
+    Returns None without a common seed. Differences that do not vary have no t statistic; their
+    p-value is the limit: 1 when they are all zero, 0 otherwise.
+    """
+    differences = [first[seed] - second[seed] for seed in first if seed in second]
+    if not differences:
+        return None
+    estimate = mean_interval(differences)
+    return Paired(estimate.mean, estimate.half, estimate.n, _p_value(differences))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return Holm's step-down adjusted p-values of one family; a None (untestable) stays None and does not count.
+
+    The k-th smallest of m is multiplied by m - k + 1, made monotone and capped at 1
+    (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[index] = largest
+    return adjusted
+
+
+def area(complexities: Sequence[float], accuracies: Sequence[float]) -> float | None:
+    """Return the area under accuracy over log complexity, divided by the log range: a mean accuracy.
+
+    Trapezoids between the achieved complexities (shares in (0, 1], any order); accuracies at the same
+    complexity are averaged. None when there are fewer than two different complexities.
+    """
+    at: dict[float, list[float]] = {}
+    for complexity, accuracy in zip(complexities, accuracies, strict=True):
+        at.setdefault(complexity, []).append(accuracy)
+    if len(at) < 2:
+        return None
+    points = [(math.log(x), math.fsum(values) / len(values)) for x, values in sorted(at.items())]
+    total = math.fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
+    return total / (points[-1][0] - points[0][0])
+
+
+def standing(candidates: Sequence[Mapping[int, float] | None]) -> list[Literal["best", "unresolved", ""]]:
+    """Say for each candidate (accuracy by seed, or None) whether it has the best mean of all.
+
+    "unresolved": the 95 % interval of its paired difference from the best contains zero, or there is no
+    such interval (one seed). Not corrected for the number of candidates: a mark for reading, not a test.
+    """
+    means = [math.fsum(c.values()) / len(c) if c else -math.inf for c in candidates]
+    if not any(candidates):
+        return ["" for _ in candidates]
+    best = candidates[means.index(max(means))]
+    marks: list[Literal["best", "unresolved", ""]] = []
+    for candidate in candidates:
+        if candidate is best:
+            marks.append("best")
+        elif not candidate or best is None:
+            marks.append("")
+        else:
+            difference = paired(best, candidate)
+            marks.append("" if difference is not None and difference.resolved else "unresolved")
+    return marks
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Return the sample standard deviation (divisor n - 1) of at least two values."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def _quantile(df: int) -> float:
+    # scipy.special rather than scipy.stats: the same numbers without a second of imports.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 0.5 + CONFIDENCE / 2))
+
+
+def _p_value(differences: Sequence[float]) -> float | None:
+    from scipy.special import stdtr
+
+    n = len(differences)
+    if n == 1:
+        return None
+    mean = math.fsum(differences) / n
+    spread = deviation(differences)
+    if spread < _NO_SPREAD:
+        return 1.0 if abs(mean) < _NO_SPREAD else 0.0
+    return float(2 * stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))

@@ -1,0 +1,260 @@
+"""The analysis of a suite: result rows in, reports/analysis/SUITE out.
+
+`summary.json` holds all that tables, figures, page and README show; they add no statistics of their own
+beyond marking the best of the rows they print.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import Params
+from benchmark.errors import BenchError, unknown
+from benchmark.files import atomic_write, read_json, write_json
+from benchmark.rows import Row, read_results
+from benchmark.stats.grid import DENSE, CellKey, expected, methods_of, missing, variants_of
+from benchmark.stats.inference import CONFIDENCE, Paired, area, deviation, holm, mean_interval, paired
+from benchmark.stats.output import lines, metrics, plot_data
+
+SCHEMA = 1
+DIGITS = 6
+REFERENCE = "dap"
+CONVENTIONS = {
+    "confidence": CONFIDENCE,
+    "unit": "search seed: k-shot draws are averaged within a seed, intervals and tests run over seeds (Student t)",
+    "half": "half width of the interval; null with one seed",
+    "draw_sd": "standard deviation over the k-shot draws of a seed, pooled over seeds",
+    "area": "area under accuracy over log achieved complexity, divided by the log range; seeds with every budget",
+    "difference": f"{REFERENCE} (default variant) minus the method, paired by seed; positive: {REFERENCE} is better",
+    "gap": "area with inherited minus area with fresh weights, same architectures, paired by seed",
+    "family": "Holm's correction runs over all comparisons that share granularity, weights, target, shots, measure "
+    "(accuracy or area) and kind of rival (methods: default variants of other methods; variants; dense)",
+    "floats": f"rounded to {DIGITS} significant digits",
+}
+
+
+def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
+    """Analyse `suite` and write summary.json, metrics.json and accuracy.csv to reports/analysis/SUITE.
+
+    Reads reports/results/SUITE below `root`. Returns the summary.
+    """
+    summary = analyse(params, suite, root / "reports" / "results" / suite)
+    folder = root / "reports" / "analysis" / suite
+    atomic_write(folder / "summary.json", lines(summary))
+    write_json(folder / "metrics.json", metrics(summary))
+    atomic_write(folder / "accuracy.csv", plot_data(summary))
+    return summary
+
+
+def read_summary(root: Path, suite: str) -> dict[str, Any]:
+    """Read reports/analysis/SUITE/summary.json; `BenchError` when it is absent or of another schema."""
+    path = root / "reports" / "analysis" / suite / "summary.json"
+    summary = read_json(path)
+    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
+        raise BenchError(f"{path}: expected a summary of schema {SCHEMA}; run the stage analyse again")
+    return summary
+
+
+def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
+    """Return the summary of a suite (schema 1) from the result files METHOD.json in `results`.
+
+    Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
+    does not ask for are left out and counted. A method without a result file counts as absent;
+    `BenchError` when no method has one, or when a row stands twice.
+    """
+    if suite not in params.suites:
+        raise unknown("suite", suite, params.suites, "suite")
+    config = params.suites[suite]
+    files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
+    present = {method: path for method, path in files.items() if path.exists()}
+    if not present:
+        raise BenchError(f"{results}: no result files of the suite {suite}; `dvc repro` or `dapbench run` makes them")
+    groups: dict[CellKey, dict[int, dict[int, Row]]] = {key: {} for key in expected(params, suite)}
+    provenance: dict[str, Any] = {}
+    unexpected = 0
+    for method, path in present.items():
+        rows, provenance[method] = read_results(path)
+        unexpected += sum(not _place(row, groups, params, suite, path) for row in rows if not row.arm)
+    groups = {key: seeds for key, seeds in groups.items() if seeds}
+    accuracy = {
+        key: {s: {d: r.accuracy for d, r in draws.items()} for s, draws in seeds.items()}
+        for key, seeds in groups.items()
+    }
+    by_seed = {key: {s: _mean(d.values()) for s, d in sorted(seeds.items())} for key, seeds in accuracy.items()}
+    seeds = sorted(config.grid.seeds)
+    areas = _areas(groups, by_seed, config.grid.budgets)
+    shots = sorted(config.transfer.shots)
+    summary = {
+        "schema": SCHEMA,
+        "suite": suite,
+        "title": config.title,
+        "conventions": CONVENTIONS,
+        "headline": {
+            "weights": "fresh" if "fresh" in config.transfer.weights else config.transfer.weights[0],
+            "shots": shots[(len(shots) - 1) // 2],
+        },
+        "axes": {
+            "granularities": config.grid.granularities,
+            "methods": [
+                {"method": method, "variants": {g: variants_of(params, method, g) for g in config.grid.granularities}}
+                for method in methods_of(params, suite)
+            ],
+            "weights": config.transfer.weights,
+            "targets": [target.label for target in config.data.targets],
+            "cost": config.grid.cost,
+            "budgets": sorted(config.grid.budgets, reverse=True),
+            "shots": shots,
+            "seeds": seeds,
+            "draws": config.transfer.draws,
+        },
+        "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
+        "areas": [
+            {**_fields(key), **_estimate(list(by.values())), "by_seed": [by.get(s) for s in seeds]}
+            for key, by in areas.items()
+        ],
+        "tests": [*_tests(by_seed, "accuracy"), *_tests(areas, "area")],
+        "gaps": _gaps(areas),
+        "missing": missing(params, suite, accuracy),
+        "unexpected_rows": unexpected,
+        "provenance": provenance,
+    }
+    rounded: dict[str, Any] = _rounded(summary)
+    return rounded
+
+
+def _place(row: Row, groups: dict[CellKey, dict[int, dict[int, Row]]], params: Params, suite: str, path: Path) -> bool:
+    """Put a row where it belongs; False when params.yaml does not ask for it."""
+    config = params.suites[suite]
+    key = CellKey(row.granularity, row.method, row.variant, row.weights, row.target, row.budget, row.shots)
+    asked = row.suite == suite and row.cost == config.grid.cost and row.seed in config.grid.seeds
+    if not asked or row.draw >= config.transfer.draws or key not in groups:
+        return False
+    draws = groups[key].setdefault(row.seed, {})
+    if row.draw in draws:
+        name = f"{row.variant or 'default'} {row.granularity} {row.budget} {row.weights} {row.target}"
+        raise BenchError(
+            f"{path}: {name}, {row.shots} shots, seed {row.seed}, draw {row.draw} stands twice; recompute the file"
+        )
+    draws[row.draw] = row
+    return True
+
+
+def _cell(
+    key: CellKey, groups: dict[CellKey, dict[int, dict[int, Row]]], by_seed: dict[int, float], seeds: Sequence[int]
+) -> dict[str, Any]:
+    # One row per seed: everything but the accuracy is a property of the search and its retraining.
+    per_seed = [next(iter(draws.values())) for _, draws in sorted(groups[key].items())]
+    draws = [[row.accuracy for row in d.values()] for d in groups[key].values()]
+    variances = [deviation(values) ** 2 for values in draws if len(values) > 1]
+    source = [row.source_accuracy for row in per_seed if row.source_accuracy is not None]
+    control = groups.get(key._replace(method=DENSE, variant="", budget=1.0))
+    dense = next(iter(next(iter(control.values())).values())) if control else None
+    flops = {name: _mean(getattr(row, name) for row in per_seed) for name in ("pretrain_flops", "search_flops")}
+    # Training compute is charged per accuracy, so it is averaged over draws too.
+    flops["train_flops"] = _mean(row.train_flops for d in groups[key].values() for row in d.values())
+    return {
+        **_fields(key),
+        "complexity": _mean(row.complexity for row in per_seed),
+        **_estimate(list(by_seed.values())),
+        "draw_sd": math.sqrt(_mean(variances)) if variances else None,
+        "by_seed": [by_seed.get(seed) for seed in seeds],
+        "rows": sum(map(len, draws)),
+        "source_accuracy": _mean(source) if source else None,
+        "params": _mean(row.params for row in per_seed),
+        "macs": _mean(row.macs for row in per_seed),
+        "compression": _mean(dense.params / row.params for row in per_seed) if dense else None,
+        "speedup": _mean(dense.macs / row.macs for row in per_seed) if dense else None,
+        **flops,
+    }
+
+
+def _areas(
+    groups: dict[CellKey, dict[int, dict[int, Row]]], by_seed: dict[CellKey, dict[int, float]], budgets: Sequence[float]
+) -> dict[CellKey, dict[int, float]]:
+    """Return the area by seed; its key has the budget 0. A seed that lacks a budget has no area: ranges must agree."""
+    curves: dict[CellKey, dict[int, list[tuple[float, float]]]] = {}
+    for key, accuracies in by_seed.items():
+        if key.method != DENSE:
+            curve = curves.setdefault(key._replace(budget=0.0), {})
+            for seed, accuracy in accuracies.items():
+                complexity = next(iter(groups[key][seed].values())).complexity
+                curve.setdefault(seed, []).append((complexity, accuracy))
+    areas: dict[CellKey, dict[int, float]] = {}
+    for key, curve in curves.items():
+        values = {s: area(*zip(*points, strict=True)) for s, points in curve.items() if len(points) == len(budgets)}
+        known = {seed: value for seed, value in sorted(values.items()) if value is not None}
+        if known:
+            areas[key] = known
+    return areas
+
+
+def _tests(values: dict[CellKey, dict[int, float]], measure: str) -> list[dict[str, Any]]:
+    """Compare the reference with every rival at equal granularity, weights, target, budget and shots."""
+    families: dict[tuple[str, str, str, int, str], list[tuple[CellKey, Paired]]] = {}
+    for key, reference in values.items():
+        if key.method != REFERENCE or key.variant:
+            continue
+        for rival, accuracies in values.items():
+            same = rival._replace(
+                method=REFERENCE, variant="", budget=key.budget if rival.method == DENSE else rival.budget
+            )
+            if rival == key or same != key:
+                continue
+            difference = paired(reference, accuracies)
+            kind = "dense" if rival.method == DENSE else "variants" if rival.variant else "methods"
+            if difference is not None:
+                family = (key.granularity, key.weights, key.target, key.shots, kind)
+                families.setdefault(family, []).append((rival._replace(budget=key.budget), difference))
+    records = []
+    for family, members in families.items():
+        for (rival, test), adjusted in zip(members, holm([test.p for _, test in members]), strict=True):
+            records.append(
+                {
+                    **_fields(rival),
+                    "measure": measure,
+                    "family": family[-1],
+                    "family_size": len(members),
+                    "difference": test.mean,
+                    "half": test.half,
+                    "seeds": test.n,
+                    "p": test.p,
+                    "p_holm": adjusted,
+                }
+            )
+    return records
+
+
+def _gaps(areas: dict[CellKey, dict[int, float]]) -> list[dict[str, Any]]:
+    """Return what a method's own weights add to its area: inherit minus fresh, paired by seed."""
+    records = []
+    for key, fresh in areas.items():
+        inherit = areas.get(key._replace(weights="inherit"))
+        gap = paired(inherit, fresh) if key.weights == "fresh" and inherit else None
+        if gap is not None:
+            where = {name: value for name, value in _fields(key).items() if name != "weights"}
+            records.append({**where, "difference": gap.mean, "half": gap.half, "seeds": gap.n, "p": gap.p})
+    return records
+
+
+def _fields(key: CellKey) -> dict[str, Any]:
+    fields: dict[str, Any] = key._asdict()
+    return fields if key.budget else {name: value for name, value in fields.items() if name != "budget"}
+
+
+def _estimate(values: Sequence[float]) -> dict[str, Any]:
+    estimate = mean_interval(values)
+    return {"accuracy": estimate.mean, "half": estimate.half, "seeds": estimate.n}
+
+
+def _mean(values: Iterable[float]) -> float:
+    collected = list(values)
+    return math.fsum(collected) / len(collected)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,73 @@
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from synthetic_results import write_synthetic
+
+from benchmark.config import Params, parse
+from benchmark.report import report_page, report_suite
+from benchmark.stats import analyse_suite
+
+RECIPE = {"steps": 4, "batch": 8, "lr": 0.1}
+
+
+def suite(title: str, **changes) -> dict:
+    """A suite of two granularities and three budgets; `changes` override grid, transfer, targets or methods."""
+    grid = {"granularities": ["channel", "weight"], "budgets": [0.5, 0.1, 0.01], "seeds": [0, 1]}
+    transfer = {"weights": ["fresh", "scratch", "inherit"], "shots": [1, 5], "draws": 2}
+    return {
+        "title": title,
+        "data": {
+            "source": {"name": "digits", "classes": [0, 1]},
+            "targets": [{"label": label, "name": "digits"} for label in changes.get("targets", ["digits-5-9"])],
+        },
+        "model": {"name": "own:vgg16", "width": 0.125},
+        "grid": grid | changes.get("grid", {}),
+        "training": RECIPE,
+        "transfer": transfer | {"finetune": RECIPE, "scratch": RECIPE} | changes.get("transfer", {}),
+        "methods": {method: {} for method in changes.get("methods", ["dense", "uniform", "dap", "my_pruner"])},
+    }
+
+
+def parameters(**suites: dict) -> Params:
+    methods = {method: {} for config in suites.values() for method in config["methods"]}
+    dap = {"dap": {"variants": {"init": {"params": {"law": "init"}}}}} if "dap" in methods else {}
+    run = {"suites": list(suites), "methods": list(methods)}
+    return parse(Params, {"run": run, "methods": methods | dap, "suites": suites}, "params")
+
+
+def build(root: Path, params: Params) -> None:
+    for name in params.run.suites:
+        write_synthetic(root, params, name)
+        analyse_suite(params, name, root)
+        report_suite(params, name, root)
+    report_page(params, root)
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory) -> SimpleNamespace:
+    """A root with the whole report of the suite `small`, and its parameters; not to be changed."""
+    root = tmp_path_factory.mktemp("reported")
+    params = parameters(small=suite("A <small> suite & more"))
+    build(root, params)
+    return SimpleNamespace(root=root, params=params, reports=root / "reports")
+
+
+@pytest.fixture
+def make(tmp_path) -> Callable[..., SimpleNamespace]:
+    """Return a function that makes parameters, results and analysis, without a report."""
+
+    def made(**suites: dict) -> SimpleNamespace:
+        params = parameters(**suites)
+        for name in params.run.suites:
+            write_synthetic(tmp_path, params, name)
+            analyse_suite(params, name, tmp_path)
+        return SimpleNamespace(root=tmp_path, params=params, reports=tmp_path / "reports")
+
+    return made
+
+
+@pytest.fixture(name="suite")
+def suite_fixture() -> Callable[..., dict]:
+    return suite

@@ -1,0 +1,154 @@
+"""Plausible result files for any parameters, for tests and for looking at figures; never results."""
+
+import math
+import random
+from pathlib import Path
+
+from benchmark.config import Params
+from benchmark.files import sha256, write_json
+from benchmark.rows import Row, write_results
+from benchmark.stats.grid import methods_of, variants_of
+
+WIDTHS = [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
+# What a method loses per unit of log complexity, and what retraining from a fresh start adds to the loss.
+LOSS = {"uniform": 0.022, "random": 0.034, "magnitude": 0.08, "lottery_ticket": 0.07, "darts": 0.045, "dap": 0.014}
+OWN_WEIGHTS = {"dense", "magnitude", "lottery_ticket", "darts", "dap"}
+
+
+def write_synthetic(root: Path, params: Params, suite: str) -> None:
+    """Write METHOD.json, METHOD.search.json, METHOD.timings.json and data.json below `root`/reports/results."""
+    folder = root / "reports" / "results" / suite
+    for method in methods_of(params, suite):
+        rows, architectures, traces = _method(params, suite, method)
+        provenance = {
+            "machine": {"cpu": "Example CPU", "cores": 2},
+            "versions": {"python": "3.11.9", "torch": "2.15.0"},
+        }
+        write_results(folder / f"{method}.json", rows, {**provenance, "device": "cpu", "data": {"digits": "ab" * 32}})
+        search = {"schema": 1, "architectures": architectures, "traces": traces}
+        write_json(folder / f"{method}.search.json", search)
+        write_json(folder / f"{method}.timings.json", {"schema": 1, "cells": {}})
+    write_json(folder / "data.json", {"schema": 1, "source": {}, "targets": {}})
+
+
+def _method(params: Params, suite: str, method: str) -> tuple[list[Row], list[dict], list[dict]]:
+    config = params.suites[suite]
+    rows, architectures, traces = [], [], []
+    for granularity in config.grid.granularities:
+        for variant in variants_of(params, method, granularity):
+            for seed in config.grid.seeds:
+                random_ = random.Random(f"{granularity} {method} {variant} {seed}")
+                for budget in [1.0] if method == "dense" else config.grid.budgets:
+                    kept, complexity = _widths(method, granularity, budget, random_)
+                    cost = max(1, round(230_000 * complexity))
+                    common = {
+                        "method": method,
+                        "variant": variant,
+                        "granularity": granularity,
+                        "cost": config.grid.cost,
+                    }
+                    common |= {
+                        "budget": budget,
+                        "complexity": complexity,
+                        "seed": seed,
+                        "params": cost,
+                        "macs": cost * 13,
+                    }
+                    sizes = _sizes(granularity)
+                    names = {
+                        "digest": sha256(repr(common).encode()),
+                        "file": "x.safetensors",
+                        "search_cell": "c",
+                        "reference": "",
+                    }
+                    if method != "dense":
+                        architectures.append(
+                            {**common, "kept": dict(zip(sizes, kept, strict=True)), "sizes": sizes, **names}
+                        )
+                    rows += _rows(config, suite, common, random_)
+                if method in ("dap", "darts"):
+                    points = _trace(variant, random_)
+                    traces.append({"variant": variant, "granularity": granularity, "seed": seed, "points": points})
+    return rows, architectures, traces
+
+
+def _rows(config, suite: str, common: dict, random_: random.Random) -> list[Row]:
+    rows = []
+    method, variant, budget, seed = (common[k] for k in ("method", "variant", "budget", "seed"))
+    search_shift = random_.gauss(0, 0.012)
+    for weights in config.transfer.weights:
+        if weights == "inherit" and method not in OWN_WEIGHTS:
+            continue
+        slope = LOSS.get(method, 0.03) + 0.004 * len(variant) % 0.013
+        slope *= {"fresh": 1.0, "scratch": 0.7, "inherit": 0.45}[weights]
+        base = {"fresh": 0.95, "scratch": 0.83, "inherit": 0.955}[weights]
+        drop = slope * math.log(1 / budget) + 0.012 * math.log(1 / budget) ** 2 * (slope / 0.03)
+        for target in config.data.targets:
+            for shots in config.transfer.shots:
+                for draw in range(config.transfer.draws):
+                    shared = random.Random(f"{seed} {target.label} {shots} {draw}").gauss(0, 0.05 / math.sqrt(shots))
+                    mean = base - drop - 0.3 / shots**0.8
+                    accuracy = min(1.0, max(0.2, mean + search_shift + shared + random_.gauss(0, 0.01)))
+                    rows.append(
+                        Row(
+                            suite=suite,
+                            model=config.model.name,
+                            **common,
+                            weights=weights,
+                            target=target.label,
+                            shots=shots,
+                            draw=draw,
+                            arm="",
+                            accuracy=round(accuracy, 4),
+                            source_accuracy=None if weights == "scratch" else 0.97,
+                            search_flops={"dap": 9 * 10**11, "darts": 6 * 10**11, "lottery_ticket": 3 * 10**12}.get(
+                                method, 0
+                            ),
+                            train_flops=int(2 * 10**12 * common["complexity"]) + 10**10,
+                            cell=sha256(repr((common, weights, shots)).encode()),
+                            pretrain_flops=2 * 10**12 if method in ("magnitude", "dense") else 0,
+                            search_cell="c",
+                            architecture="a",
+                        )
+                    )
+    return rows
+
+
+def _sizes(granularity: str) -> dict[str, int]:
+    scale = 1 if granularity == "channel" else 60
+    return {f"features.{index}": width * scale for index, width in enumerate(WIDTHS)}
+
+
+def _widths(method: str, granularity: str, budget: float, random_: random.Random) -> tuple[list[int], float]:
+    """Return the kept units per layer and a complexity just below the budget."""
+    kept = []
+    for index, size in enumerate(_sizes(granularity).values()):
+        share = budget**0.5 if granularity == "channel" else budget
+        if method == "dap":
+            share *= 1.8 - 1.5 * index / 12
+        elif method in ("magnitude", "lottery_ticket"):
+            share *= 1.0 - 0.9 * math.sin(index / 12 * math.pi)
+        elif method not in ("dense", "uniform"):
+            share *= random_.uniform(0.6, 1.4)
+        kept.append(max(1, min(size, round(size * share))))
+    return kept, 1.0 if method == "dense" else budget * random_.uniform(0.985, 1.0)
+
+
+def _trace(variant: str, random_: random.Random) -> list[dict]:
+    points = []
+    for step in range(0, 301, 5):
+        t = step / 300
+        points.append(
+            {
+                "step": step,
+                "loss": 1.6
+                - 0.6 * t
+                + random_.gauss(0, 0.08)
+                + (0.3 if variant == "init" else 0.0)
+                + 0.9 * max(0, t - 0.8),
+                "complexity": math.exp(-4.6 * t) * random_.uniform(0.95, 1.0),
+                "multiplier": 0.2 * t**2 * 10 * random_.uniform(0.97, 1.0),
+                "undecided": max(0.0, 1 - 1.1 * t + random_.gauss(0, 0.01)),
+            }
+        )
+    return points
