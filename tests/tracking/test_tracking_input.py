@@ -1,0 +1,105 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tracked import params_of, query, run_track, write_method
+
+from benchmark.errors import BenchError
+from benchmark.files import write_json
+from benchmark.tracking import track
+
+
+def truncate(root: Path) -> None:
+    path = root / "reports/results/tiny/dap.json"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def wrong_suite(root: Path) -> None:
+    write_method(root, "dap", lambda row: {**row, "suite": "other"})
+
+
+def no_cell(root: Path) -> None:
+    write_json(root / "reports/results/tiny/dap.timings.json", {"schema": 1, "cells": {}})
+
+
+def newer_timings(root: Path) -> None:
+    write_json(root / "reports/results/tiny/dap.timings.json", {"schema": 2, "cells": {}})
+
+
+def bad_search(root: Path) -> None:
+    write_json(
+        root / "reports/results/tiny/dap.search.json", {"schema": 1, "architectures": [{"budget": 0.1}], "traces": []}
+    )
+
+
+def no_manifest(root: Path) -> None:
+    (root / "reports/results/tiny/data.json").unlink()
+
+
+def no_database(root: Path) -> None:
+    (root / "mlflow.db").write_bytes(b"not a database, but long enough to be read as the head of one" * 40)
+
+
+def foreign_database(root: Path) -> None:
+    (root / "mlflow.db").unlink()
+    query(root, "CREATE TABLE recipes (name TEXT)")
+
+
+def newer_database(root: Path) -> None:
+    query(root, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
+
+
+def older_database(root: Path) -> None:
+    # The schema of MLflow 2.0, made by MLflow's own migrations.
+    import mlflow.store.db_migrations as migrations
+    import sqlalchemy
+    from alembic import command
+    from alembic.config import Config
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+
+    (root / "mlflow.db").unlink()
+    engine = sqlalchemy.create_engine(f"sqlite:///{root / 'mlflow.db'}")
+    Base.metadata.create_all(engine)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("sqlalchemy.url", str(engine.url))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "cc1f77228345")
+    engine.dispose()
+
+
+def file_for_folder(root: Path) -> None:
+    (root / "mlartifacts").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (truncate, "dap.json: not a readable JSON file"),
+        (wrong_suite, "dap.json: a row is of other/dap, expected tiny/dap"),
+        (no_cell, "dap.timings.json: no timing of the cell"),
+        (newer_timings, "dap.timings.json: expected an object of schema 1"),
+        (bad_search, "dap.search.json: architectures.0.variant: Field required; restore"),
+        (no_manifest, "data.json: no such file"),
+        (no_database, "mlflow.db: not readable as an MLflow database"),
+        (foreign_database, "mlflow.db: not an MLflow database"),
+        (newer_database, "mlflow.db: made by another version of MLflow"),
+        (older_database, "mlflow.db: made by another version of MLflow"),
+        (file_for_folder, "mlartifacts: cannot be made"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(root: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(root)
+    before = (root / "mlflow.db").read_bytes()
+    with pytest.raises(BenchError) as error:
+        run_track(root)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert (root / "mlflow.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("uri", ["mlflow.db", "http://localhost:5000", "sqlite:///", "sqlite:///:memory:"])
+def test_only_a_sqlite_file_is_tracked_to(root: Path, uri: str) -> None:
+    with pytest.raises(BenchError, match="expected sqlite:///PATH"):
+        track(params_of(root), root, uri)
