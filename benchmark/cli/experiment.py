@@ -1,0 +1,123 @@
+"""The whole experiment: check it, run it, report it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import PARAMS, Jobs, Methods, Params, Suites
+from benchmark.cli.program import command
+
+if TYPE_CHECKING:
+    from benchmark.config import Params as Description
+
+PANEL = "The experiment"
+# The stages that may train; the others only read what is there.
+_COMPUTING = ("data", "pretrain", "search", "transfer")
+
+
+@command("dapbench validate", "dapbench validate --suite digits --params params.yaml", panel=PANEL)
+def validate(suite: Suites = None, params: Params = PARAMS) -> None:
+    """Check all of params.yaml, the data and the budgets, before anything is trained."""
+    described = _checked(params, suite)
+    for name in suite or described.run.suites:
+        methods = _methods(described, name)
+        print(f"{params}: suite {name} is valid ({len(methods)} methods: {', '.join(methods)})")
+
+
+@command("dapbench run --suite digits --jobs 2", "dapbench run --suite digits --method dap", panel=PANEL)
+def run(suite: Suites = None, method: Methods = None, jobs: Jobs = None, params: Params = PARAMS) -> None:
+    """Compute every cell of the grid that is missing, in parallel, and write the result files.
+
+    Finished cells are kept in .cells, so an interrupted run goes on where it was. `dvc repro` then only replays.
+    """
+    from benchmark import stages
+    from benchmark.errors import unknown
+
+    described = _checked(params, suite)
+    for name in method or ():
+        if name not in described.methods:
+            raise unknown("method", name, described.methods, "--method")
+    root = params.parent
+    code = stages.run_suite(described, suite, method, jobs, root)
+    for name in (suite or described.run.suites) if not code else ():
+        code = code or stages.stage(described, "data", name, root=root)
+        for one in _methods(described, name, method):
+            for step in ("search", "transfer"):
+                code = code or stages.stage(described, step, name, one, root=root)
+    raise typer.Exit(code)
+
+
+@command("dapbench report", "dapbench report --suite digits", panel=PANEL)
+def report(suite: Suites = None, params: Params = PARAMS) -> None:
+    """Make the analysis, tables, figures and page again from the result files."""
+    from benchmark import stages
+
+    described = _described(params, suite)
+    for name in suite or described.run.suites:
+        stages.stage(described, "analyse", name, root=params.parent)
+        stages.stage(described, "report", name, root=params.parent)
+    stages.stage(described, "page", root=params.parent)
+    print(f"report: {params.parent / 'reports' / 'index.html'}")
+
+
+@command("dapbench track", "dapbench track --uri sqlite:///mlflow.db", panel=PANEL)
+def track(
+    uri: Annotated[str, typer.Option(help="The MLflow database.")] = "sqlite:///mlflow.db", params: Params = PARAMS
+) -> None:
+    """Make the runs in MLflow equal to the result files; doing it again changes nothing."""
+    from benchmark.tracking import track as project
+    from benchmark.validate import check_disk
+
+    described = _described(params)
+    check_disk(params.parent)
+    print(f"{uri}: {project(described, params.parent, uri)}")
+
+
+@command("dapbench reproduce", "dapbench reproduce --suite digits --jobs 2", panel=PANEL)
+def reproduce(suite: Suites = None, jobs: Jobs = None) -> None:
+    """Do everything: cells, pipeline, MLflow, and compare with the committed results.
+
+    Reads params.yaml of this folder. What is there already is not computed again.
+    """
+    described = _checked(PARAMS, suite)
+    from benchmark.reproduce import reproduce as everything
+
+    raise typer.Exit(everything(described, suite, jobs))
+
+
+@command("dapbench stage search --suite digits --method dap", hidden=True)
+def stage(
+    name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")],
+    suite: Annotated[str | None, typer.Option("--suite", metavar="NAME")] = None,
+    method: Annotated[str | None, typer.Option("--method", metavar="NAME")] = None,
+    jobs: Jobs = None,
+    params: Params = PARAMS,
+) -> None:
+    """Run one stage of dvc.yaml."""
+    from benchmark import stages
+
+    described = _checked(params, [suite] if suite else None) if name in _COMPUTING else _described(params)
+    raise typer.Exit(stages.stage(described, name, suite, method, jobs, params.parent))
+
+
+def _methods(described: "Description", suite: str, named: list[str] | None = None) -> list[str]:
+    running = [method for method in described.run.methods if method in described.suites[suite].methods]
+    return [method for method in running if method in (named or running)]
+
+
+def _described(params: Path, suites: list[str] | None = None) -> "Description":
+    from benchmark.config import load_params
+    from benchmark.validate import chosen_suites
+
+    described = load_params(params)
+    chosen_suites(described, suites)
+    return described
+
+
+def _checked(params: Path, suites: list[str] | None = None) -> "Description":
+    from benchmark.validate import validate as check
+
+    described = _described(params, suites)
+    check(described, suites, str(params), params.parent)
+    return described

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Params = Annotated[Path, typer.Option("--params", metavar="FILE", help="The experiments' description.")]
+Suite = Annotated[str, typer.Option("--suite", metavar="NAME", help="A suite of params.yaml.")]
+Suites = Annotated[
+    list[str] | None, typer.Option("--suite", metavar="NAME", help="A suite; repeat for several. Default: run.suites.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", metavar="NAME", help="A method; repeat for several. Default: run.methods."),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Workers. Default: compute.jobs.")]
+ArchitectureFile = Annotated[Path, typer.Argument(metavar="ARCHITECTURE-FILE", help="A .safetensors file of a search.")]
+
+PARAMS = Path("params.yaml")
