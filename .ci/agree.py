@@ -1,0 +1,68 @@
+"""Check that the committed analysis, tables, figures, page and README are what the committed results give.
+
+All of it is made again in a temporary folder. Text and SVG must be equal byte for byte; PNG may differ by a rounding
+of the rasteriser. Exits 1 and names every file that differs.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmark.config import load_params
+from benchmark.report import report_page, report_suite
+from benchmark.report.readme import check
+from benchmark.stats import analyse_suite
+
+ROOT = Path(__file__).parents[1]
+MADE = ("analysis", "tables", "figures")
+LEVELS = 8  # of 255, for a pixel to count as different
+SHARE = 0.001  # of the pixels may
+
+
+def same(ours: Path, theirs: Path) -> bool:
+    """Return whether two files show the same."""
+    if ours.suffix != ".png":
+        return ours.read_bytes() == theirs.read_bytes()
+    a, b = (np.asarray(Image.open(path).convert("RGB"), dtype=np.int16) for path in (ours, theirs))
+    return a.shape == b.shape and float((abs(a - b).max(axis=-1) > LEVELS).mean()) <= SHARE
+
+
+def files(folder: Path) -> set[Path]:
+    """Return the files below a folder, relative to it."""
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def main() -> int:
+    """Compare, and return the exit code."""
+    params = load_params(ROOT / "params.yaml")
+    wrong = []
+    with tempfile.TemporaryDirectory() as name:
+        made = Path(name)
+        shutil.copytree(ROOT / "reports" / "results", made / "reports" / "results")
+        for suite in params.run.suites:
+            analyse_suite(params, suite, made)
+            report_suite(params, suite, made)
+        report_page(params, made)
+        for folder in [Path(kind) / suite for kind in MADE for suite in params.run.suites]:
+            ours, theirs = made / "reports" / folder, ROOT / "reports" / folder
+            for path in sorted(files(ours) | files(theirs)):
+                both = (ours / path).exists() and (theirs / path).exists()
+                if not both or not same(ours / path, theirs / path):
+                    wrong.append(f"reports/{folder / path}")
+        if not same(made / "reports" / "index.html", ROOT / "reports" / "index.html"):
+            wrong.append("reports/index.html")
+    if not check(ROOT / "README.md", params):
+        wrong.append("README.md (its results block)")
+    for differing in wrong:
+        print(f"differs: {differing}", file=sys.stderr)
+    if wrong:
+        print("error: not what the committed results give; run make reproduce and commit it", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

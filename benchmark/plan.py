@@ -1,0 +1,299 @@
+"""From params.yaml to cells: what a suite's grid consists of, without computing any of it.
+
+Nothing here imports torch: a pipeline stage whose cells are all finished takes a fraction of a second. For that,
+what only a method's class can tell is remembered in the store, under the hash of its code.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.cells import Cell, CellResult, Kind, Store
+from benchmark.config import Params, Section, SuiteConfig, parse
+from benchmark.errors import BenchError
+from benchmark.files import canonical_json, read_json, sha256, share, write_json
+from benchmark.fingerprint import fingerprint
+
+# The defaults that keys were made with. An option at its default is left out of a cell's spec, so that introducing
+# it changes no key; the code of config.py is not in the key either. So a default may only be left out as long
+# as it is the one recorded here: after a change of a default its value stands in the spec, and the keys are new.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "DatasetRef": {"classes": None, "channels": None, "size": None},
+    "Split": {"train": 0.6, "validation": 0.2},
+    "ModelRef": {"width": 1.0},
+    "Recipe": {
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "warmup": 0.1,
+        "shift": 1,
+        "label_smoothing": 0.0,
+        "clip": 5.0,
+        "norm_momentum": 0.1,
+    },
+}
+# Rough durations relative to a pretraining; they only decide which cells start first.
+HINTS = {"pretrain": 1.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Content hashes of a suite's prepared data, from its manifests."""
+
+    source: str
+    targets: Mapping[str, str]
+
+    @classmethod
+    def of(cls, manifests: Mapping[str, Any]) -> "Digests":
+        """Take the hashes from `{"source": manifest, "targets": {label: manifest}}`."""
+        targets = {label: manifest["digest"] for label, manifest in manifests["targets"].items()}
+        return cls(manifests["source"]["digest"], targets)
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is known of a method with some parameters: its module, its citation and its non-default parameters."""
+
+    module: str
+    reference: str
+    granularities: tuple[str, ...]
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search cell and its place in the grid."""
+
+    cell: Cell
+    variant: str
+    granularity: str
+    seed: int
+    method: Method
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The transfer cell of one architecture (an entry of the search's values) in one weights mode.
+
+    Several places of the grid may share a cell.
+    """
+
+    cell: Cell
+    search: Search
+    found: CellResult
+    architecture: dict[str, Any]
+    weights: str
+
+
+def options(section: Section) -> dict[str, Any]:
+    """Return the section as JSON without the options that are left at their recorded default."""
+    recorded: dict[str, Any] = {}
+    for base in type(section).__mro__:
+        recorded |= DEFAULTS.get(base.__name__, {})
+    content = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        value = content[name]
+        if not field.is_required() and value == field.default and value == recorded.get(name, value):
+            del content[name]
+    return content
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid of one suite. `device` is "cpu" or "cuda"; `digests` are those of the prepared data."""
+
+    params: Params
+    suite: str
+    digests: Digests
+    store: Store
+    device: str = "cpu"
+
+    @property
+    def config(self) -> SuiteConfig:
+        """The suite's section of params.yaml."""
+        return self.params.suites[self.suite]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that run in this suite, in the order of params.yaml."""
+        return [name for name in self.params.run.methods if name in self.config.methods]
+
+    def pretrain_cells(self) -> list[Cell]:
+        """Return the pretraining of the large model for every seed."""
+        return [self._pretrain_cell(seed) for seed in self.config.grid.seeds]
+
+    def search_cells(self, method: str) -> list[Cell]:
+        """Return the searches of a method, in the order of `searches`."""
+        return [search.cell for search in self.searches(method)]
+
+    def transfer_cells(self, method: str, finished_only: bool = False) -> list[Cell]:
+        """Return the retrainings of a method's architectures, each cell once."""
+        cells = [transfer.cell for transfer in self.transfers(method, finished_only)]
+        return list({cell.key: cell for cell in cells}.values())
+
+    def searches(self, method: str) -> list[Search]:
+        """Return the searches of a method: by variant ("" first), granularity and seed, as in params.yaml."""
+        variants = self.params.methods[method].variants
+        found = []
+        for variant in ("", *variants):
+            info = self.method(method, variant)
+            wanted = variants[variant].granularities if variant else None
+            for granularity in self.config.grid.granularities:
+                if granularity in info.granularities and granularity in (wanted or [granularity]):
+                    found += [self._search(method, info, variant, granularity, seed) for seed in self.config.grid.seeds]
+        return found
+
+    def transfers(self, method: str, finished_only: bool = False) -> Iterator[Transfer]:
+        """Yield the retrainings of everything that a method's searches found, in a fixed order.
+
+        The searches must be in the store (`KeyError` otherwise); `finished_only` passes over those that are not.
+        """
+        whole: dict[tuple[str, int], tuple[Search, CellResult, dict[str, Any]]] = {}
+        for search in self.searches(method):
+            if finished_only and not self.store.has(search.cell.key):
+                continue
+            found = self.store.get(search.cell.key)
+            for architecture in sorted(found.values["architectures"], key=lambda entry: -entry["budget"]):
+                origin = search, found, architecture
+                if _is_whole(architecture):
+                    # With no unit removed, all granularities are the same network: the first one's cell serves all.
+                    origin = whole.setdefault((search.variant, search.seed), origin)
+                for weights in self.config.transfer.weights:
+                    yield Transfer(self._transfer_cell(*origin, weights), search, found, architecture, weights)
+
+    def method(self, name: str, variant: str = "") -> Method:
+        """Return a method with the parameters of a variant; a suite's own parameters go before the variant's."""
+        section = self.params.methods[name]
+        merged = section.params | (section.variants[variant].params if variant else {}) | self.config.methods[name]
+        where = f"suites.{self.suite}.methods.{name}"
+
+        def look() -> dict[str, Any]:
+            from benchmark.registry import pruner
+
+            pruner_class = pruner(name, "run.methods")
+            given = parse(pruner_class.Parameters, merged, where)
+            return {
+                "module": pruner_class.__module__,
+                "reference": pruner_class.reference,
+                "granularities": list(pruner_class.granularities),
+                "params": given.model_dump(mode="json", exclude_defaults=True),
+            }
+
+        answer = self._remembered({"method": name, "params": merged}, look)
+        granularities = tuple(answer["granularities"])
+        return Method(answer["module"], answer["reference"], granularities, answer["params"])
+
+    @cached_property
+    def model_module(self) -> str:
+        """The module that defines the suite's large model."""
+        name = self.config.model.name
+
+        def look() -> dict[str, Any]:
+            from benchmark.models.registry import model_class
+
+            return {"module": model_class(name).__module__}
+
+        module: str = self._remembered({"model": name}, look)["module"]
+        return module
+
+    def code(self) -> dict[str, str]:
+        """Return the code fingerprint of every kind of cell in this suite: pretrain, transfer, search-METHOD."""
+        roots: dict[str, tuple[str, ...]] = {"pretrain": (), "transfer": ()}
+        roots |= {f"search-{name}": (self.method(name).module,) for name in self.methods}
+        return {
+            name: fingerprint((f"{Cell.package}.{name.partition('-')[0]}", *modules, self.model_module))
+            for name, modules in roots.items()
+        }
+
+    def _remembered(self, question: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Answer `question` from the store as long as the code of the answer's `module` is what it was."""
+        path = self.store.root / "known" / f"{sha256(canonical_json(question))}.json"
+        try:
+            known: dict[str, Any] = read_json(path)
+            if known["code"] == fingerprint((known["module"],)):
+                return known
+        except (BenchError, KeyError, TypeError):
+            pass  # never asked, or not readable: look again
+        answer = look()
+        write_json(path, {**answer, "code": fingerprint((answer["module"],))})
+        return answer
+
+    def _source(self, seed: int) -> dict[str, Any]:
+        config = self.config
+        return {
+            "source": options(config.data.source),
+            "source_digest": self.digests.source,
+            "split": options(config.data.split),
+            "model": options(config.model),
+            "training": options(config.training),
+            "seed": seed,
+            "device": self.device,
+        }
+
+    def _cell(self, kind: Kind, spec: dict[str, Any], label: str, hint: float, **more: Any) -> Cell:
+        modules = (*more.pop("modules", ()), self.model_module)
+        return Cell(kind, spec, modules, label=f"{self.suite} {kind} {label}", hint=hint, **more)
+
+    def _pretrain_cell(self, seed: int) -> Cell:
+        return self._cell("pretrain", self._source(seed), f"s{seed}", HINTS["pretrain"])
+
+    def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int) -> Search:
+        grid = self.config.grid
+        spec = self._source(seed) | {
+            "cost": grid.cost,
+            "granularity": granularity,
+            "budgets": sorted(grid.budgets, reverse=True),
+            "method": name,
+            "params": method.params,
+            "pretrain": self._pretrain_cell(seed).key,
+        }
+        label = " ".join(filter(None, (name, variant, granularity, f"s{seed}")))
+        cell = self._cell("search", spec, label, HINTS["search"], modules=(method.module,))
+        return Search(cell, variant, granularity, seed, method)
+
+    def _transfer_cell(self, search: Search, found: CellResult, architecture: dict[str, Any], weights: str) -> Cell:
+        data, transfer = self.config.data, self.config.transfer
+        form: dict[str, Any]
+        if _is_whole(architecture):
+            form = {"dense": True}
+        elif search.granularity == "channel" and weights != "inherit":
+            # Channels of a layer are exchangeable once their weights are drawn anew: equal widths, one cell.
+            form = {"kept": architecture["kept"]}
+        else:
+            form = {"architecture": architecture["digest"]}
+        spec = self._source(search.seed) | {
+            "targets": [
+                {"ref": options(target), "digest": self.digests.targets[target.label]} for target in data.targets
+            ],
+            "pool": data.pool,
+            "recipe": options(transfer.scratch if weights == "scratch" else transfer.finetune),
+            "shots": sorted(transfer.shots),
+            "draws": transfer.draws,
+            "weights": weights,
+            "granularity": search.granularity,
+            "form": form,
+        }
+        inputs = {"search": search.cell.key, "architecture": architecture["file"]}
+        if weights == "inherit":
+            spec["state"] = found.digests[architecture["state_file"]]
+            inputs["state"] = architecture["state_file"]
+        place = search.cell.label.removeprefix(f"{self.suite} search ")
+        label = f"{place} b{share(architecture['budget'])} {weights}"
+        return self._cell("transfer", spec, label, HINTS[weights], inputs=inputs)
+
+
+def _is_whole(architecture: dict[str, Any]) -> bool:
+    return bool(architecture["kept"] == architecture["sizes"])
+
+
+def device_of(params: Params) -> str:
+    """Return the device that cells run on: `compute.device`, or for `auto` cuda where there is one, else cpu."""
+    wanted = params.compute.device
+    if wanted != "auto":
+        return wanted
+    if not any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg")):
+        return "cpu"  # known without the seconds that importing torch takes
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
