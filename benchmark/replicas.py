@@ -1,10 +1,10 @@
 """Many trainings of one network as one: R replicas with weights of their own, stepped together.
 
-Few-shot fine-tuning repeats a tiny training many times (shots x draws) on the same architecture; run one by
-one, almost all of its time is the fixed cost of starting operators. Here every layer is a batched matrix
-product over the replicas instead. Activations are laid out [R, C, H, W, N], images innermost, so that the patches of a
-convolution are copied in contiguous runs. Kernel taps that can only ever read padding (all but the centre of a 3x3
-kernel on a 1x1 map) are left out: their products and gradients are exactly zero.
+Few-shot fine-tuning repeats a tiny training many times (shots x draws) on the same architecture; run one by one,
+almost all of its time is the fixed cost of starting operators. Here the replicas' channels lie side by side,
+[N, R * C, H, W] in channels-last layout, so that one grouped convolution, batch norm or matrix product serves all.
+On a 1x1 map a padded 3x3 kernel can only ever read its centre: there the other eight taps, whose gradient is exactly
+zero, are left out of the training and keep their values.
 """
 
 import operator
@@ -25,49 +25,68 @@ class NotStackable(Exception):
 class Replicas:
     """R copies of a network with separate weights, run in one forward pass.
 
-    `parameters` and `buffers` hold the stacked state by the network's own names, each [R, ...]. Calling with images
-    [R, N, C, H, W] gives logits [R, N, K]; batch norm uses batch statistics and updates the running ones.
+    `states` are the copies' state dicts, `shape` that of an image, (C, H, W). `parameters` and `buffers` hold what is
+    trained by the network's own names, each [R, ...]. Calling with images [R, N, C, H, W] gives logits [R, N, K];
+    batch norm uses batch statistics and updates the running ones. Raises `NotStackable`.
     """
 
-    def __init__(self, network: nn.Module, states: Sequence[Mapping[str, Tensor]]) -> None:
+    def __init__(self, network: nn.Module, states: Sequence[Mapping[str, Tensor]], shape: tuple[int, ...]) -> None:
         try:
-            self._graph = fx.Tracer().trace(network)
+            graph = fx.Tracer().trace(network)
         except Exception as error:
             raise NotStackable(f"not traceable: {error}") from error
-        self._modules = dict(network.named_modules())
-        names = [name for name, _ in network.named_parameters()]
         self.count = len(states)
+        self._states = states
+        self._modules = dict(network.named_modules())
+        self._centred = _centred(network, shape)
+        names = [name for name, _ in network.named_parameters()]
         self.parameters = {
-            name: torch.stack([state[name].detach().contiguous() for state in states]).requires_grad_() for name in names
+            name: torch.stack([self._trained(name, state[name].detach()) for state in states]).contiguous()
+            for name in names
         }
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
         self.buffers = {
             name: torch.stack([state[name] for state in states])
             for name, buffer in network.named_buffers()
             if buffer.is_floating_point()
         }
-        self._steps = [(node, self._operation(node)) for node in self._graph.nodes]
+        self._steps = [(node, self._operation(node)) for node in graph.nodes]
+
+    def masks(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return masks of the network's weights in the shapes of the trained parameters."""
+        return {name: self._trained(name, mask) for name, mask in masks.items()}
 
     def state(self, replica: int) -> dict[str, Tensor]:
         """Return one replica's parameters and running statistics, as the network names them."""
-        everything = {**self.parameters, **self.buffers}
-        return {name: tensor[replica].detach() for name, tensor in everything.items()}
+        state = {name: buffer[replica].detach() for name, buffer in self.buffers.items()}
+        for name, parameter in self.parameters.items():
+            whole = self._states[replica][name].detach().clone()
+            self._trained(name, whole).copy_(parameter[replica].detach())
+            state[name] = whole
+        return state
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits [R, N, K] of images [R, N, C, H, W], in training mode."""
         values: dict[fx.Node, Any] = {}
         for node, operation in self._steps:
             if node.op == "placeholder":
-                values[node] = images.permute(0, 2, 3, 4, 1)
+                together = images.transpose(0, 1).flatten(1, 2)
+                values[node] = together.contiguous(memory_format=torch.channels_last)
             else:
                 arguments = fx.node.map_arg(node.args, lambda item: values[item])
                 values[node] = operation(*arguments)
         return values[next(reversed(values))]
 
+    def _trained(self, name: str, tensor: Tensor) -> Tensor:
+        """The part of a parameter that is trained, a view: the centre of a centred kernel, else all of it."""
+        return tensor[..., 1:2, 1:2] if name in self._centred else tensor
+
     def _operation(self, node: fx.Node) -> Operation:
         if node.op == "placeholder":
             return _identity
         if node.op == "output":
-            return lambda logits: logits.transpose(1, 2)
+            return self._by_replica
         if node.op == "call_module":
             target = str(node.target)
             return self._layer(target, self._modules[target])
@@ -88,63 +107,74 @@ class Replicas:
                 return F.relu
             case nn.Identity():
                 return _identity
-            case nn.Flatten(start_dim=1, end_dim=-1):
-                return _flatten
-            case nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)):
-                return _global_average
-            case nn.MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False):
-                return _halve
+            case nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) | nn.MaxPool2d():
+                return module
         raise NotStackable(f"layer {name}: {type(module).__name__}")
 
     def _convolution(self, name: str, module: nn.Conv2d) -> Operation:
-        weight, bias = f"{name}.weight", f"{name}.bias"
+        if f"{name}.weight" in self._centred or module.kernel_size == (1, 1) and module.stride == (1, 1):
+            return lambda x: self._product(name, x, module.bias is not None)
 
         def run(x: Tensor) -> Tensor:
-            y = _convolve(x, self.parameters[weight], module.stride, module.padding)  # type: ignore[arg-type]
-            return y if module.bias is None else y + self.parameters[bias][:, :, None, None, None]
+            weight = self.parameters[f"{name}.weight"].flatten(0, 1)
+            bias = None if module.bias is None else self.parameters[f"{name}.bias"].flatten()
+            return F.conv2d(x, weight, bias, module.stride, module.padding, groups=self.count)
 
         return run
+
+    def _linear(self, name: str, module: nn.Linear) -> Operation:
+        return lambda x: self._product(name, x, module.bias is not None)
+
+    def _product(self, name: str, x: Tensor, with_bias: bool) -> Tensor:
+        """Multiply features [N, R * C, ...] by one matrix per replica, at every position of a map."""
+        count, spatial = len(x), x.shape[2:]
+        rows = x.movedim(1, -1).reshape(-1, self.count, x.shape[1] // self.count).transpose(0, 1)
+        weight = self.parameters[f"{name}.weight"].flatten(2)
+        y = torch.bmm(rows, weight.transpose(1, 2))
+        if with_bias:
+            y = y + self.parameters[f"{name}.bias"][:, None]
+        return y.transpose(0, 1).reshape(count, *spatial, -1).movedim(-1, 1)
 
     def _normalisation(self, name: str, module: nn.BatchNorm2d) -> Operation:
         momentum = 0.1 if module.momentum is None else module.momentum
 
         def run(x: Tensor) -> Tensor:
-            replicas, channels = x.shape[:2]
-            flat = x.reshape(1, replicas * channels, -1)
             mean, variance = (self.buffers[f"{name}.{kind}"].view(-1) for kind in ("running_mean", "running_var"))
             scale, offset = (self.parameters[f"{name}.{kind}"].view(-1) for kind in ("weight", "bias"))
-            return F.batch_norm(flat, mean, variance, scale, offset, True, momentum, module.eps).view(x.shape)
+            return F.batch_norm(x, mean, variance, scale, offset, True, momentum, module.eps)
 
         return run
 
-    def _linear(self, name: str, module: nn.Linear) -> Operation:
-        def run(x: Tensor) -> Tensor:
-            y = torch.bmm(self.parameters[f"{name}.weight"], x)
-            return y if module.bias is None else y + self.parameters[f"{name}.bias"][:, :, None]
+    def _by_replica(self, logits: Tensor) -> Tensor:
+        return logits.view(len(logits), self.count, -1).transpose(0, 1)
 
-        return run
+
+def _centred(network: nn.Module, shape: tuple[int, ...]) -> set[str]:
+    """The weights of 3x3 kernels, padded by one, that see 1x1 maps only when the network is shown images of `shape`."""
+    sizes: dict[str, set[tuple[int, ...]]] = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda _, inputs, name=name: sizes.setdefault(name, set()).add(tuple(inputs[0].shape[2:]))
+        )
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and module.padding == (1, 1)
+    ]
+    training = network.training
+    reference = next(network.parameters())
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
+    network.train(training)
+    for handle in handles:
+        handle.remove()
+    return {f"{name}.weight" for name, seen in sizes.items() if seen == {(1, 1)}}
 
 
 def _identity(x: Tensor) -> Tensor:
     return x
 
 
-def _flatten(x: Tensor) -> Tensor:
-    return x.reshape(x.shape[0], -1, x.shape[-1])
-
-
-def _global_average(x: Tensor) -> Tensor:
-    return x.mean((2, 3), keepdim=True)
-
-
 def _pool_to_features(x: Tensor) -> Tensor:
     return x.mean((2, 3))
-
-
-def _halve(x: Tensor) -> Tensor:
-    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
-    rows = torch.maximum(x[:, :, 0:height:2], x[:, :, 1:height:2])
-    return torch.maximum(rows[:, :, :, 0:width:2], rows[:, :, :, 1:width:2])
 
 
 class _Any:
@@ -162,84 +192,5 @@ _FUNCTIONS: dict[Any, tuple[Operation, Container[Any]]] = {
     torch.relu: (F.relu, [()]),
     F.relu: (F.relu, [()]),
     "relu": (F.relu, [()]),
-    torch.flatten: (_flatten, [(1,)]),
-    "flatten": (_flatten, [(1,)]),
     "mean": (_pool_to_features, [((2, 3),), ([2, 3],)]),
 }
-
-
-def _convolve(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
-    """Convolve x [R, C, H, W, N] with weights [R, O, C, kh, kw]; returns [R, O, H', W', N]."""
-    replicas, channels, height, width, count = x.shape
-    out, kernel = weight.shape[1], weight.shape[3:]
-    spatial = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip((height, width), padding, kernel, stride, strict=True)]
-    taps = [
-        (i, j)
-        for i in _live(kernel[0], height, spatial[0], padding[0], stride[0])
-        for j in _live(kernel[1], width, spatial[1], padding[1], stride[1])
-    ]
-    flat = weight.flatten(3)
-    if len(taps) < kernel[0] * kernel[1]:
-        flat = flat[..., [i * kernel[1] + j for i, j in taps]]
-    flat = flat.reshape(replicas, out, -1)
-    if len(taps) == 1 and spatial == [height, width]:
-        y = torch.bmm(flat, x.reshape(replicas, channels, -1))
-    else:
-        y = _PatchProduct.apply(x, flat, taps, spatial, stride, padding)
-    return y.view(replicas, out, *spatial, count)
-
-
-def _live(kernel: int, size: int, out: int, padding: int, stride: int) -> list[int]:
-    """The taps of one axis that read at least one real pixel at some output position."""
-    return [t for t in range(kernel) if any(0 <= o * stride + t - padding < size for o in range(out))]
-
-
-class _PatchProduct(torch.autograd.Function):
-    """Weights times patches. Written out because autograd would clear and add a whole padded map per tap."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        taps: list[tuple[int, int]],
-        spatial: list[int],
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-    ) -> Tensor:
-        replicas, channels, height, width, count = x.shape
-        padded = x.new_zeros(replicas, channels, height + 2 * padding[0], width + 2 * padding[1], count)
-        padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width] = x
-        patches = x.new_empty(replicas, channels, len(taps), *spatial, count)
-        for index, window in enumerate(_windows(taps, spatial, stride)):
-            patches[:, :, index] = padded[:, :, window[0], window[1]]
-        patches = patches.view(replicas, channels * len(taps), -1)
-        ctx.save_for_backward(patches, weight)
-        ctx.geometry = (x.shape, padded.shape, taps, spatial, stride, padding)
-        return torch.bmm(weight, patches)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        patches, weight = ctx.saved_tensors
-        shape, padded_shape, taps, spatial, stride, padding = ctx.geometry
-        (gradient,) = gradients
-        to_weight = torch.bmm(gradient, patches.transpose(1, 2))
-        if not ctx.needs_input_grad[0]:
-            return None, to_weight, None, None, None, None
-        to_patches = torch.bmm(weight.transpose(1, 2), gradient)
-        to_patches = to_patches.view(shape[0], shape[1], len(taps), *spatial, shape[4])
-        to_padded = gradient.new_zeros(padded_shape)
-        for index, window in enumerate(_windows(taps, spatial, stride)):
-            to_padded[:, :, window[0], window[1]] += to_patches[:, :, index]
-        inside = to_padded[:, :, padding[0] : padding[0] + shape[2], padding[1] : padding[1] + shape[3]]
-        return inside, to_weight, None, None, None, None
-
-
-def _windows(taps: list[tuple[int, int]], spatial: list[int], stride: tuple[int, int]) -> list[tuple[slice, slice]]:
-    return [
-        (
-            slice(i, i + (spatial[0] - 1) * stride[0] + 1, stride[0]),
-            slice(j, j + (spatial[1] - 1) * stride[1] + 1, stride[1]),
-        )
-        for i, j in taps
-    ]

@@ -79,7 +79,7 @@ def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference
         "model": spec["model"],
         "source": spec["source"],
         "method": spec["method"],
-        "params": spec["params"],
+        "parameters": spec["params"],
         "reference": reference,
         "seed": spec["seed"],
         "budget": sub.budget,

@@ -49,11 +49,11 @@ def compute(cell: Cell, context: Context) -> CellOutput:
         source_accuracy = accuracy(network.eval(), source.test)
     recipe = Recipe(**spec["recipe"])
     results = []
-    for target in spec["targets"]:
+    for number, target in enumerate(spec["targets"], start=1):
         draws = _draws(target, spec, source, context)
         for draw, correct in zip(draws, adapt(network, draws, recipe, masks), strict=True):
             results.append({"target": draw.target, "shots": draw.shots, "draw": draw.draw, "accuracy": correct})
-        context.progress(cell.label, len(results))
+        context.progress(cell.label, number / len(spec["targets"]))
     return CellOutput(
         values={
             "source_accuracy": source_accuracy,
@@ -130,13 +130,13 @@ def adapt(network: nn.Module, draws: list[Draw], recipe: Recipe, masks: Mapping[
         models.replace_head(template, draw.classes, draw.seed)
         states.append({name: tensor.detach().clone() for name, tensor in template.state_dict().items()})
     try:
-        replicas = Replicas(template, states)
+        replicas = Replicas(template, states, tuple(draws[0].train.images.shape[1:]))
     except NotStackable:
         trained = [_fine_tuned(template, state, draw, recipe, kept) for state, draw in zip(states, draws, strict=True)]
     else:
         generators = [seeds.generator(draw.seed, "order") for draw in draws]
         data = stacked_batches([draw.train for draw in draws], recipe, generators)
-        fit(replicas, replicas.parameters, data, recipe, kept)
+        fit(replicas, replicas.parameters, data, recipe, replicas.masks(kept))
         trained = [replicas.state(index) for index in range(len(draws))]
     template.eval()
     return [
