@@ -17,19 +17,20 @@ def atomic_write(path: Path, content: bytes) -> None:
     Temporary file in the same folder, fsync, rename. A write that fails (full disk,
     read-only folder) leaves the old file as it was and raises `BenchError`.
     """
-    temporary = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise BenchError(
             f"{path}: cannot be written ({error.strerror}); free some space or make the folder writable, then run again"
         ) from error
@@ -56,7 +57,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise BenchError(f"{path}: no such file; `dvc repro` or `dapbench run` makes it") from error
     except (OSError, ValueError) as error:
-        raise BenchError(f"{path}: not a readable JSON file ({error}); restore it from git or remove it and run again") from error
+        raise BenchError(
+            f"{path}: not a readable JSON file ({error}); restore it from git or remove it and run again"
+        ) from error
 
 
 def sha256(content: bytes) -> str:

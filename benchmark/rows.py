@@ -63,7 +63,8 @@ def read_results(path: Path) -> tuple[list[Row], dict[str, Any]]:
         raise BenchError(f"{path}: not a result file (expected the keys schema, rows, provenance); restore it from git")
     if content["schema"] != SCHEMA:
         raise BenchError(
-            f"{path}: schema {content['schema']!r}, this version reads {SCHEMA}; update dapbench or restore the file from git"
+            f"{path}: schema {content['schema']!r}, this version reads {SCHEMA}; "
+            "update dapbench or restore the file from git"
         )
     rows = []
     for index, record in enumerate(content["rows"]):
@@ -72,5 +73,7 @@ def read_results(path: Path) -> tuple[list[Row], dict[str, Any]]:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "row"
-            raise BenchError(f"{path}: row {index}, {field}: {first['msg']}; restore the file from git or recompute it") from error
+            raise BenchError(
+                f"{path}: row {index}, {field}: {first['msg']}; restore the file from git or recompute it"
+            ) from error
     return rows, content["provenance"]
