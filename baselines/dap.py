@@ -23,17 +23,17 @@ class DAP(Pruner):
     class Parameters(Section):
         """The search's settings.
 
-        `law` of weights: `restart` (`restarts` trainings, each with `warmup` weight steps before the architecture moves),
-        `init` or `pretrained` (with relative `noise`). `tau_low` of the forward gates, 0 being the hard step, reached from
-        `anneal_from` if given; `tau_high` of the backward slope. `lr` of the logits; `dual_rate` and `damping` of the
-        multiplier; the falling budget is held at its lowest for the last `hold` of the `steps`. `exchangeable` ties the
-        channels of a layer to a width; None ties them where the law makes them exchangeable.
+        `law` of weights: `restart` (`restarts` trainings, each with `warmup` weight steps before the architecture
+        moves), `init` or `pretrained` (with relative `noise`). `tau_low` of the forward gates, 0 being the hard step,
+        reached from `anneal_from` if given; `tau_high` of the backward slope. `lr` of the logits; `dual_rate` and
+        `damping` of the multiplier; the falling budget is held at its lowest for the last `hold` of the `steps`.
+        `exchangeable` ties the channels of a layer to a width; None ties them where the law makes them exchangeable.
         """
 
         law: Literal["init", "restart", "pretrained"] = "restart"
-        steps: Count = 60
-        restarts: Count = 3
-        warmup: Annotated[int, Field(ge=0)] = 20
+        steps: Count = 50
+        restarts: Count = 2
+        warmup: Annotated[int, Field(ge=0)] = 25
         noise: NonNegative = 0.0
         tau_low: NonNegative = 0.0
         tau_high: Positive = 1.0

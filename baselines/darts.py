@@ -6,7 +6,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.func import functional_call
 
 from benchmark.config import Count, NonNegative, Positive, Section
 from benchmark.pruner import Problem, Pruner, SubNetwork
@@ -98,10 +97,9 @@ class _Supernet:
     def _loss(self, weights: dict[str, Tensor], logits: Tensor, batch: Batch, keep_statistics: bool) -> Tensor:
         images, labels = batch
         buffers = self.buffers if keep_statistics else {name: b.clone() for name, b in self.buffers.items()}
-        effective = self.problem.space.gate(weights, torch.sigmoid(logits / self.tau))
-        self.problem.network.train()
         self.problem.charge(self.problem.dense_macs, len(labels))
-        return loss_of(functional_call(self.problem.network, {**effective, **buffers}, (images,)), labels)
+        gates = torch.sigmoid(logits / self.tau)
+        return loss_of(self.problem.gated_logits({**weights, **buffers}, gates, images), labels)
 
     def gradient_of_logits(self, weights: dict[str, Tensor], logits: Tensor, batch: Batch) -> tuple[float, Tensor]:
         loss = self._loss(weights, logits, batch, keep_statistics=False)
@@ -122,7 +120,8 @@ class _Supernet:
         norm = torch.sqrt(torch.stack([gradient.square().sum() for gradient in back]).sum())
         epsilon = 0.01 / float(norm.clamp(min=1e-12))
         plus, minus = (
-            self.gradient_of_logits(self._moved([sign * epsilon * g for g in back]), logits, seen)[1] for sign in (1, -1)
+            self.gradient_of_logits(self._moved([sign * epsilon * g for g in back]), logits, seen)[1]
+            for sign in (1, -1)
         )
         return float(loss.detach()), direct - xi * (plus - minus) / (2 * epsilon)
 

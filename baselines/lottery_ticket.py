@@ -7,8 +7,10 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.config import Section
+from benchmark.errors import BenchError
 from benchmark.pruner import Problem, Pruner, SubNetwork
 from benchmark.scores import magnitudes
+from benchmark.space import SearchSpace
 
 
 class LotteryTicket(Pruner):
@@ -16,8 +18,8 @@ class LotteryTicket(Pruner):
 
     Each round leaves (1 - `drop`) of the round before's cost, or stops at a budget that lies in between, so that every
     budget gets a mask of its own round. Its weights are those of the trained ticket. `rewind` = 0 goes back to the
-    initial weights (Frankle & Carbin 2018, arXiv 1803.03635), k > 0 to those after k training steps (Frankle et al.
-    2019, arXiv 1903.01611).
+    initial weights (Frankle & Carbin 2018, arXiv 1803.03635), k > 0 to those after k training steps, and trains the
+    steps that are left (Frankle et al. 2019, arXiv 1903.01611).
     """
 
     name = "lottery_ticket"
@@ -31,27 +33,32 @@ class LotteryTicket(Pruner):
         norm: Literal["l1", "l2"] = "l1"
 
     def search(self, problem: Problem) -> list[SubNetwork]:
-        """Return tickets with their trained weights."""
-        space = problem.space
-        mask = torch.ones(space.n, dtype=torch.bool)
-        start = self._rewound(problem)
-        trained = problem.retrain(mask, start)
+        """Return tickets with their trained weights; `BenchError` when rewinding leaves no step to train."""
+        space, rewind = problem.space, self.parameters.rewind
+        if rewind >= problem.recipe.steps:
+            raise BenchError(
+                f"lottery_ticket: rewind {rewind} must lie below the {problem.recipe.steps} steps it trains"
+            )
+        mask = path = torch.ones(space.n, dtype=torch.bool)
+        start = problem.initial()
+        if rewind > 0:
+            start = problem.retrain(mask, start, stop=rewind)
+        trained = problem.retrain(mask, start, start=rewind)
         complexity, tickets = 1.0, []
         for budget in problem.budgets:
             while complexity > budget:
                 complexity = max(budget, (1 - self.parameters.drop) * complexity)
-                mask = self._pruned(problem, mask, trained, complexity)
-                trained = problem.retrain(mask, start)
+                scores = magnitudes(space, trained, self.parameters.norm).where(mask, -1.0)
+                path = _path(space, scores, mask, path)
+                # A small unit that was dropped would otherwise come back to fill what a large one leaves.
+                mask = mask & space.project(scores.masked_fill(path, torch.inf), complexity)
+                trained = problem.retrain(mask, start, start=rewind)
             tickets.append(SubNetwork(budget, mask, trained))
             problem.progress(len(tickets) / len(problem.budgets))
         return tickets
 
-    def _rewound(self, problem: Problem) -> dict[str, Tensor]:
-        state = problem.initial()
-        if self.parameters.rewind == 0:
-            return state
-        return problem.retrain(torch.ones(problem.space.n, dtype=torch.bool), state, stop=self.parameters.rewind)
 
-    def _pruned(self, problem: Problem, mask: Tensor, state: dict[str, Tensor], complexity: float) -> Tensor:
-        scores = magnitudes(problem.space, state, self.parameters.norm)
-        return problem.space.project(scores.where(mask, -1.0), complexity)
+def _path(space: SearchSpace, scores: Tensor, mask: Tensor, before: Tensor) -> Tensor:
+    """The units no architecture can lack: by the present scores, or those of `before` if that needs a dropped unit."""
+    path = space.project(scores, space.minimum)
+    return path if bool(mask[path].all()) else before

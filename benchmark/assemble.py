@@ -11,7 +11,7 @@ from benchmark.rows import Row
 
 SCHEMA = 1
 ARTIFACTS = Path("artifacts")
-FOUND = ("budget", "complexity", "params", "macs", "kept", "sizes", "digest")
+FOUND = ("budget", "complexity", "params", "macs", "kept", "sizes", "digest", "origin")
 
 
 def rows_of(plan: Plan, method: str) -> list[Row]:

@@ -191,9 +191,9 @@ class RunSection(Section):
 
 
 class ComputeSection(Section):
-    """Where cells run. None of it changes a result on the same kind of device.
+    """Where cells run. `jobs` workers change no result; another kind of device, or other `threads`, round differently.
 
-    `threads` is per worker and fixed so that a result does not depend on the number of workers.
+    `threads` is per worker, so that a result does not depend on the number of workers.
     """
 
     jobs: Count | Literal["auto"] = "auto"

@@ -220,8 +220,9 @@ class Plan:
         return answer
 
     def _source(self, seed: int) -> dict[str, Any]:
-        config = self.config
-        return {
+        config, threads = self.config, self.params.compute.threads
+        # Another number of threads sums in another order. One thread is the default, and left out as all defaults are.
+        return ({} if threads == 1 else {"threads": threads}) | {
             "source": options(config.data.source),
             "source_digest": self.digests.source,
             "split": options(config.data.split),

@@ -24,12 +24,14 @@ class SubNetwork:
 
     `mask` bool [n] over the search space's units; `state` the weights and statistics of the full-size large
     model by name (what the mask drops is ignored), or None if the pruner has none of its own: then
-    inheriting means to keep the pretrained large model's.
+    inheriting means to keep the pretrained large model's. `origin` says in words how the budget was reached, where
+    one search serves several.
     """
 
     budget: float
     mask: Tensor
     state: dict[str, Tensor] | None = None
+    origin: str = ""
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Problem:
     seed: int
     device: str
     load_pretrained: Callable[[], tuple[dict[str, Tensor], int]]
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[float], None] = lambda _share: None
     flops: int = 0
     pretrain_flops: int = 0
     trace: list[dict[str, float]] = field(default_factory=list)
@@ -84,6 +86,18 @@ class Problem:
         """Account for `images` images through a network of `macs` MACs, forward and, in training, backward."""
         self.flops += training_flops(macs, images) if training else FLOPS_PER_MAC * macs * images
 
+    def gated_logits(self, state: Mapping[str, Tensor], gates: Tensor, images: Tensor) -> Tensor:
+        """Return the logits of the gated large model with the weights `state`, differentiable in weights and gates.
+
+        Batch norm uses the batch's statistics; the running ones in `state` follow it as fast as the recipe says.
+        The forward pass is not charged.
+        """
+        names = {name for name, _ in self.network.named_parameters()}
+        parameters = {name: state[name] for name in state if name in names}
+        buffers = {name: tensor for name, tensor in state.items() if name not in names}
+        effective = {**self.space.gate(parameters, gates), **buffers}
+        return functional_call(ready(self.network, self.recipe), effective, (images,))
+
     def batches(self, task: Task, recipe: Recipe, *names: str | int) -> Any:
         """Yield the batches of a task in the order that belongs to `names`."""
         return batches(task, recipe, self.generator("batches", *names))
@@ -92,26 +106,28 @@ class Problem:
         """Return one sub-network per budget that keeps the highest scores [n]."""
         return [SubNetwork(budget, self.space.project(scores, budget), state) for budget in self.budgets]
 
-    def retrain(self, mask: Tensor, state: Mapping[str, Tensor], stop: int | None = None) -> dict[str, Tensor]:
+    def retrain(
+        self, mask: Tensor, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None
+    ) -> dict[str, Tensor]:
         """Train the sub-network `mask` on the source from `state`; returns full-size weights, zero where pruned.
 
-        Recipe and order of batches are those of pretraining; `stop` ends it early, after that many steps.
+        Recipe and order of batches are those of pretraining, from step `start` up to, but without, step `stop`.
         """
         self.network.load_state_dict(state)
         network = self.space.extract(self.network, self.space.architecture(mask, {}))
         network = ready(on_device(network, self.device), self.recipe)
-        steps = self.recipe.steps if stop is None else min(stop, self.recipe.steps)
+        stop = self.recipe.steps if stop is None else min(stop, self.recipe.steps)
         data = batches(self.train, self.recipe, seeds.generator(self.seed, "source-order"))
         masks = self.space.weight_masks(mask)
-        fit(network, dict(network.named_parameters()), islice(data, steps), self.recipe, masks)
-        self.charge(self.space.macs(mask), steps * min(self.recipe.batch, len(self.train)))
+        fit(network, dict(network.named_parameters()), islice(data, start, stop), self.recipe, masks, start=start)
+        self.charge(self.space.macs(mask), (stop - start) * min(self.recipe.batch, len(self.train)))
         return self.space.embed(network.state_dict(), mask)
 
     def evaluate(self, mask: Tensor, state: Mapping[str, Tensor]) -> float:
         """Return the source validation accuracy of `state` under the mask; the oracle for predictor-guided searches."""
         parameters = {name: state[name] for name, _ in self.network.named_parameters()}
         buffers = {name: state[name] for name, _ in self.network.named_buffers()}
-        gated = {**self.space.gate(parameters, mask.float()), **buffers}
+        gated = {**self.space.gate(parameters, mask.float().to(self.device)), **buffers}
         self.charge(self.space.macs(mask), len(self.validation), training=False)
         self.network.eval()
         return accuracy(lambda images: functional_call(self.network, gated, (images,)), self.validation)

@@ -112,7 +112,7 @@ class Replicas:
         raise NotStackable(f"layer {name}: {type(module).__name__}")
 
     def _convolution(self, name: str, module: nn.Conv2d) -> Operation:
-        if f"{name}.weight" in self._centred or module.kernel_size == (1, 1) and module.stride == (1, 1):
+        if f"{name}.weight" in self._centred or (module.kernel_size == (1, 1) and module.stride == (1, 1)):
             return lambda x: self._product(name, x, module.bias is not None)
 
         def run(x: Tensor) -> Tensor:

@@ -139,18 +139,19 @@ def fit(
     recipe: Recipe,
     masks: Mapping[str, Tensor] = MappingProxyType({}),
     on_step: Callable[[int, float], None] | None = None,
+    start: int = 0,
 ) -> float:
     """Train `parameters` in place by the recipe on the batches of `data`; returns the last batch's loss per replica.
 
     `masks` (same shapes, 0 or 1) freeze weights at the zeros they start from: their gradient is dropped, so that
-    neither momentum nor decay moves them. Fewer batches than `recipe.steps` stop the schedule early. Raises
-    `BenchError` when the loss is no longer finite.
+    neither momentum nor decay moves them. The first batch is that of step `start`; fewer batches than `recipe.steps`
+    stop the schedule early. Raises `BenchError` when the loss is no longer finite.
     """
     optimizer = sgd(parameters.values(), recipe)
-    frozen = [(parameters[name], mask) for name, mask in masks.items()]
+    frozen = [(parameters[name], mask.to(parameters[name].device)) for name, mask in masks.items()]
     loss = torch.zeros(())
     replicas = 1
-    for step, (images, labels) in enumerate(data):
+    for step, (images, labels) in enumerate(data, start):
         optimizer.param_groups[0]["lr"] = learning_rate(recipe, step)
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(forward(images), labels, recipe.label_smoothing)
@@ -162,14 +163,14 @@ def fit(
         clip([p.grad for p in parameters.values() if p.grad is not None], recipe.clip, stacked=labels.ndim == 2)
         optimizer.step()
         if on_step is not None:
-            on_step(step, float(loss) / replicas)
+            on_step(step, float(loss.detach()) / replicas)
     final = float(loss.detach()) / replicas
     if not math.isfinite(final):
         raise BenchError(f"training diverged (loss {final}); lower the recipe's lr ({recipe.lr}) in params.yaml")
     return final
 
 
-def clip(gradients: Sequence[Tensor], longest: float, stacked: bool = False) -> None:
+def clip(gradients: list[Tensor], longest: float, stacked: bool = False) -> None:
     """Scale gradients in place to a joint norm of at most `longest`; each replica's on its own where `stacked`.
 
     A gradient that is not finite is dropped: a layer pruned to one dead channel can overflow the backward pass of a

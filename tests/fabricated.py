@@ -40,6 +40,7 @@ def architecture(spec: dict[str, Any], budget: float, kept: dict[str, int]) -> d
         "digest": identity.encode().hex(),
         "file": f"{name}.safetensors",
         "state_file": f"{name}.weights.safetensors",
+        "origin": "",
         "state_pretrain_flops": 700,
     }
 

@@ -118,7 +118,6 @@ EQUAL = [
     (f"{SUITE}.data.split", {"train": 0.6}),
     (f"{SUITE}.training.momentum", 0.9),
     (f"{SUITE}.grid.budgets", [0.1, 0.5]),
-    ("compute.threads", 2),
     ("compute.jobs", 7),
     ("data", {"mirrors": ["/elsewhere"]}),
     ("methods.magnitude.params", {"norm": "l2"}),
@@ -132,6 +131,7 @@ DIFFERENT = [
     (f"{SUITE}.model.width", 0.125),
     (f"{SUITE}.grid.budgets", [0.5, 0.2]),
     (f"{SUITE}.grid.cost", "macs"),
+    ("compute.threads", 2),
     ("methods.random.params", {"allocation": "ratios"}),
     (f"{SUITE}.methods.random", {"allocation": "ratios"}),
 ]

@@ -22,7 +22,7 @@ METHODS = ["dense", "uniform", "random", "magnitude"]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """The stage `data` of the tiny suite, run once: its data.json and the prepared sets."""
-    from conftest import TINY
+    from tiny import TINY
 
     root = tmp_path_factory.mktemp("prepared")
     (root / "params.yaml").write_text(TINY)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 class DualAscent:
     """Augmented-Lagrangian ascent on the constraint log C(a) <= log b.
 
-    The constraint is taken in logarithms: it has the same feasible set as C(a) <= b, and an excess of a tenth weighs the
-    same at a budget of 50 % and of 1 %. `rate` moves the multiplier, `damping` adds to it in proportion to the present
-    excess, which keeps the complexity from swinging around the budget.
+    The constraint is taken in logarithms: it has the same feasible set as C(a) <= b, and an excess of a tenth weighs
+    the same at a budget of 50 % and of 1 %. `rate` moves the multiplier, `damping` adds to it in proportion to the
+    present excess, which keeps the complexity from swinging around the budget.
     """
 
     rate: float

@@ -1,26 +1,15 @@
 """Weight laws: the distribution of weights against which an architecture is scored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from benchmark import seeds
 from benchmark.pruner import Problem
-from benchmark.training import learning_rate, loss_of, sgd
+from benchmark.training import clip, learning_rate, loss_of, sgd
 
 State = dict[str, Tensor]
-
-
-def gated_logits(problem: Problem, state: Mapping[str, Tensor], gates: Tensor, images: Tensor) -> Tensor:
-    """Return the logits of the gated large model with the weights `state`, batch norm on the batch's statistics."""
-    names = {name for name, _ in problem.network.named_parameters()}
-    parameters = {name: state[name] for name in state if name in names}
-    buffers = {name: tensor for name, tensor in state.items() if name not in names}
-    problem.network.train()
-    return functional_call(problem.network, {**problem.space.gate(parameters, gates), **buffers}, (images,))
 
 
 class WeightLaw(ABC):
@@ -47,8 +36,8 @@ class InitialLaw(WeightLaw):
 class RestartLaw(WeightLaw):
     """Weights on their way: the large model's own training under the gates, restarted from a new draw.
 
-    `restarts` trainings share the architecture steps evenly. Each runs `warmup` weight steps before its first architecture
-    step, and one before each later one, with the suite's recipe over its own length.
+    `restarts` trainings share the architecture steps evenly. Each runs `warmup` weight steps, then one before every
+    architecture step, with the suite's recipe over its own length.
     """
 
     own_weights = True
@@ -79,7 +68,9 @@ class RestartLaw(WeightLaw):
         images, labels = next(self.data)
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, self.done)
         self.optimizer.zero_grad(set_to_none=True)
-        loss_of(gated_logits(self.problem, self.state, gates, images), labels).backward()
+        logits = self.problem.gated_logits(self.state, gates, images)
+        loss_of(logits, labels, self.recipe.label_smoothing).backward()
+        clip([g for name in self.names if (g := self.state[name].grad) is not None], self.recipe.clip)
         self.optimizer.step()
         self.problem.charge(self.problem.dense_macs, len(labels))
         self.done += 1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.dap.dual import DualAscent, falling_budget
-from benchmark.dap.laws import State, WeightLaw, gated_logits
+from benchmark.dap.laws import State, WeightLaw
 from benchmark.dap.relaxation import gates, slope, undecided
 from benchmark.pruner import Problem, SubNetwork
 from benchmark.space import SearchSpace
@@ -34,30 +34,34 @@ def search(problem: Problem, law: WeightLaw, settings: Settings) -> list[SubNetw
     """Return one sub-network per budget, from one search whose falling budget passes them all.
 
     Each step: the law gives weights; the loss on held-out source data and the logarithm of the complexity are
-    differentiated at the forward gates; the logits move against both, through the backward temperature's slope. The two
-    gradients are each divided by their own root mean square, so that one step size serves every network and granularity.
+    differentiated at the forward gates; the logits move against both, through the backward temperature's slope. The
+    two gradients are each divided by their own root mean square, so that one step size serves every network and
+    granularity.
     """
     space = problem.space
     logits = ladder(space) if settings.exchangeable else torch.ones(space.n)
     logits = logits.to(problem.device)
     members = _membership(space).to(problem.device)
     dual = DualAscent(settings.dual_rate, settings.damping)
-    held_out = problem.batches(problem.validation, problem.recipe.model_copy(update={"steps": settings.steps}), "scores")
+    recipe = problem.recipe.model_copy(update={"steps": settings.steps})
+    held_out = problem.batches(problem.validation, recipe, "scores")
     running = 0.0
-    passed: dict[float, tuple[Tensor, State | None]] = {}
+    passed: dict[float, tuple[Tensor, State | None, str]] = {}
     for step, (images, labels) in enumerate(held_out):
         low = temperature(step, settings)
         chosen = gates(filled(space, logits), low)
         state = law.sample(step, chosen)
         chosen.requires_grad_()
-        loss = loss_of(gated_logits(problem, state, chosen, images), labels)
+        # On a copy: held-out batches must not enter the running statistics that are inherited.
+        loss = loss_of(problem.gated_logits(_copied(state), chosen, images), labels)
         (towards_loss,) = torch.autograd.grad(loss, chosen)
         (towards_cost,) = torch.autograd.grad(space.cost(chosen).log(), chosen)
         problem.charge(problem.dense_macs, len(labels))
         complexity = space.complexity((filled(space, logits) > 0).float())
         for budget in problem.budgets:
             if complexity <= budget and budget not in passed:
-                passed[budget] = (logits.clone(), _copied(state) if law.own_weights else None)
+                at = f"passed at step {step} of {settings.steps} of one search for all budgets"
+                passed[budget] = (logits.clone(), _copied(state) if law.own_weights else None, at)
         weight = dual.weight(complexity, falling_budget(step, settings.steps, min(problem.budgets), settings.hold))
         through = slope(logits, settings.tau_high)
         if settings.exchangeable:
@@ -81,11 +85,11 @@ def search(problem: Problem, law: WeightLaw, settings: Settings) -> list[SubNetw
             }
         )
         problem.progress((step + 1) / settings.steps)
-    last = (logits, _copied(state) if law.own_weights else None)
+    last = (logits, _copied(state) if law.own_weights else None, "cut from the end of one search for all budgets")
     found = []
     for budget in problem.budgets:
-        at, weights = passed.get(budget, last)
-        found.append(SubNetwork(budget, space.project(at.cpu(), budget), weights))
+        reached, weights, origin = passed.get(budget, last)
+        found.append(SubNetwork(budget, space.project(reached.cpu(), budget), weights, origin))
     return found
 
 

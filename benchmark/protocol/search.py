@@ -1,16 +1,19 @@
 """Step two: a pruner searches the large model's space on the source, and never sees a target."""
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.cells import Cell, CellOutput, Context
+from benchmark.errors import BenchError
 from benchmark.files import share
 from benchmark.protocol.source import open_source
 from benchmark.pruner import Problem, SubNetwork
 from benchmark.registry import pruner
-from benchmark.space import build_space
+from benchmark.space import SearchSpace, build_space
 from benchmark.space.state import pack_state
 
 
@@ -39,6 +42,7 @@ def compute(cell: Cell, context: Context) -> CellOutput:
         progress=lambda share: context.progress(cell.label, share),
     )
     found = method_instance.search(problem)
+    _check_budgets(method.name, problem, found)
     search_pretrain = problem.pretrain_flops
     inherited = pretrained.values["flops"]
     values, files = [], {}
@@ -60,6 +64,7 @@ def compute(cell: Cell, context: Context) -> CellOutput:
                 "digest": architecture.digest,
                 "file": name,
                 "state_file": state_name,
+                "origin": sub.origin,
                 "state_pretrain_flops": inherited if sub.state is None else search_pretrain,
             }
         )
@@ -74,6 +79,32 @@ def compute(cell: Cell, context: Context) -> CellOutput:
     )
 
 
+def _check_budgets(method: str, problem: Problem, found: list[SubNetwork]) -> None:
+    """Raise `BenchError` unless every budget is met, from below and within the cost of one unit."""
+    asked, answered = (", ".join(f"{b:g}" for b in bs) for bs in (problem.budgets, [sub.budget for sub in found]))
+    if asked != answered:
+        raise BenchError(f"{method}: returned architectures for the budgets {answered}; expected {asked}, in order")
+    space = problem.space
+    for sub in found:
+        spent = space.exact_cost(sub.mask)
+        left = sub.budget * space.total - spent
+        dearest = max((space.exact_cost(more) - spent for more in _one_more(space, sub.mask)), default=math.inf)
+        if not 0 <= left < dearest:
+            raise BenchError(
+                f"{method}: budget {sub.budget:g} missed, the architecture has complexity {spent / space.total:.6f}; "
+                "rank the units and let `problem.project` cut"
+            )
+
+
+def _one_more(space: SearchSpace, mask: Tensor) -> Iterator[Tensor]:
+    """The masks with one more unit, one for each group that lacks any: the units of a group cost the same."""
+    for part in space.offsets.values():
+        if not bool(mask[part].all()):
+            more = mask.clone()
+            more[part.start + int(mask[part].int().argmin())] = True
+            yield more
+
+
 def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference: str) -> dict[str, Any]:
     return {
         "model": spec["model"],
@@ -83,6 +114,7 @@ def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference
         "reference": reference,
         "seed": spec["seed"],
         "budget": sub.budget,
+        "origin": sub.origin,
         "complexity": problem.space.complexity(sub.mask),
         "input": [problem.train.images.shape[1], *problem.train.images.shape[2:]],
         "classes": int(problem.train.labels.max()) + 1,

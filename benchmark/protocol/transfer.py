@@ -19,7 +19,7 @@ from benchmark.protocol.source import Source, open_source, opened
 from benchmark.replicas import NotStackable, Replicas
 from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space
 from benchmark.space.state import unpack_state
-from benchmark.training import Task, accuracy, batches, fit, on_device, ready, stacked_batches, training_flops
+from benchmark.training import Task, accuracy, fit, on_device, ready, stacked_batches, training_flops
 
 State = dict[str, Tensor]
 
@@ -80,7 +80,7 @@ def _subnetwork(cell: Cell, context: Context, source: Source) -> tuple[nn.Module
     if spec["weights"] != "inherit":
         models.initialise(sub, seeds.derive(spec["seed"], "retrain"))
         for name, kept in masks.items():
-            sub.get_parameter(name).data.mul_(kept)
+            sub.get_parameter(name).data.mul_(kept.to(source.device))
     return on_device(sub, source.device), masks, space.params(mask), space.macs(mask)
 
 
@@ -139,9 +139,7 @@ def adapt(network: nn.Module, draws: list[Draw], recipe: Recipe, masks: Mapping[
         fit(replicas, replicas.parameters, data, recipe, replicas.masks(kept))
         trained = [replicas.state(index) for index in range(len(draws))]
     template.eval()
-    return [
-        accuracy(partial(_run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)
-    ]
+    return [accuracy(partial(_run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
 
 
 def _run(template: nn.Module, state: State, images: Tensor) -> Tensor:
@@ -151,6 +149,8 @@ def _run(template: nn.Module, state: State, images: Tensor) -> Tensor:
 def _fine_tuned(template: nn.Module, state: State, draw: Draw, recipe: Recipe, masks: Mapping[str, Tensor]) -> State:
     template.load_state_dict(state)
     template.train()
-    data = batches(draw.train, recipe, seeds.generator(draw.seed, "order"))
+    # A replica's batches: a network that cannot be stacked is trained no other than one that can.
+    together = stacked_batches([draw.train], recipe, [seeds.generator(draw.seed, "order")])
+    data = ((images[0], labels[0]) for images, labels in together)
     fit(template, dict(template.named_parameters()), data, recipe, masks)
     return {name: tensor.detach().clone() for name, tensor in template.state_dict().items()}

@@ -1,0 +1,109 @@
+"""The three steps on a suite of seconds, computed in one store for all tests of this folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load
+from torch import Tensor
+
+from benchmark.cells import Cell, CellOutput, Context, Store
+from benchmark.config import DatasetRef
+from benchmark.data import prepare
+from benchmark.protocol import pretrain, search, transfer
+from benchmark.registry import pruner
+
+SOURCE = {"name": "digits", "classes": [0, 1, 2]}
+TARGET = {"name": "digits", "classes": [3, 4, 5], "label": "digits-3-5"}
+VGG = {"name": "own:vgg16", "width": 0.0625}
+RESNET = {"name": "own:resnet20", "width": 0.25}
+RECIPE = {"steps": 20, "batch": 32, "lr": 0.1, "norm_momentum": 0.5}
+FINETUNE = {"steps": 4, "batch": 15, "lr": 0.05, "norm_momentum": 0.5}
+COMPUTE = {"pretrain": pretrain.compute, "search": search.compute, "transfer": transfer.compute}
+
+
+@dataclass
+class Lab:
+    """Makes specs as a plan does, computes them and publishes them, each once."""
+
+    context: Context
+    digests: dict[str, str]
+    done: dict[str, CellOutput] = field(default_factory=dict)
+
+    def source(self, seed: int, model: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "source": SOURCE,
+            "source_digest": self.digests["source"],
+            "split": {},
+            "model": dict(model),
+            "training": RECIPE,
+            "seed": seed,
+            "device": "cpu",
+        }
+
+    def pretrain(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> Cell:
+        return Cell("pretrain", self.source(seed, model), label="pretrain")
+
+    def search(
+        self,
+        method: str,
+        granularity: str = "channel",
+        seed: int = 0,
+        model: Mapping[str, Any] = VGG,
+        **params: Any,
+    ) -> Cell:
+        spec = self.source(seed, model) | {
+            "cost": "params",
+            "granularity": granularity,
+            "budgets": [0.5, 0.1],
+            "method": method,
+            "params": params,
+            "pretrain": self.key(self.pretrain(seed, model)),
+        }
+        return Cell("search", spec, (pruner(method).__module__,), label=method)
+
+    def transfer(
+        self, found: Cell, weights: str, budget: float | None = None, form: Any = None, **changes: Any
+    ) -> Cell:
+        """The retraining of what the search cell `found` has at `budget` (None: its first)."""
+        values = self.output(found).values
+        entry = next(e for e in values["architectures"] if budget in (None, e["budget"]))
+        spec = {key: found.spec[key] for key in self.source(0, VGG)} | {
+            "targets": [{"ref": TARGET, "digest": self.digests["target"]}],
+            "pool": 20,
+            "recipe": FINETUNE,
+            "shots": [1, 5],
+            "draws": 2,
+            "weights": weights,
+            "granularity": found.spec["granularity"],
+            "form": form or {"architecture": entry["digest"]},
+        }
+        inputs = {"search": self.key(found), "architecture": entry["file"]}
+        if weights == "inherit":
+            spec["state"] = self.context.store.get(inputs["search"]).digests[entry["state_file"]]
+            inputs["state"] = entry["state_file"]
+        return Cell("transfer", spec | changes, inputs=inputs, label="transfer")
+
+    def key(self, cell: Cell) -> str:
+        """Compute the cell if need be, and return where it is."""
+        self.output(cell)
+        return cell.key
+
+    def output(self, cell: Cell) -> CellOutput:
+        if cell.key not in self.done:
+            self.done[cell.key] = self.again(cell)
+            self.context.store.put(cell, self.done[cell.key], {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0})
+        return self.done[cell.key]
+
+    def again(self, cell: Cell) -> CellOutput:
+        return COMPUTE[cell.kind](cell, self.context)
+
+    def pretrained(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> dict[str, Tensor]:
+        return load(self.output(self.pretrain(seed, model)).files["final.safetensors"])
+
+
+def furnished(root: Path) -> Lab:
+    refs = {"source": SOURCE, "target": {key: value for key, value in TARGET.items() if key != "label"}}
+    digests = {name: prepare(DatasetRef(**ref), root / "data")["digest"] for name, ref in refs.items()}
+    return Lab(Context(Store(root / "cells"), root / "data"), digests)
