@@ -41,7 +41,7 @@ def search(granularity: str, budgets: tuple[float, ...], seed: int = 0, **parame
         recorded.trainings.append((mask.clone(), before, more, after))
         return trained
 
-    made.retrain = spy  # type: ignore[method-assign]
+    made.retrain = spy  # type: ignore[assignment, method-assign]
     recorded.found = LotteryTicket(LotteryTicket.Parameters(**parameters)).search(made)
     return recorded
 

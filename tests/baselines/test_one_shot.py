@@ -1,5 +1,7 @@
 """The pruners that rank the units once: dense, uniform, random, magnitude."""
 
+from typing import Literal
+
 import pytest
 import torch
 from problems import BUDGETS, pretrained_weights, problem
@@ -10,6 +12,8 @@ from baselines.magnitude import Magnitude
 from baselines.random import Random
 from baselines.uniform import Uniform
 from benchmark.pruner import Problem, SubNetwork
+
+Norm = Literal["l1", "l2"]
 
 
 def shares(made: Problem, sub: SubNetwork) -> list[float]:
@@ -34,7 +38,7 @@ def test_dense_keeps_everything(granularity: str) -> None:
 
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 @pytest.mark.parametrize(("norm", "power"), [("l1", 1), ("l2", 2)])
-def test_magnitude_keeps_the_largest_of_the_whole_network(granularity: str, norm: str, power: int) -> None:
+def test_magnitude_keeps_the_largest_of_the_whole_network(granularity: str, norm: Norm, power: int) -> None:
     made = problem(granularity)
     found = Magnitude(Magnitude.Parameters(norm=norm)).search(made)
     scores = norms(made, power)
@@ -50,7 +54,7 @@ def test_the_norms_choose_different_channels() -> None:
 
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 @pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_layerwise_magnitude_keeps_the_largest_of_each_layer_at_equal_shares(granularity: str, norm: str) -> None:
+def test_layerwise_magnitude_keeps_the_largest_of_each_layer_at_equal_shares(granularity: str, norm: Norm) -> None:
     made = problem(granularity, (0.5,))
     (sub,) = Magnitude(Magnitude.Parameters(norm=norm, scope="layerwise")).search(made)
     # The smallest group has 4 channels, or 9 weights.

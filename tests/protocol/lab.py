@@ -14,12 +14,12 @@ from benchmark.data import prepare
 from benchmark.protocol import pretrain, search, transfer
 from benchmark.registry import pruner
 
-SOURCE = {"name": "digits", "classes": [0, 1, 2]}
-TARGET = {"name": "digits", "classes": [3, 4, 5], "label": "digits-3-5"}
-VGG = {"name": "own:vgg16", "width": 0.0625}
-RESNET = {"name": "own:resnet20", "width": 0.25}
-RECIPE = {"steps": 20, "batch": 32, "lr": 0.1, "norm_momentum": 0.5}
-FINETUNE = {"steps": 4, "batch": 15, "lr": 0.05, "norm_momentum": 0.5}
+SOURCE: dict[str, Any] = {"name": "digits", "classes": [0, 1, 2]}
+TARGET: dict[str, Any] = {"name": "digits", "classes": [3, 4, 5], "label": "digits-3-5"}
+VGG: dict[str, Any] = {"name": "own:vgg16", "width": 0.0625}
+RESNET: dict[str, Any] = {"name": "own:resnet20", "width": 0.25}
+RECIPE: dict[str, Any] = {"steps": 20, "batch": 32, "lr": 0.1, "norm_momentum": 0.5}
+FINETUNE: dict[str, Any] = {"steps": 4, "batch": 15, "lr": 0.05, "norm_momentum": 0.5}
 COMPUTE = {"pretrain": pretrain.compute, "search": search.compute, "transfer": transfer.compute}
 
 

@@ -201,11 +201,15 @@ def test_smaller_architectures_are_parts_of_larger_ones(case: Case) -> None:
         assert int(smaller.sum()) < int(larger.sum())
 
 
+def trains(result: Outcome) -> bool:
+    """A pruner that leaves a trace or weights of its own has trained."""
+    return bool(result.problem.trace) or any(sub.state is not None for sub in result.found)
+
+
 @every
 def test_compute_is_charged(case: Case) -> None:
     result = outcome(case)
-    trains = bool(result.problem.trace) or any(sub.state is not None for sub in result.found)
-    assert (result.problem.flops > 0) == trains
+    assert result.problem.flops > 0 or not trains(result)
     asked = case.method == "magnitude" or dict(case.options).get("law") == "pretrained"
     assert result.problem.pretrain_flops == (pretrained_weights(0)[1] if asked else 0)
 
@@ -222,21 +226,22 @@ class Counting:
         self.images += len(inputs[0])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.method in ("dap", "darts")], ids=str)
-def test_the_account_is_what_the_network_was_shown(case: Case) -> None:
+# `lottery_ticket` shows images to extracted networks instead; its own test has its account.
+@pytest.mark.parametrize("case", [case for case in CASES if case.method != "lottery_ticket"], ids=str)
+def test_the_account_is_what_the_large_model_was_shown(case: Case) -> None:
     pruner = case.pruner()
-    made = problem(case.granularity, BUDGETS)
+    made = problem(case.granularity, pruner.budgets(BUDGETS))
     made.load_pretrained()
     counted = Counting(made)
     pruner.search(made)
-    # Forward and backward through the whole large model, two operations per multiply-accumulate.
-    assert made.flops == 6 * made.dense_macs * counted.images > 0
+    # Forward and backward, two operations per multiply-accumulate.
+    assert made.flops == 6 * made.dense_macs * counted.images
 
 
 @every
 def test_progress_rises_to_one(case: Case) -> None:
     result = outcome(case)
-    assert bool(result.progress) or result.problem.flops == 0
+    assert bool(result.progress) or not trains(result)
     if result.progress:
         assert result.progress == sorted(result.progress) and result.progress[0] > 0
         assert result.progress[-1] == 1
