@@ -40,7 +40,7 @@ class Darts(Pruner):
         clip: Positive = 5.0
 
     def search(self, problem: Problem) -> list[SubNetwork]:
-        """Return architectures from one search, each with the supernet's trained weights."""
+        """Return architectures from one search, each with the supernet's trained weights, the gates folded in."""
         p = self.parameters
         steps = p.steps or problem.recipe.steps
         net = _Supernet(problem, p.tau)
@@ -68,8 +68,10 @@ class Darts(Pruner):
             of_weights.step()
             problem.trace.append(_point(problem, step, loss, logits.detach() / p.tau))
             problem.progress((step + 1) / steps)
-        state = {name: tensor.detach() for name, tensor in {**net.weights, **net.buffers}.items()}
-        return problem.project(logits.detach().cpu(), state)
+        with torch.no_grad():
+            # What is kept goes on as it was trained: its gates become part of the weights.
+            folded = problem.space.gate(net.weights, torch.sigmoid(logits / p.tau))
+        return problem.project(logits.detach().cpu(), {**folded, **net.buffers})
 
 
 def _point(problem: Problem, step: int, loss: float, logits: Tensor) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The pruners that rank the units once: dense, uniform, random, magnitude."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -94,3 +94,24 @@ def test_random_scores_keep_about_equal_shares_and_random_ratios_do_not() -> Non
     ratios = torch.rand(len(made.space.groups), generator=generator, dtype=torch.float64)[large]
     order = torch.argsort(ratios).tolist()
     assert [found[index] for index in order] == sorted(found)
+
+
+def idle_taps(made: Problem, **parameters: Any) -> dict[str, tuple[int, int]]:
+    """How many centre taps are dropped, and how many of the others kept, in each of the last six convolutions.
+
+    After three poolings of 8x8 images the maps are 1x1, where a kernel reads nothing but padding beside its centre.
+    """
+    (sub,) = Random(Random.Parameters(**parameters)).search(made)
+    masks = made.space.unflatten(sub.mask)
+    layers = [name for name in masks if name.startswith("features")][-6:]
+    taps = {name: masks[name].view(-1, 9) for name in layers}
+    return {name: (int((~t[:, 4]).sum()), int(t.sum() - t[:, 4].sum())) for name, t in taps.items()}
+
+
+def test_among_live_units_what_only_reads_padding_comes_last() -> None:
+    made = problem("weight", (0.1,))
+    assert all(idle > 0 for _, idle in idle_taps(made).values())
+    assert all(idle == 0 for _, idle in idle_taps(made, among="live").values())
+    # At random ratios each layer has its own last.
+    by_ratios = idle_taps(made, among="live", allocation="ratios")
+    assert all(idle == 0 for dropped, idle in by_ratios.values() if dropped > 0)
