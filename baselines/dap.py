@@ -31,9 +31,9 @@ class DAP(Pruner):
         """
 
         law: Literal["init", "restart", "pretrained"] = "restart"
-        steps: Count = 50
+        steps: Count = 40
         restarts: Count = 2
-        warmup: Annotated[int, Field(ge=0)] = 25
+        warmup: Annotated[int, Field(ge=0)] = 20
         noise: NonNegative = 0.0
         tau_low: NonNegative = 0.0
         tau_high: Positive = 1.0
