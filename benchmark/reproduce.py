@@ -252,10 +252,10 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
     for target in config.data.targets:
         for granularity in config.grid.granularities:
             title = f"{suite}: accuracy on {target.label}, {shots}-shot, {weights} weights, {granularity} units"
-            table = Table(title=title, title_justify="left", box=None)
-            table.add_column("of the " + config.grid.cost)
+            table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+            table.add_column("of the " + config.grid.cost, no_wrap=True)
             for budget in budgets:
-                table.add_column(f"{share(budget)} %", justify="right")
+                table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
             for method in params.run.methods:
                 found = [
                     cells.get((granularity, method, "", weights, target.label, budget, shots)) for budget in budgets
@@ -268,5 +268,6 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
 def _entry(cell: Record | None) -> str:
     if cell is None:
         return ""
-    half = "" if cell["half"] is None else f" ± {100 * cell['half']:.1f}"
+    # Short, so that a row fits 80 columns; the tables have the digits.
+    half = "" if cell["half"] is None else f"±{100 * cell['half']:.0f}"
     return f"{100 * cell['accuracy']:.1f}{half}"

@@ -37,6 +37,12 @@ def captions(view: View) -> list[Caption]:
         bars = "One search seed, so there are no intervals. Grey: the dense control."
     scale = f"x: achieved share of {COSTS[view.cost]}, log scale; ticks are the budgets"
     low = percent(min(view.budgets))
+    control = ""
+    if "random" in view.methods and "live" in view.all_variants("random"):
+        control = (
+            f" {label('random', 'live')} prunes at random among the weights that are read at all: only what a pruner "
+            "gains over this control is owed to its ranking."
+        )
     found = [
         Caption(
             "accuracy",
@@ -52,7 +58,7 @@ def captions(view: View) -> list[Caption]:
             "The variants of each method",
             ("C3", "C4"),
             f"For {label('dap')} the variants are weight laws: what the architecture is scored against. {shots}, "
-            f"{mode}; {scale}. {bars} Each row has its own accuracy axis.",
+            f"{mode}; {scale}. {bars} Each row has its own accuracy axis.{control}",
         ),
         Caption(
             "weights",
