@@ -68,10 +68,11 @@ class Darts(Pruner):
             of_weights.step()
             problem.trace.append(_point(problem, step, loss, logits.detach() / p.tau))
             problem.progress((step + 1) / steps)
-        with torch.no_grad():
-            # What is kept goes on as it was trained: its gates become part of the weights.
-            folded = problem.space.gate(net.weights, torch.sigmoid(logits / p.tau))
-        return problem.project(logits.detach().cpu(), {**folded, **net.buffers})
+        logits = logits.detach()
+        # What is kept goes on as it was trained: its gates become part of the weights.
+        weights = {name: weight.detach() for name, weight in net.weights.items()}
+        folded = problem.space.gate(weights, torch.sigmoid(logits / p.tau))
+        return problem.project(logits.cpu(), {**folded, **net.buffers})
 
 
 def _point(problem: Problem, step: int, loss: float, logits: Tensor) -> dict[str, float]:

@@ -138,7 +138,12 @@ def test_a_disk_that_fills_up_ends_the_sweep(context, marks, tmp_path):
 def test_an_interrupt_ends_the_workers_at_once(context, marks, tmp_path, number):
     script = tmp_path / "slow.py"
     script.write_text(SWEEP.replace("sleep=0.03", "sleep=600"))
-    run = subprocess.Popen([sys.executable, script, Path(__file__).parent, tmp_path], stderr=subprocess.DEVNULL)
+    # In a shell's background job interrupts are ignored, and children inherit that.
+    run = subprocess.Popen(
+        [sys.executable, script, Path(__file__).parent, tmp_path],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     wait_for(lambda: len(list(marks.iterdir())) == 2)
     run.send_signal(number)
     assert run.wait(timeout=10) != 0
