@@ -29,7 +29,8 @@ Work = Callable[[], object]
 def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
-    table = Table(box=None, title_justify="left", title=f"{provenance.provenance('cpu')['machine']}")
+    machine = provenance.provenance("cpu")["machine"]["cpu"]
+    table = Table(box=None, title_justify="left", title=f"{machine}, one thread, median of {PAIRS} pairs")
     table.add_column("what the suite does")
     table.add_column("instead of")
     table.add_column("ratio", justify="right")
