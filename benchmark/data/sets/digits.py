@@ -6,29 +6,18 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.base import Dataset, Places, Stored
-from benchmark.errors import BenchError
+from benchmark.data.base import Places, Stored
+from benchmark.data.plain import PlainDataset
 
 
-class Digits(Dataset):
+class Digits(PlainDataset):
     """1,797 grey images of 8 x 8 pixels, ten classes of 174 to 183 images.
 
     A pixel counts the ink in a block of 4 x 4 (0 to 16); it becomes round(v * 255 / 16), halves rounded up.
     """
 
     name: ClassVar[str] = "digits"
-
-    @classmethod
-    def forms(cls) -> tuple[str, ...]:
-        """Return the one name."""
-        return (cls.name,)
-
-    @classmethod
-    def check(cls, option: str, where: str) -> int:
-        """Refuse an option; there are ten classes."""
-        if option:
-            raise BenchError(f"{where}: 'digits' takes no option, but {option!r} follows it; write 'digits'")
-        return 10
+    count: ClassVar[int] = 10
 
     @classmethod
     def open(cls, option: str, places: Places) -> Stored:  # noqa: ARG003

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.base import Dataset, Places, Stored
+from benchmark.data.base import Places, Stored
 from benchmark.data.decode import labelled, reader
+from benchmark.data.plain import PlainDataset
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, file_sha256, sha256
 
@@ -14,7 +15,7 @@ _FOLDER = "sign_language_digits/Dataset"
 _CONTENT = "78f5118844b8c008edeb01f37f56e43c1275d357f6445dcb45bdd1cf55d57372"
 
 
-class SignLanguageDigits(Dataset):
+class SignLanguageDigits(PlainDataset):
     """2,062 RGB photographs of ten classes, 204 to 208 each; 100 x 100 pixels but for three of 3024 x 3024.
 
     Three photographs are larger, so a reference needs a `size`. There is no official archive with a checksum: the
@@ -22,18 +23,7 @@ class SignLanguageDigits(Dataset):
     """
 
     name: ClassVar[str] = "sign_language_digits"
-
-    @classmethod
-    def forms(cls) -> tuple[str, ...]:
-        """Return the one name."""
-        return (cls.name,)
-
-    @classmethod
-    def check(cls, option: str, where: str) -> int:
-        """Refuse an option; there are ten classes."""
-        if option:
-            raise BenchError(f"{where}: {cls.name!r} takes no option, but {option!r} follows it; write {cls.name!r}")
-        return 10
+    count: ClassVar[int] = 10
 
     @classmethod
     def open(cls, option: str, places: Places) -> Stored:  # noqa: ARG003
