@@ -116,3 +116,10 @@ def reference(ref: DatasetRef) -> dict[str, Any]:
 
     values = ref.model_dump(include=set(DatasetRef.model_fields), exclude_none=True)
     return {key: values[key] for key in DatasetRef.model_fields if key in values}
+
+
+def original_labels(ref: DatasetRef) -> list[list[int]] | None:
+    """Return for each class of a reference the original labels that make it up; None for all classes as they are."""
+    if ref.classes is None:
+        return None
+    return [item if isinstance(item, list) else [item] for item in ref.classes]

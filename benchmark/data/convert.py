@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.data.base import Stored
+from benchmark.data.base import Stored, original_labels
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json
 
@@ -25,20 +25,24 @@ LUMA = (19595, 38470, 7471)
 def select(stored: Stored, ref: DatasetRef) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]:
     """Return rows (ascending), labels and class names of the part a reference asks for.
 
-    The classes listed in `ref.classes` become 0, 1, ... in the order of the list.
+    The classes listed in `ref.classes` become 0, 1, ... in the order of the list; one that merges several is named
+    after all of them, joined by "+".
     """
-    if ref.classes is None:
+    merged = original_labels(ref)
+    if merged is None:
         return np.arange(len(stored.labels)), stored.labels, stored.classes
-    for label in ref.classes:
-        if not 0 <= label < len(stored.classes):
-            raise BenchError(
-                f"{ref.name}: classes: {label} is not a class; its classes count from 0 to {len(stored.classes) - 1}"
-            )
     new = np.full(len(stored.classes), -1, dtype=np.int64)
-    new[ref.classes] = np.arange(len(ref.classes))
+    for value, group in enumerate(merged):
+        for label in group:
+            if not 0 <= label < len(stored.classes):
+                raise BenchError(
+                    f"{ref.name}: classes: {label} is not a class; its classes count from 0 to "
+                    f"{len(stored.classes) - 1}"
+                )
+            new[label] = value
     labels = new[stored.labels]
     rows = np.flatnonzero(labels >= 0)
-    return rows, labels[rows], tuple(stored.classes[label] for label in ref.classes)
+    return rows, labels[rows], tuple("+".join(stored.classes[label] for label in group) for group in merged)
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

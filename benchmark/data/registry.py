@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 
 from benchmark.config import DatasetRef
 from benchmark.data import sets
-from benchmark.data.base import Dataset
+from benchmark.data.base import Dataset, original_labels
 from benchmark.errors import BenchError, unknown
 
 
@@ -46,11 +46,12 @@ def check_ref(ref: DatasetRef, where: str) -> None:
 
 def check_classes(ref: DatasetRef, known: int | None, where: str) -> None:
     """Raise `BenchError` unless the reference's `classes` are at least two of the `known` number of classes."""
-    if ref.classes is None:
+    merged = original_labels(ref)
+    if merged is None:
         return
-    if len(ref.classes) < 2:
+    if len(merged) < 2:
         raise BenchError(f"{where}.classes: one class is no task; name at least two")
-    for label in ref.classes:
+    for label in (label for group in merged for label in group):
         if label < 0 or (known is not None and label >= known):
             last = "" if known is None else f" to {known - 1}"
             raise BenchError(f"{where}.classes: {label} is not a class of {ref.name}; its classes count from 0{last}")

@@ -51,8 +51,13 @@ def split_source(labels: Tensor, split: Split, seed: int, groups: Tensor | None 
     return SourceSplit(*_assign(labels, sizes, groups, seed, "source split"))
 
 
-def split_target(labels: Tensor, pool_per_class: int, seed: int, groups: Tensor | None = None) -> TargetSplit:
-    """Draw `pool_per_class` images of each class as the pool; the rest is test. `groups` as in `split_source`."""
+def split_target(
+    labels: Tensor, pool_per_class: int, seed: int, groups: Tensor | None = None, test_per_class: int | None = None
+) -> TargetSplit:
+    """Draw `pool_per_class` images of each class as the pool; the rest is test, or `test_per_class` drawn from it.
+
+    A class that has fewer left gives all. `groups` as in `split_source`.
+    """
     counts = _class_counts(labels)
     if counts.min() <= pool_per_class:
         label = int(counts.argmin())
@@ -61,7 +66,35 @@ def split_target(labels: Tensor, pool_per_class: int, seed: int, groups: Tensor 
             "for the test; lower data.pool or leave the class out"
         )
     sizes = np.stack([np.full_like(counts, pool_per_class), counts - pool_per_class])
-    return TargetSplit(*_assign(labels, sizes, groups, seed, "target split"))
+    pool, test = _assign(labels, sizes, groups, seed, "target split")
+    if test_per_class is not None:
+        random = generator(seed, "target test")
+        kept = [
+            members[torch.randperm(len(members), generator=random)[:test_per_class]]
+            for members in (test[labels[test] == label] for label in range(len(counts)))
+        ]
+        test = torch.cat(kept).sort().values
+    return TargetSplit(pool, test)
+
+
+def draw_ways(classes: Sequence[str], ways: int, seed: int, draw: int) -> list[int]:
+    """Draw `ways` classes that share the part of their name before the slash; returns their labels, in random order.
+
+    Names without a slash are one such group. The group is drawn evenly among those with enough classes.
+    """
+    members: dict[str, list[int]] = {}
+    for label, name in enumerate(classes):
+        members.setdefault(name.rpartition("/")[0], []).append(label)
+    enough = [group for group in members.values() if len(group) >= ways]
+    if not enough:
+        most = max(len(group) for group in members.values())
+        raise BenchError(
+            f"data.targets: ways: {ways} classes, but no group of classes has more than {most}; lower ways"
+        )
+    random = generator(seed, "ways", draw)
+    group = enough[int(torch.randint(len(enough), (1,), generator=random))]
+    order = torch.randperm(len(group), generator=random)[:ways]
+    return [group[index] for index in order.tolist()]
 
 
 def draw_shots(labels: Tensor, pool: Tensor, shots: int, seed: int, draw: int) -> Tensor:

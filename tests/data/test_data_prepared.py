@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.config import DatasetRef, Split, TargetRef
 from benchmark.data import check_ref, dataset_names, load, open_prepared, prepare, slug, with_splits
-from benchmark.data.convert import resize, to_grey
+from benchmark.data.base import Stored
+from benchmark.data.convert import resize, select, to_grey
 from benchmark.data.splits import split_source
 from benchmark.errors import BenchError
 
@@ -42,6 +45,50 @@ def test_classes_are_renumbered_in_the_order_given() -> None:
     assert part.classes == ("7", "2")
     assert part.labels.tolist() == [{7: 0, 2: 1}[label] for label in whole.labels[rows].tolist()]
     assert torch.equal(part.images, whole.images[rows])
+
+
+def test_a_list_among_the_classes_merges_its_labels() -> None:
+    stored = Stored(
+        labels=np.array([4, 0, 2, 1, 3, 2, 0, 4]),
+        classes=tuple("abcde"),
+        read=lambda _: iter(()),
+        licence="",
+        citation="",
+        source="",
+    )
+    rows, labels, classes = select(stored, DatasetRef(name="x", classes=[[2, 4], 3, [1]]))
+    assert rows.tolist() == [0, 2, 3, 4, 5, 7]
+    assert labels.tolist() == [0, 0, 2, 1, 0, 0]
+    assert classes == ("c+e", "d", "b")
+
+
+@given(data=st.data(), labels=st.lists(st.integers(0, 6), max_size=30))
+def test_every_label_goes_where_its_class_says(data: st.DataObject, labels: list[int]) -> None:
+    """Against a dictionary, for any ordered choice of labels cut into any classes."""
+    chosen = data.draw(st.permutations(range(7)))[: data.draw(st.integers(1, 7))]
+    cuts = [*sorted(data.draw(st.sets(st.integers(1, 6)))), len(chosen)]
+    pieces = [piece for start, end in zip([0, *cuts], cuts, strict=False) if (piece := chosen[start:end])]
+    refs = [piece if len(piece) > 1 or data.draw(st.booleans()) else piece[0] for piece in pieces]
+    stored = Stored(np.array(labels, dtype=np.int64), tuple("abcdefg"), lambda _: iter(()), "", "", "")
+    rows, new, classes = select(stored, DatasetRef(name="x", classes=refs))
+    where = {label: value for value, piece in enumerate(pieces) for label in piece}
+    expected = [(row, where[label]) for row, label in enumerate(labels) if label in where]
+    assert list(zip(rows.tolist(), new.tolist(), strict=True)) == expected
+    assert classes == tuple("+".join("abcdefg"[label] for label in piece) for piece in pieces)
+
+
+def test_merged_classes_are_prepared_as_such(tmp_path: Path) -> None:
+    ref = DatasetRef(name="digits", classes=[[0, 1, 2], 3, [4, 5]])
+    check_ref(ref, "s")
+    manifest = prepare(ref, tmp_path)
+    # Of the ten digits there are 178, 182, 177, 183, 181, 182, ... images.
+    assert manifest["per_class"] == [178 + 182 + 177, 183, 181 + 182]
+    assert manifest["classes"] == ["0+1+2", "3", "4+5"]
+    assert manifest["ref"] == {"name": "digits", "classes": [[0, 1, 2], 3, [4, 5]]}
+    assert slug(ref) != slug(DatasetRef(name="digits", classes=[0, 1, 2, 3, 4, 5]))
+    opened, whole = open_prepared(ref, tmp_path), load(DatasetRef(name="digits"))
+    assert opened.digest == load(ref).digest == manifest["digest"]
+    assert torch.equal(opened.images, whole.images[whole.labels <= 5])
 
 
 def test_digest_is_of_shape_pixels_and_labels() -> None:
@@ -227,6 +274,8 @@ def test_manifest_takes_up_the_splits(tmp_path: Path) -> None:
         ({"name": "digits", "classes": [0, 10]}, r"^s\.classes: 10 is not a class of digits; .* from 0 to 9"),
         ({"name": "digits", "classes": [-1, 2]}, r"^s\.classes: -1 is not a class"),
         ({"name": "digits", "classes": [3]}, r"^s\.classes: one class is no task"),
+        ({"name": "digits", "classes": [[3, 4]]}, r"^s\.classes: one class is no task"),
+        ({"name": "digits", "classes": [0, [1, 10]]}, r"^s\.classes: 10 is not a class of digits; .* from 0 to 9"),
         ({"name": "torchvision:FashonMNIST"}, r"^s\.name: unknown .* did you mean 'FashionMNIST'\?"),
         ({"name": "torchvision:"}, r"^s\.name: unknown torchvision data set ''"),
         ({"name": "torchvision:CIFAR100:coarse", "classes": [0, 20]}, r"^s\.classes: 20 is not a class"),
@@ -254,6 +303,8 @@ def test_check_ref_accepts_every_listed_name() -> None:
 def test_load_checks_the_classes_too() -> None:
     with pytest.raises(BenchError, match="digits: classes: 12 is not a class"):
         load(DatasetRef(name="digits", classes=[0, 12]))
+    with pytest.raises(BenchError, match="digits: classes: -1 is not a class"):
+        load(DatasetRef(name="digits", classes=[0, [2, -1]]))
 
 
 def test_checking_names_imports_nothing_slow() -> None:

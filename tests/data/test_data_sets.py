@@ -1,11 +1,11 @@
-"""The published sets: their readers on small generated files, and the official files where a mirror has them."""
+"""The published sets: their readers on small generated files."""
 
 import bz2
 import dataclasses
 import gzip
 import hashlib
 import io
-import os
+import json
 import struct
 import tarfile
 import zipfile
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from benchmark.config import DatasetRef
 from benchmark.data import load, open_prepared, prepare
 from benchmark.data.catalogue import CATALOGUE
 from benchmark.data.fetch import RemoteFile
+from benchmark.data.sets import cifar10
 from benchmark.errors import BenchError
 
 Array = NDArray[np.uint8]
@@ -170,6 +173,83 @@ def test_cifar10_binary(small: Small) -> None:
     assert torch.equal(open_prepared(ref, root).images, data.images)
 
 
+def cifar10_archive(images: Array, names: tuple[str, ...] = cifar10.CLASSES) -> bytes:
+    """The training images [10, 3, 32, 32], labelled 0 to 9 and two in each part, before a test part of one image."""
+    records = [bytes([row]) + image.tobytes() for row, image in enumerate(images)]
+    members = {f"data_batch_{i + 1}.bin": b"".join(records[2 * i : 2 * i + 2]) for i in range(5)}
+    members |= {"test_batch.bin": records[0], "batches.meta.txt": "\n".join(names).encode()}
+    return tar({f"cifar-10-batches-bin/{name}": value for name, value in members.items()})
+
+
+def cifar10_parquet(folder: Path, images: Array, names: tuple[str, ...] = cifar10.CLASSES) -> None:
+    """The same images in two Parquet files, beside one of test images."""
+    folder.mkdir(parents=True)
+    features = {"img": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    for name, rows in (("test-0", range(1)), ("train-0", range(4)), ("train-1", range(4, len(images)))):
+        values = []
+        for row in rows:
+            file = io.BytesIO()
+            Image.fromarray(images[row].transpose(1, 2, 0)).save(file, "PNG")
+            values.append({"bytes": file.getvalue(), "path": None})
+        table = pa.table({"img": values, "label": list(rows)}).replace_schema_metadata(metadata)
+        pq.write_table(table, folder / f"{name}.parquet")
+
+
+@pytest.fixture
+def ten_images(monkeypatch: pytest.MonkeyPatch) -> Array:
+    """Ten images that stand for the training images of CIFAR-10."""
+    images = noise(10, 3, 32, 32)
+    pixels = images.transpose(0, 2, 3, 1).tobytes()
+    monkeypatch.setattr(cifar10, "COUNT", 10)
+    monkeypatch.setattr(cifar10, "PIXELS", hashlib.sha256(pixels).hexdigest())
+    return images
+
+
+def test_cifar10_is_the_same_from_both_copies(small: Small, ten_images: Array, tmp_path: Path) -> None:
+    small("CIFAR10", 10, 11, [cifar10_archive(ten_images)])
+    ref = DatasetRef(name="cifar10")
+    official = load(ref)
+    assert np.array_equal(official.images.numpy(), ten_images)
+    assert official.labels.tolist() == list(range(10))
+    assert official.classes[2:4] == ("bird", "cat")
+    assert official.source.startswith("official archive, MD5 ")
+    # A name that would be a pattern of its own.
+    cifar10_parquet(tmp_path / "m[1]" / "cifar10", ten_images)
+    parquet = load(ref, [str(tmp_path / "m[1]")])
+    assert parquet.source.startswith("Parquet files of the Hugging Face Hub")
+    assert (parquet.digest, parquet.classes) == (official.digest, official.classes)
+    part = load(DatasetRef(name="cifar10", classes=[9, [4, 3]]), [str(tmp_path / "m[1]")])
+    assert np.array_equal(part.images.numpy(), ten_images[[3, 4, 9]])
+    assert part.labels.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("copy", ["archive", "parquet"])
+@pytest.mark.parametrize("classes", [None, [0, 1]])
+def test_cifar10_with_other_pixels_is_refused(
+    small: Small, ten_images: Array, tmp_path: Path, copy: str, classes: list[int | list[int]] | None
+) -> None:
+    # In an image that a subset of the classes leaves out.
+    ten_images[9, 2, 31, 31] ^= 1
+    if copy == "archive":
+        small("CIFAR10", 10, 11, [cifar10_archive(ten_images)])
+    else:
+        cifar10_parquet(tmp_path / "mirror" / "cifar10", ten_images)
+    with pytest.raises(BenchError, match=r"^cifar10: the images of .* have SHA-256 .* expected; restore") as caught:
+        prepare(DatasetRef(name="cifar10", classes=classes), tmp_path / "data", [str(tmp_path / "mirror")])
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "data").glob("cifar10-*"))
+
+
+def test_cifar10_with_other_images_or_classes_is_refused(ten_images: Array, tmp_path: Path) -> None:
+    cifar10_parquet(tmp_path / "few" / "cifar10", ten_images[:9])
+    with pytest.raises(BenchError, match=r"train-\*\.parquet holds 9 images .*; expected the 10 training images"):
+        load(DatasetRef(name="cifar10"), [str(tmp_path / "few")])
+    cifar10_parquet(tmp_path / "renamed" / "cifar10", ten_images, cifar10.CLASSES[::-1])
+    with pytest.raises(BenchError, match="holds 10 images of the classes truck, ship"):
+        load(DatasetRef(name="cifar10"), [str(tmp_path / "renamed")])
+
+
 @pytest.mark.parametrize(("name", "classes", "label"), [("CIFAR100", 4, 1), ("CIFAR100:coarse", 2, 0)])
 def test_cifar100_has_two_labels(small: Small, name: str, classes: int, label: int) -> None:
     images = noise(4, 3, 32, 32)
@@ -259,7 +339,7 @@ def test_a_wrong_file_in_the_mirror_is_refused(small: Small, tmp_path: Path) -> 
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("name", ["sign_language_digits", "omniglot_small"])
+@pytest.mark.parametrize("name", ["sign_language_digits", "omniglot_small", "cifar10"])
 def test_a_set_that_is_nowhere(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no network")
@@ -288,91 +368,3 @@ def test_every_set_of_the_catalogue_is_described() -> None:
             assert file.path.startswith(name.partition(":")[0] + "/"), name
             assert len(file.md5) == 32 and int(file.md5, 16), name
             assert file.urls and all(url.startswith("http") for url in file.urls), name
-
-
-def mirrored(path: str) -> None:
-    mirrors = os.environ.get("DAPBENCH_MIRRORS", "")
-    if not any((Path(mirror) / path).exists() for mirror in mirrors.split(os.pathsep) if mirror):
-        pytest.skip(f"needs the official files: no folder of DAPBENCH_MIRRORS ({mirrors or 'unset'}) holds {path}")
-
-
-OFFICIAL = [
-    # reference, file in the mirror, shape, images per class, digest
-    (
-        {"name": "torchvision:MNIST"},
-        "MNIST/raw",
-        (70000, 1, 28, 28),
-        [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958],
-        "0addc752769c8dbac1cca622dba5ac487f0f4545c652e4e9a315165f87132ffd",
-    ),
-    (
-        {"name": "torchvision:FashionMNIST", "size": 16},
-        "FashionMNIST/raw",
-        (70000, 1, 16, 16),
-        [7000] * 10,
-        "5f074653fa602872cd578e12b1f8f472b35da93609bb1501fc25448cccf63654",
-    ),
-    (
-        {"name": "omniglot_small", "size": 28},
-        "omniglot_small",
-        (4840, 1, 28, 28),
-        [20] * 242,
-        "8ba990f5eb3bdb88ea40e646266e5d9bc77028e860eac84d80625aabe94a16d5",
-    ),
-    (
-        {"name": "omniglot_small:Tagalog"},
-        "omniglot_small",
-        (340, 1, 105, 105),
-        [20] * 17,
-        "3c061c5c52ed24d149ec0cdf7bc676f428f92a9c0af6f7c2297af285d4e44f95",
-    ),
-    (
-        {"name": "sign_language_digits", "size": 32, "channels": "grey"},
-        "sign_language_digits",
-        (2062, 1, 32, 32),
-        [205, 206, 206, 206, 207, 207, 207, 206, 208, 204],
-        # JPEG pixels depend on the decoder: not pinned.
-        None,
-    ),
-]
-
-
-@pytest.mark.parametrize(("ref", "path", "shape", "per_class", "digest"), OFFICIAL, ids=lambda v: str(v)[:40])
-def test_official_files(
-    ref: dict[str, object], path: str, shape: tuple[int, ...], per_class: list[int], digest: str | None, tmp_path: Path
-) -> None:
-    mirrored(path)
-    reference = DatasetRef.model_validate(ref)
-    manifest = prepare(reference, tmp_path)
-    assert (manifest["count"], *manifest["shape"]) == shape
-    assert manifest["per_class"] == per_class
-    assert manifest["duplicates"] == 0
-    assert manifest["digest"] == (digest or manifest["digest"])
-    data = open_prepared(reference, tmp_path)
-    assert tuple(data.images.shape) == shape
-    assert torch.bincount(data.labels).tolist() == per_class
-
-
-def test_greek_and_latin_are_in_both_archives_of_omniglot_with_the_same_drawings() -> None:
-    mirrored("omniglot_small")
-    mirrors = [Path(mirror) for mirror in os.environ["DAPBENCH_MIRRORS"].split(os.pathsep)]
-    folder = next(mirror for mirror in mirrors if (mirror / "omniglot_small").exists()) / "omniglot_small"
-    contents = []
-    for number in (1, 2):
-        with zipfile.ZipFile(folder / f"images_background_small{number}.zip") as bundle:
-            names = [name for name in bundle.namelist() if name.endswith(".png")]
-            contents.append({name.partition("/")[2]: bundle.read(name) for name in names})
-    both = contents[0].keys() & contents[1].keys()
-    assert {name.partition("/")[0] for name in both} == {"Greek", "Latin"}
-    assert all(contents[0][name] == contents[1][name] for name in both)
-
-
-def test_cifar10_of_the_mirror_has_its_published_pixels(tmp_path: Path) -> None:
-    mirrored("cifar10/test-00000-of-00001.parquet")
-    mirrors = [Path(mirror) for mirror in os.environ["DAPBENCH_MIRRORS"].split(os.pathsep)]
-    folder = next(mirror for mirror in mirrors if (mirror / "cifar10").exists()) / "cifar10"
-    data = load(DatasetRef(name=f"parquet:{folder}/test-00000-of-00001.parquet"))
-    assert tuple(data.images.shape) == (1000, 3, 32, 32)
-    assert data.classes[:2] == ("airplane", "automobile")
-    pixels = data.images.permute(0, 2, 3, 1).contiguous().numpy().tobytes()
-    assert hashlib.sha256(pixels).hexdigest() == "da362006b99671213d1a5d856cab2bedf64d40bad4501630ee60f4ceb2d3ec7f"
