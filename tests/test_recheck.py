@@ -1,0 +1,117 @@
+"""Committed results after a change of code: a suite of seconds, and fingerprints that are told to differ."""
+
+import json
+
+import pytest
+import yaml
+from tiny import rich
+
+from benchmark import cells, plan
+from benchmark.config import load_params
+from benchmark.errors import BenchError
+from benchmark.files import sha256
+from benchmark.fingerprint import fingerprint
+from benchmark.recheck import recheck
+from benchmark.stages import run_suite, stage
+
+METHODS = ["dense", "uniform"]
+LOCK = """\
+schema: '2.0'
+stages:
+  transfer@tiny-uniform:
+    cmd: dapbench stage transfer --suite tiny --method uniform
+    deps:
+    - path: reports/code/tiny/transfer.json
+      hash: md5
+      md5: of the code before
+      size: 1
+    - path: reports/code/other/transfer.json
+      hash: md5
+      md5: of another suite
+      size: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("committed")
+    content = rich()
+    content["run"]["methods"] = METHODS
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    params = load_params(root / "params.yaml")
+    assert run_suite(params, jobs=1, root=root) == 0
+    for name in ("code", "data", "tune"):
+        assert stage(params, name, "tiny", root=root) == 0
+    for method in METHODS:
+        for name in ("search", "transfer"):
+            assert stage(params, name, "tiny", method, root=root) == 0
+    (root / "dvc.lock").write_text(LOCK)
+    return root
+
+
+@pytest.fixture
+def changed(monkeypatch):
+    """Every fingerprint is another one, as after an edit of code that all cells run through."""
+    for module in (cells, plan):
+        monkeypatch.setattr(module, "fingerprint", lambda modules: sha256(fingerprint(modules).encode()))
+
+
+def rows(root):
+    return {m: (root / "reports/results/tiny" / f"{m}.json").read_text() for m in METHODS}
+
+
+def test_results_of_the_present_code_need_no_check(committed, capsys):
+    assert recheck(load_params(committed / "params.yaml"), "tiny", 1, committed) == 0
+    assert "nothing to check" in capsys.readouterr().out
+    assert not (committed / "reports/results/tiny/recheck.json").exists()
+
+
+def test_a_difference_is_told_and_nothing_is_recorded(committed, changed, capsys):
+    path = committed / "reports/results/tiny/uniform.json"
+    content = json.loads(path.read_text())
+    before = path.read_text()
+    for row in content["rows"]:
+        row["accuracy"] = round(1 - row["accuracy"], 6)
+    path.write_text(json.dumps(content))
+    try:
+        assert recheck(load_params(committed / "params.yaml"), "tiny", 1, committed) == 1
+    finally:
+        path.write_text(before)
+    out = capsys.readouterr().out
+    assert "uniform channel" in out and "committed" in out
+    assert "`dapbench reproduce --suite tiny` recomputes the suite" in out
+    assert not (committed / "reports/results/tiny/recheck.json").exists()
+    assert (committed / "dvc.lock").read_text() == LOCK
+
+
+def test_equal_results_stand_and_the_lock_is_told(committed, changed, capsys):
+    before = rows(committed)
+    params = load_params(committed / "params.yaml")
+    assert recheck(params, "tiny", 1, committed) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    record = json.loads((committed / "reports/results/tiny/recheck.json").read_text())["checks"]
+    code = json.loads((committed / "reports/code/tiny/transfer.json").read_text())["code"]
+    assert len(record) == 1 and record[0]["code"]["transfer"][1] == code
+    assert record[0]["code"]["transfer"][0] != code
+    # 2 granularities x 2 methods' architectures at their budgets, some rows, some rates.
+    assert record[0]["results"] > 10
+    assert rows(committed) == before
+    lock = yaml.safe_load((committed / "dvc.lock").read_text())["stages"]["transfer@tiny-uniform"]["deps"]
+    assert lock[0]["md5"] != "of the code before" and lock[0]["size"] > 1
+    assert lock[1]["md5"] == "of another suite"
+    # And the next one finds nothing to do.
+    assert recheck(params, "tiny", 1, committed) == 0
+    assert "nothing to check" in capsys.readouterr().out
+
+
+def test_other_data_are_refused(committed, changed):
+    path = committed / "reports/results/tiny/data.json"
+    before = path.read_text()
+    content = json.loads(before)
+    content["source"]["digest"] = "0" * 64
+    path.write_text(json.dumps(content))
+    try:
+        with pytest.raises(BenchError, match="of other data than is prepared here"):
+            recheck(load_params(committed / "params.yaml"), "tiny", 1, committed)
+    finally:
+        path.write_text(before)
