@@ -4,6 +4,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PORT ?= 5000
+SUITE ?= digits
 VENV := .venv
 STAMP := $(VENV)/.installed
 
@@ -19,8 +20,8 @@ help: ## Show this list
 
 setup: $(STAMP) ## Make the environment .venv from requirements.lock
 
-reproduce: setup ## Compute everything that is missing, and compare it with what is committed
-	@dapbench reproduce
+reproduce: setup ## Compute what is missing of suite $SUITE (digits), and compare it with what is committed
+	@dapbench reproduce --suite $(SUITE)
 
 test: lint ## Linter, type checker and all tests
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile

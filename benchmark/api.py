@@ -128,7 +128,7 @@ def search(method: str, problem: Problem, **parameters: Any) -> list[Architectur
         "reference": kind.reference,
         "parameters": given.model_dump(mode="json", exclude_defaults=True),
         "seed": problem.seed,
-        "input": list(problem.train.images.shape[1:]),
+        "input": list(problem.train.shape),
         "classes": int(problem.train.labels.max()) + 1,
     }
     return [own.space.architecture(found.mask, {**meta, "budget": found.budget}) for found in made.search(own)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmark.cells import Cell
 from benchmark.files import share
-from benchmark.plan import Plan, Search
+from benchmark.plan import Plan, Search, Transfer
 from benchmark.rows import Row
 
 SCHEMA = 1
@@ -20,44 +20,64 @@ def rows_of(plan: Plan, method: str) -> list[Row]:
     The order is that of `Plan.transfers` (variant, granularity, seed, falling budget, weights mode), then targets as
     in params.yaml, shots and draw. Raises `KeyError` when a cell is missing.
     """
+    return [row for transfer in plan.transfers(method) for row in result_rows(plan, transfer)]
+
+
+def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
+    """Return the rows of one retraining, in the order of `rows_of`."""
     config = plan.config
     place = {target.label: index for index, target in enumerate(config.data.targets)}
-    rows = []
-    for transfer in plan.transfers(method):
-        values = plan.store.get(transfer.cell.key).values
-        search, found, architecture = transfer.search, transfer.found.values, transfer.architecture
-        inherited = transfer.weights == "inherit"
-        results = sorted(values["results"], key=lambda r: (place[r["target"]], r["shots"], r["draw"]))
-        rows += [
-            Row(
-                suite=plan.suite,
-                model=config.model.name,
-                method=method,
-                variant=search.variant,
-                granularity=search.granularity,  # type: ignore[arg-type]
-                cost=config.grid.cost,
-                budget=architecture["budget"],
-                complexity=architecture["complexity"],
-                seed=search.seed,
-                weights=transfer.weights,  # type: ignore[arg-type]
-                target=result["target"],
-                shots=result["shots"],
-                draw=result["draw"],
-                arm="",
-                accuracy=result["accuracy"],
-                source_accuracy=values["source_accuracy"],
-                params=values["params"],
-                macs=values["macs"],
-                search_flops=found["flops"],
-                train_flops=values["train_flops"],
-                cell=transfer.cell.key,
-                pretrain_flops=architecture["state_pretrain_flops"] if inherited else found["pretrain_flops"],
-                search_cell=search.cell.key,
-                architecture=architecture["digest"],
-            )
-            for result in results
-        ]
-    return rows
+    values = plan.store.get(transfer.cell.key).values
+    search, found, architecture = transfer.search, transfer.found.values, transfer.architecture
+    inherited = transfer.weights == "inherit"
+    return [
+        Row(
+            suite=plan.suite,
+            model=config.model.name,
+            method=search.name,
+            variant=search.variant,
+            granularity=search.granularity,  # type: ignore[arg-type]
+            cost=config.grid.cost,
+            budget=architecture["budget"],
+            complexity=architecture["complexity"],
+            seed=search.seed,
+            weights=transfer.weights,  # type: ignore[arg-type]
+            target=result["target"],
+            shots=result["shots"],
+            draw=result["draw"],
+            arm=transfer.arm,
+            accuracy=result["accuracy"],
+            source_accuracy=values["source_accuracy"],
+            params=values["params"],
+            macs=values["macs"],
+            search_flops=found["flops"],
+            train_flops=result["train_flops"],
+            cell=transfer.cell.key,
+            pretrain_flops=architecture["state_pretrain_flops"] if inherited else found["pretrain_flops"],
+            search_cell=search.cell.key,
+            architecture=architecture["digest"],
+        )
+        for result in sorted(values["results"], key=lambda r: (place[r["target"]], r["shots"], r["draw"]))
+    ]
+
+
+def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
+    """Return the learning rates chosen for every budget, with all that were tried; none without `tuning`."""
+    return {
+        "schema": SCHEMA,
+        "rates": [
+            {
+                "granularity": tuning.granularity,
+                "budget": tuning.budget,
+                "kind": kind,
+                **entry,
+                "cell": tuning.cell.key,
+            }
+            for tuning in plan.tunings()
+            if not finished_only or plan.store.has(tuning.cell.key)
+            for kind, entry in plan.store.get(tuning.cell.key).values["rates"].items()
+        ],
+    }
 
 
 def timings_of(plan: Plan, method: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from benchmark.files import canonical_json, file_sha256, read_json, sha256
 from benchmark.fingerprint import fingerprint
 
 SCHEMA = 1
-Kind = Literal["pretrain", "search", "transfer"]
+Kind = Literal["pretrain", "tune", "search", "transfer"]
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,19 @@ registries (methods, data sets, models) and method parameters are checked by `be
 
 import math
 import re
-from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import BenchError, unknown
+from benchmark.explain import explain
 
 Granularity = Literal["channel", "weight"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs"]
+Arm = Literal["twice"]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,6 +28,11 @@ def _distinct(values: list[T]) -> list[T]:
         if value in values[:index]:
             raise ValueError(f"{value!r} stands twice; every value may stand once")
     return values
+
+
+def _once_each(classes: list[int | list[int]]) -> list[int | list[int]]:
+    _distinct([label for item in classes for label in (item if isinstance(item, list) else [item])])
+    return classes
 
 
 def _budget(value: float) -> float:
@@ -58,20 +63,32 @@ class Section(BaseModel):
 class DatasetRef(Section):
     """A labelled image set, or the part of one that a task uses.
 
-    `classes` keeps these original labels, in this order, as 0, 1, ...; `channels` and `size`
-    convert the images (None: as they are).
+    `classes` keeps these original labels, in this order, as 0, 1, ...; a list among them merges its labels into one
+    class. `channels` and `size` convert the images (None: as they are).
     """
 
     name: str
-    classes: Annotated[list[int], AfterValidator(_distinct)] | None = None
+    classes: Annotated[list[int | Annotated[list[int], Field(min_length=1)]], AfterValidator(_once_each)] | None = None
     channels: Literal["grey", "rgb"] | None = None
     size: Count | None = None
 
 
 class TargetRef(DatasetRef):
-    """A target task; `label` names it in rows, tables and figures."""
+    """A target task; `label` names it in rows, tables and figures.
+
+    `shots`, `draws` and `pool` replace the suite's own, `steps` and `batch` those of its few-shot recipes. `test` is
+    the most test images per class (None: all that the pool leaves). With `ways`, every draw is a task of its own: that
+    many classes drawn among those that share the part of their name before the slash (all, where names have none).
+    """
 
     label: Name
+    shots: Distinct[Count] | None = None
+    draws: Count | None = None
+    pool: Count | None = None
+    steps: Count | None = None
+    batch: Count | None = None
+    test: Count | None = None
+    ways: Annotated[int, Field(ge=2)] | None = None
 
 
 class Split(Section):
@@ -110,8 +127,9 @@ class Recipe(Section):
     """How weights are trained, the same for every method.
 
     SGD with Nesterov momentum, linear warm-up, then cosine decay to zero; `steps` batches of `batch`
-    images each; `shift` is the largest random translation in pixels; gradients longer than `clip` are shortened to it.
-    `norm_momentum` is how fast batch norm's running statistics follow the batches: short trainings need it high.
+    images each; `shift` is the largest random translation in pixels, `flip` mirrors every other image; gradients
+    longer than `clip` are shortened to it. `norm_momentum` is how fast batch norm's running statistics follow the
+    batches: short trainings need it high. `precision` is that of the forward and backward pass.
     """
 
     steps: Count
@@ -124,6 +142,14 @@ class Recipe(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: Positive = 5.0
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    flip: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class FineTuning(Recipe):
+    """A recipe for a target: `trained` is the whole network, or its new head only (a linear probe)."""
+
+    trained: Literal["all", "head"] = "all"
 
 
 class GridSection(Section):
@@ -136,17 +162,40 @@ class GridSection(Section):
 
 
 class TransferSection(Section):
-    """The few-shot protocol: `draws` k-shot sets per seed and per number of shots."""
+    """The few-shot protocol: `draws` k-shot sets per seed and per number of shots.
+
+    `arms` are controls beside the grid: `twice` trains the dense control on the source for twice as many steps.
+    """
 
     weights: Distinct[WeightsMode]
     shots: Distinct[Count]
     draws: Count
-    finetune: Recipe
+    finetune: FineTuning
     scratch: Recipe
+    arms: Annotated[list[Arm], AfterValidator(_distinct)] = []
+
+
+class TuningSection(Section):
+    """Learning rates chosen for every budget, on the source only and for all methods alike.
+
+    Candidates are the recipes' own rates times `factors`; each is tried on `architectures` random ones that no method
+    proposed, with the source split and initial weights of `seed`.
+    """
+
+    factors: Distinct[Positive] = [0.5, 1.0, 2.0]
+    architectures: Count = 2
+    seed: Seed = 0
+
+
+class SuiteMethod(Section):
+    """What a method does otherwise in one suite: its `params`, and which of its `variants` run (None: all)."""
+
+    params: dict[str, Any] = {}
+    variants: Annotated[list[Name], AfterValidator(_distinct)] | None = None
 
 
 class SuiteConfig(Section):
-    """A named experiment. `methods` lists what runs, with parameters that hold in this suite only."""
+    """A named experiment. `methods` lists what runs; `tuning` None leaves the recipes their own learning rates."""
 
     title: str
     data: DataSection
@@ -154,15 +203,30 @@ class SuiteConfig(Section):
     grid: GridSection
     training: Recipe
     transfer: TransferSection
-    methods: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    tuning: TuningSection | None = None
+    methods: Annotated[dict[Name, SuiteMethod], Field(min_length=1)]
+
+    def shots(self, target: TargetRef) -> list[int]:
+        """Return the numbers of shots on a target, rising."""
+        return sorted(target.shots or self.transfer.shots)
+
+    def draws(self, target: TargetRef) -> int:
+        """Return the draws per number of shots on a target."""
+        return target.draws or self.transfer.draws
+
+    def pool(self, target: TargetRef) -> int:
+        """Return the images per class from which a target's shots are drawn."""
+        return target.pool or self.data.pool
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if max(self.transfer.shots) > self.data.pool:
-            raise ValueError(
-                f"transfer.shots: {max(self.transfer.shots)} shots, but data.pool holds {self.data.pool} images "
-                "per class; raise data.pool or lower the shots"
-            )
+        for target in self.data.targets:
+            most, pool = max(self.shots(target)), self.pool(target)
+            if most > pool:
+                raise ValueError(
+                    f"transfer.shots: {most} shots, but the pool of {target.label} holds {pool} images per class; "
+                    "raise data.pool (or the target's) or lower the shots"
+                )
         labels = [target.label for target in self.data.targets]
         if len(set(labels)) < len(labels):
             raise ValueError("data.targets: two targets share a label; give each its own")
@@ -184,21 +248,25 @@ class MethodConfig(Section):
 
 
 class RunSection(Section):
-    """Which suites and methods the pipeline runs."""
+    """Which suites and methods the pipeline runs; the README shows `headline`, by default the first of the suites."""
 
     suites: Distinct[Name]
     methods: Distinct[Name]
+    headline: Name | None = None
 
 
 class ComputeSection(Section):
     """Where cells run. `jobs` workers change no result; another kind of device, or other `threads`, round differently.
 
-    `threads` is per worker, so that a result does not depend on the number of workers.
+    `threads` is per worker, so that a result does not depend on the number of workers. Of jobs `auto` there is one per
+    core, on CUDA `slots` per GPU. `deterministic` concerns CUDA only: kernels that give the same result at every call.
     """
 
     jobs: Count | Literal["auto"] = "auto"
     threads: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    slots: Count = 4
+    deterministic: bool = True
 
 
 class SourcesSection(Section):
@@ -221,6 +289,8 @@ class Params(Section):
         for name in self.run.suites:
             if name not in self.suites:
                 raise ValueError(str(unknown("suite", name, self.suites, "run.suites")))
+        if self.run.headline is not None and self.run.headline not in self.run.suites:
+            raise ValueError(str(unknown("suite", self.run.headline, self.run.suites, "run.headline")))
         for name in self.run.methods:
             if name not in self.methods:
                 raise ValueError(str(unknown("method", name, self.methods, "run.methods")))
@@ -273,82 +343,4 @@ def parse(model: type[M], content: Any, where: str, prefix: str = "") -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise BenchError(f"{where}: {_explain(model, content, error, prefix)}") from error
-
-
-def _explain(model: type[BaseModel], content: Any, error: ValidationError, prefix: str) -> str:
-    # A misspelt key shows up twice, as unknown and as missing; the unknown one is the one to read.
-    errors = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    first = errors[0]
-    key = _key(content, first)
-    dotted = ".".join(filter(None, [prefix, *map(str, key)]))
-    if first["type"] == "extra_forbidden":
-        fields = _fields_at(model, first["loc"][:-1])
-        close = get_close_matches(str(first["loc"][-1]), fields, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
-        return f"{dotted}: unknown key; {hint}"
-    if first["type"] in _SENTENCES:
-        message = _SENTENCES[first["type"]] or str(first["ctx"]["error"])
-    else:
-        # A value that fits no branch of a union has one error per branch.
-        wanted = dict.fromkeys(_wanted(item) for item in errors if _key(content, item) == key)
-        given = first["input"]
-        shown = "" if isinstance(given, dict | list) else f" (got {_short(given)})"
-        message = f"expected {' or '.join(wanted)}{shown}"
-    return f"{dotted}: {message}" if dotted else message
-
-
-def _key(content: Any, error: Any) -> tuple[str | int, ...]:
-    """The error's place as the user wrote it: pydantic's names of union branches left out."""
-    key: list[str | int] = []
-    for part in error["loc"]:
-        if (isinstance(content, dict) and part in content) or (isinstance(content, list) and isinstance(part, int)):
-            content = content[part]
-        elif error["type"] != "missing":
-            continue
-        key.append(part)
-    return tuple(key)
-
-
-def _wanted(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Input should be ")
-    number = "a number " if message.startswith(("greater", "less")) else ""
-    return _WANTED.get(error["type"], number + message)
-
-
-_SENTENCES = {
-    "value_error": "",
-    "missing": "missing; add it",
-    "too_short": "at least one value is needed",
-    "invalid_key": "keys are words; put it in quotes if it is meant so",
-}
-_WANTED = {
-    "dict_type": "a mapping of keys to values ({} for none)",
-    "model_type": "a mapping of keys to values ({} for the defaults)",
-    "list_type": "a list such as [0, 1]",
-    "string_pattern_mismatch": "a name of small letters, digits, - and _",
-}
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float) and math.isnan(value):
-        return "NaN"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """The keys allowed at `path` below `model`, following lists, dictionaries and optional sections."""
-    current: Any = model
-    for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            current = current.model_fields[str(part)].annotation
-        while not (isinstance(current, type) and issubclass(current, BaseModel)):
-            inner = [a for a in get_args(current) if a not in (type(None), str)]
-            sections = [a for a in inner if get_args(a) or (isinstance(a, type) and issubclass(a, BaseModel))]
-            if not sections:
-                break
-            current = sections[-1]
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return sorted(current.model_fields)
-    return []
+        raise BenchError(f"{where}: {explain(model, content, error, prefix)}") from error

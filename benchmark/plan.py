@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cells import Cell, CellResult, Kind, Store
-from benchmark.config import Params, Section, SuiteConfig, parse
+from benchmark.config import DatasetRef, Params, Recipe, Section, SuiteConfig, TargetRef, parse
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, share, write_json
 from benchmark.fingerprint import fingerprint
@@ -21,6 +21,7 @@ from benchmark.fingerprint import fingerprint
 # as it is the one recorded here: after a change of a default its value stands in the spec, and the keys are new.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "DatasetRef": {"classes": None, "channels": None, "size": None},
+    "TargetRef": dict.fromkeys(("shots", "draws", "pool", "steps", "batch", "test", "ways")),
     "Split": {"train": 0.6, "validation": 0.2},
     "ModelRef": {"width": 1.0},
     "Recipe": {
@@ -31,10 +32,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.0,
         "clip": 5.0,
         "norm_momentum": 0.1,
+        "flip": False,
+        "precision": "float32",
     },
+    "FineTuning": {"trained": "all"},
 }
 # Rough durations relative to a pretraining; they only decide which cells start first.
-HINTS = {"pretrain": 1.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
+HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Search:
     """A search cell and its place in the grid."""
 
     cell: Cell
+    name: str
     variant: str
     granularity: str
     seed: int
@@ -76,7 +81,7 @@ class Search:
 class Transfer:
     """The transfer cell of one architecture (an entry of the search's values) in one weights mode.
 
-    Several places of the grid may share a cell.
+    Several places of the grid may share a cell. `arm` is "" in the grid itself.
     """
 
     cell: Cell
@@ -84,6 +89,16 @@ class Transfer:
     found: CellResult
     architecture: dict[str, Any]
     weights: str
+    arm: str = ""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The cell that chooses the learning rates of one budget."""
+
+    cell: Cell
+    granularity: str
+    budget: float
 
 
 def options(section: Section) -> dict[str, Any]:
@@ -123,6 +138,19 @@ class Plan:
         """Return the pretraining of the large model for every seed."""
         return [self._pretrain_cell(seed) for seed in self.config.grid.seeds]
 
+    def tunings(self) -> list[Tuning]:
+        """Return the choices of learning rates: one for the large model, one per granularity and budget; or none."""
+        if self.config.tuning is None:
+            return []
+        grid = self.config.grid
+        places = [(grid.granularities[0], 1.0)]
+        places += [(g, budget) for g in grid.granularities for budget in sorted(grid.budgets, reverse=True)]
+        return [Tuning(self._tune_cell(*place), *place) for place in places]
+
+    def tune_cells(self) -> list[Cell]:
+        """Return the cells of `tunings`."""
+        return [tuning.cell for tuning in self.tunings()]
+
     def search_cells(self, method: str) -> list[Cell]:
         """Return the searches of a method, in the order of `searches`."""
         return [search.cell for search in self.searches(method)]
@@ -136,7 +164,8 @@ class Plan:
         """Return the searches of a method: by variant ("" first), granularity and seed, as in params.yaml."""
         variants = self.params.methods[method].variants
         found = []
-        for variant in ("", *variants):
+        chosen = self.config.methods[method].variants
+        for variant in ("", *(variants if chosen is None else chosen)):
             info = self.method(method, variant)
             wanted = variants[variant].granularities if variant else None
             for granularity in self.config.grid.granularities:
@@ -147,7 +176,8 @@ class Plan:
     def transfers(self, method: str, finished_only: bool = False) -> Iterator[Transfer]:
         """Yield the retrainings of everything that a method's searches found, in a fixed order.
 
-        The searches must be in the store (`KeyError` otherwise); `finished_only` passes over those that are not.
+        The searches, and the choices of learning rates, must be in the store (`KeyError` otherwise); `finished_only`
+        passes over what lacks them. What concerns the large model itself has the arms, too.
         """
         whole: dict[tuple[str, int], tuple[Search, CellResult, dict[str, Any]]] = {}
         for search in self.searches(method):
@@ -159,13 +189,24 @@ class Plan:
                 if _is_whole(architecture):
                     # With no unit removed, all granularities are the same network: the first one's cell serves all.
                     origin = whole.setdefault((search.variant, search.seed), origin)
-                for weights in self.config.transfer.weights:
-                    yield Transfer(self._transfer_cell(*origin, weights), search, found, architecture, weights)
+                try:
+                    rates = self._rates(origin[0].granularity, origin[2]["budget"])
+                except KeyError:
+                    if finished_only:
+                        continue
+                    raise
+                arms = [("", weights) for weights in self.config.transfer.weights]
+                arms += [(arm, "fresh") for arm in self.config.transfer.arms if _is_whole(architecture)]
+                for arm, weights in arms:
+                    cell = self._transfer_cell(*origin, weights, rates, arm)
+                    yield Transfer(cell, search, found, architecture, weights, arm)
 
     def method(self, name: str, variant: str = "") -> Method:
         """Return a method with the parameters of a variant; a suite's own parameters go before the variant's."""
         section = self.params.methods[name]
-        merged = section.params | (section.variants[variant].params if variant else {}) | self.config.methods[name]
+        merged = (
+            section.params | (section.variants[variant].params if variant else {}) | self.config.methods[name].params
+        )
         where = f"suites.{self.suite}.methods.{name}"
 
         def look() -> dict[str, Any]:
@@ -199,7 +240,7 @@ class Plan:
 
     def code(self) -> dict[str, str]:
         """Return the code fingerprint of every kind of cell in this suite: pretrain, transfer, search-METHOD."""
-        roots: dict[str, tuple[str, ...]] = {"pretrain": (), "transfer": ()}
+        roots: dict[str, tuple[str, ...]] = {"pretrain": (), "tune": (), "transfer": ()}
         roots |= {f"search-{name}": (self.method(name).module,) for name in self.methods}
         return {
             name: fingerprint((f"{Cell.package}.{name.partition('-')[0]}", *modules, self.model_module))
@@ -239,6 +280,35 @@ class Plan:
     def _pretrain_cell(self, seed: int) -> Cell:
         return self._cell("pretrain", self._source(seed), f"s{seed}", HINTS["pretrain"])
 
+    def _tune_cell(self, granularity: str, budget: float) -> Cell:
+        config, tuning = self.config, self.config.tuning
+        assert tuning is not None
+        transfer = config.transfer
+        spec = self._source(tuning.seed) | {
+            "cost": config.grid.cost,
+            "granularity": granularity,
+            "budget": budget,
+            "factors": sorted(tuning.factors),
+            "architectures": tuning.architectures,
+            "finetune": options(transfer.finetune),
+            "shots": sorted(transfer.shots),
+            "draws": transfer.draws,
+        }
+        if "scratch" in transfer.weights:
+            spec["scratch"] = options(transfer.scratch)
+        # The more is kept, the longer it takes; and the large model is one architecture, not several.
+        hint = HINTS["tune"] * (budget if granularity == "channel" else 1.0)
+        return self._cell("tune", spec, f"{granularity} b{share(budget)}", hint)
+
+    def _rates(self, granularity: str, budget: float) -> dict[str, float]:
+        """The learning rates chosen for a budget, by recipe; `KeyError` when they are not in the store yet."""
+        if self.config.tuning is None:
+            return {}
+        if budget == 1:
+            granularity = self.config.grid.granularities[0]
+        rates = self.store.get(self._tune_cell(granularity, budget).key).values["rates"]
+        return {kind: entry["lr"] for kind, entry in rates.items()}
+
     def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int) -> Search:
         grid = self.config.grid
         spec = self._source(seed) | {
@@ -251,10 +321,33 @@ class Plan:
         }
         label = " ".join(filter(None, (name, variant, granularity, f"s{seed}")))
         cell = self._cell("search", spec, label, HINTS["search"], modules=(method.module,))
-        return Search(cell, variant, granularity, seed, method)
+        return Search(cell, name, variant, granularity, seed, method)
 
-    def _transfer_cell(self, search: Search, found: CellResult, architecture: dict[str, Any], weights: str) -> Cell:
-        data, transfer = self.config.data, self.config.transfer
+    def _target(self, target: TargetRef, recipe: Recipe) -> dict[str, Any]:
+        """A target as a transfer cell's spec has it: the set, the few-shot tasks on it, and the recipe."""
+        ref = DatasetRef(**target.model_dump(include=set(DatasetRef.model_fields)))
+        own = {name: value for name in ("steps", "batch") if (value := getattr(target, name)) is not None}
+        entry: dict[str, Any] = {
+            "label": target.label,
+            "ref": options(ref),
+            "digest": self.digests.targets[target.label],
+            "pool": self.config.pool(target),
+            "shots": self.config.shots(target),
+            "draws": self.config.draws(target),
+            "recipe": options(recipe.model_copy(update=own)),
+        }
+        return entry | {name: value for name in ("test", "ways") if (value := getattr(target, name)) is not None}
+
+    def _transfer_cell(
+        self,
+        search: Search,
+        found: CellResult,
+        architecture: dict[str, Any],
+        weights: str,
+        rates: Mapping[str, float],
+        arm: str,
+    ) -> Cell:
+        transfer = self.config.transfer
         form: dict[str, Any]
         if _is_whole(architecture):
             form = {"dense": True}
@@ -263,14 +356,15 @@ class Plan:
             form = {"kept": architecture["kept"]}
         else:
             form = {"architecture": architecture["digest"]}
+        recipe = _at(transfer.scratch if weights == "scratch" else transfer.finetune, weights, rates)
+        training = self.config.training
+        if weights == "fresh":
+            training = _at(training, "training", rates)
+        if arm == "twice":
+            training = training.model_copy(update={"steps": 2 * training.steps})
         spec = self._source(search.seed) | {
-            "targets": [
-                {"ref": options(target), "digest": self.digests.targets[target.label]} for target in data.targets
-            ],
-            "pool": data.pool,
-            "recipe": options(transfer.scratch if weights == "scratch" else transfer.finetune),
-            "shots": sorted(transfer.shots),
-            "draws": transfer.draws,
+            "targets": [self._target(target, recipe) for target in self.config.data.targets],
+            "training": options(training),
             "weights": weights,
             "granularity": search.granularity,
             "form": form,
@@ -280,8 +374,14 @@ class Plan:
             spec["state"] = found.digests[architecture["state_file"]]
             inputs["state"] = architecture["state_file"]
         place = search.cell.label.removeprefix(f"{self.suite} search ")
-        label = f"{place} b{share(architecture['budget'])} {weights}"
+        label = " ".join(filter(None, (place, f"b{share(architecture['budget'])}", weights, arm)))
         return self._cell("transfer", spec, label, HINTS[weights], inputs=inputs)
+
+
+def _at(recipe: Recipe, kind: str, rates: Mapping[str, float]) -> Recipe:
+    """The recipe at its chosen rate; both `fresh` and `inherit` weights are fine-tuned."""
+    name = kind if kind in ("training", "scratch") else "finetune"
+    return recipe.model_copy(update={"lr": rates[name]}) if name in rates else recipe
 
 
 def _is_whole(architecture: dict[str, Any]) -> bool:

@@ -15,7 +15,18 @@ from benchmark import seeds
 from benchmark.config import Recipe, Section
 from benchmark.models import initialise
 from benchmark.space import SearchSpace
-from benchmark.training import FLOPS_PER_MAC, Task, accuracy, batches, fit, on_device, ready, training_flops
+from benchmark.training import (
+    FLOPS_PER_MAC,
+    Task,
+    accuracy,
+    at_least_single,
+    autocast,
+    batches,
+    fit,
+    on_device,
+    ready,
+    training_flops,
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,9 @@ class Problem:
         parameters = {name: state[name] for name in state if name in names}
         buffers = {name: tensor for name, tensor in state.items() if name not in names}
         effective = {**self.space.gate(parameters, gates), **buffers}
-        return functional_call(ready(self.network, self.recipe), effective, (images,))
+        with autocast(images.device, self.recipe):
+            logits: Tensor = functional_call(ready(self.network, self.recipe), effective, (images,))
+        return at_least_single(logits)
 
     def batches(self, task: Task, recipe: Recipe, *names: str | int) -> Any:
         """Yield the batches of a task in the order that belongs to `names`."""

@@ -25,7 +25,7 @@ from benchmark.plan import Plan
 from benchmark.stages import Places, plan_of, prepare_data, run_suite
 
 # What makes a row this row; everything else in it is a result, but for the keys, which also change with the code.
-IDENTITY = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw")
+IDENTITY = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
 ENTRY = ("granularity", "method", "variant", "weights", "target", "budget", "shots")
 KEYS = ("cell", "search_cell")
 Record = Mapping[str, Any]
@@ -45,7 +45,7 @@ def reproduce(params: Params, suites: Sequence[str] | None = None, jobs: int | N
     plans = {suite: plan_of(params, suite, root, prepare_data(params, suite, root)) for suite in chosen}
     for plan in plans.values():
         _withdraw_outdated(plan, Places(root))
-    ran = run_pipeline(root)
+    ran = run_pipeline(chosen, root)
     tracked = _track(params, root)
     computed = _cells(root) - before
     for suite, plan in plans.items():
@@ -58,9 +58,10 @@ def reproduce(params: Params, suites: Sequence[str] | None = None, jobs: int | N
     return 0
 
 
-def run_pipeline(root: Path) -> int:
-    """Run `dvc repro` in this process, so that a kill ends it too; returns how many stages ran.
+def run_pipeline(suites: Sequence[str], root: Path) -> int:
+    """Run `dvc repro` of the suites in this process, so that a kill ends it too; returns how many stages ran.
 
+    The page shows all suites, as far as they are committed, and is made without bringing the others up to date.
     Raises `BenchError` when a stage fails; its own output says why.
     """
     # dvc and mlflow stay out of the modules that compute.
@@ -74,7 +75,8 @@ def run_pipeline(root: Path) -> int:
     with _only_stages_told(), contextlib.chdir(root):
         try:
             with Repo() as repo:
-                return len(repo.reproduce(run_cache=False))
+                ran = repo.reproduce([f"report@{suite}" for suite in suites], run_cache=False)
+                return len(ran) + len(repo.reproduce("page", single_item=True, run_cache=False))
         except LockError as error:
             raise BenchError(
                 "dvc.lock: another dvc runs in this folder; wait until it has ended, then run again"
@@ -227,7 +229,8 @@ def _result(row: Record) -> dict[str, Any]:
 def _means(rows: Mapping[tuple[Any, ...], Record]) -> dict[tuple[Any, ...], float]:
     groups: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows.values():
-        groups[tuple(row[name] for name in ENTRY)].append(row["accuracy"])
+        if not row["arm"]:  # the tables are about the grid
+            groups[tuple(row[name] for name in ENTRY)].append(row["accuracy"])
     return {place: fmean(values) for place, values in groups.items()}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cells import CellOutput, Context, Store
-from benchmark.config import GridSection, MethodConfig, Params, parse
+from benchmark.config import GridSection, MethodConfig, Params, SuiteMethod, parse
 from benchmark.errors import BenchError, unknown
 from benchmark.plan import Digests, Plan, device_of
 from benchmark.stages import Places, plan_of, prepare_data, run_suite
@@ -44,7 +44,7 @@ def narrowed(
         update={
             "grid": parse(GridSection, grid, "command line"),
             "transfer": config.transfer.model_copy(update=transfer),
-            "methods": {method: config.methods.get(method, {})},
+            "methods": {method: config.methods.get(method, SuiteMethod())},
         }
     )
     return params.model_copy(
@@ -103,13 +103,12 @@ def transfer(
 ) -> Mapping[str, Any]:
     """Retrain an architecture file on a suite's targets; returns the values of a transfer cell.
 
-    These are `source_accuracy` (None for `scratch`), `params`, `macs`, `train_flops` and `results`, a list of target,
-    shots, draw and accuracy. `seed` defaults to the architecture's own; `state` are the weights to inherit, by default
+    These are `source_accuracy` (None for `scratch`), `params`, `macs` and `results`, a list of target, shots, draw,
+    accuracy and train_flops. `seed` defaults to the architecture's own; `state` are the weights to inherit, by default
     the file beside the architecture. A cell that the store has is not computed again. Raises `BenchError` when the
     architecture was made for another model than the suite's.
     """
-    import torch
-
+    from benchmark.executor.device import set_up
     from benchmark.protocol import transfer as protocol
     from benchmark.space import Architecture
 
@@ -143,7 +142,7 @@ def transfer(
         if known.has(cell.key):
             return known.get(cell.key).values
         # As in a worker, so that the result is that of the grid.
-        torch.set_num_threads(params.compute.threads)
+        set_up(plan.device, params.compute.threads, params.compute.deterministic)
         return protocol.compute(cell, Context(store, Places(root).data, plan.device, progress)).values
 
 

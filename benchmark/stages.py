@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.cells import Cell, Context, Store
-from benchmark.config import DataSection, Params
+from benchmark.config import Params, SuiteConfig, TargetRef
 from benchmark.errors import BenchError, unknown
 from benchmark.executor import Failure, run_cells
 from benchmark.executor.local import available_jobs
@@ -19,7 +19,7 @@ from benchmark.executor.progress import Display
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.plan import Digests, Plan, device_of
 
-Step = Literal["pretrain", "search", "transfer"]
+Step = Literal["pretrain", "search", "tune", "transfer"]
 SCHEMA = 1
 
 
@@ -72,7 +72,7 @@ def run_suite(
         if not any(method in plan.methods for plan in plans):
             raise unknown("method", method, {name for plan in plans for name in plan.methods}, "--method")
     work = [(plan, [name for name in plan.methods if name in (methods or plan.methods)]) for plan in plans]
-    return _tell(_fill(work, root, jobs, until))
+    return tell(fill(work, root, jobs, until))
 
 
 def stage(
@@ -99,10 +99,10 @@ def stage(
     if method is None or method not in params.suites[suite].methods or method not in params.methods:
         raise unknown("method", method or "", params.suites[suite].methods, "--method")
     plan = plan_of(params, suite, root)
-    failures = _fill([(plan, [method])], root, jobs, "search" if name == "search" else "transfer")
+    failures = fill([(plan, [method])], root, jobs, "search" if name == "search" else "transfer")
     if not failures:
         _PER_METHOD[name](plan, method, Places(root))
-    return _tell(failures)
+    return tell(failures)
 
 
 def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str, Any] | None = None) -> Plan:
@@ -119,16 +119,19 @@ def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str
 def prepare_data(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
     """Prepare the data sets of a suite where they are not yet; returns `{"source", "targets"}`, their manifests."""
     from benchmark.data import prepare
+    from benchmark.executor.preparing import Preparing
 
-    data, folder = params.suites[suite].data, Places(root).data
-    targets = {target.label: prepare(target, folder, params.data.mirrors) for target in data.targets}
-    return {"source": prepare(data.source, folder, params.data.mirrors), "targets": targets}
+    data, folder, mirrors = params.suites[suite].data, Places(root).data, params.data.mirrors
+    with Preparing() as progress:
+        source = prepare(data.source, folder, mirrors, progress)
+        targets = {target.label: prepare(target, folder, mirrors, progress) for target in data.targets}
+    return {"source": source, "targets": targets}
 
 
 Work = list[tuple[Plan, list[str]]]
 
 
-def _fill(work: Work, root: Path, jobs: int | None, until: Step) -> list[Failure]:
+def fill(work: Work, root: Path, jobs: int | None, until: Step) -> list[Failure]:
     """Compute the missing cells of the plans' methods up to the step `until`, step by step over all of them."""
     failures: list[Failure] = []
     steps: dict[Step, Callable[[], list[Cell]]] = {
@@ -140,31 +143,36 @@ def _fill(work: Work, root: Path, jobs: int | None, until: Step) -> list[Failure
             for cell in plan.search_cells(name)
             if plan.store.has(cell.spec["pretrain"])
         ],
+        "tune": lambda: [cell for plan, _ in work for cell in plan.tune_cells()],
         "transfer": lambda: [
             cell for plan, methods in work for name in methods for cell in plan.transfer_cells(name, finished_only=True)
         ],
     }
     for step, cells in steps.items():
-        failures += _run(step, cells(), work, root, jobs)
+        failures += run_step(step, cells(), work, root, jobs)
         if step == until:
             break
     return failures
 
 
-def _run(step: Step, cells: list[Cell], work: Work, root: Path, jobs: int | None) -> list[Failure]:
+def run_step(step: Step, cells: list[Cell], work: Work, root: Path, jobs: int | None) -> list[Failure]:
+    """Compute those of the cells that the store lacks; returns the failures."""
     plan = work[0][0]
     if all(plan.store.has(cell.key) for cell in cells):
         return []
     for each, _ in work:
         prepare_data(each.params, each.suite, root)
     compute = plan.params.compute
-    count = jobs or (available_jobs(compute.threads) if compute.jobs == "auto" else compute.jobs)
+    count = jobs or (
+        available_jobs(compute.threads, plan.device, compute.slots) if compute.jobs == "auto" else compute.jobs
+    )
     context = Context(plan.store, Places(root).data, plan.device)
     with Display(step, cells) as display:
-        return run_cells(cells, context, count, compute.threads, display)
+        return run_cells(cells, context, count, compute.threads, display, compute.deterministic)
 
 
-def _tell(failures: list[Failure]) -> int:
+def tell(failures: list[Failure]) -> int:
+    """Print failed cells and their tracebacks; returns the exit code."""
     for failure in failures:
         print(f"\nfailed: {failure.cell.label}\n{failure.reason.rstrip()}", file=sys.stderr)
     if failures:
@@ -186,16 +194,24 @@ def _code(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
 
 
 def _data(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
+    from benchmark.data import open_prepared
+    from benchmark.data.statistics import near_duplicates
+
     manifests = prepare_data(params, suite, root)
-    data, seeds = params.suites[suite].data, params.suites[suite].grid.seeds
+    config, folder = params.suites[suite], Places(root).data
+    data = config.data
+    source = open_prepared(data.source, folder).images
     write_json(
         Places(root).results(suite, "data.json"),
         {
             "schema": SCHEMA,
-            "source": _with_parts(manifests["source"], data, seeds, root),
+            "source": _with_parts(manifests["source"], config, folder),
             "targets": {
-                label: _with_parts(manifest, data, seeds, root, label)
-                for label, manifest in manifests["targets"].items()
+                target.label: _with_parts(manifests["targets"][target.label], config, folder, target)
+                for target in data.targets
+            },
+            "near_duplicates": {
+                target.label: near_duplicates(source, open_prepared(target, folder).images) for target in data.targets
             },
         },
     )
@@ -203,29 +219,32 @@ def _data(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
 
 
 def _with_parts(
-    manifest: dict[str, Any], data: DataSection, seeds: Iterable[int], root: Path, label: str | None = None
+    manifest: dict[str, Any], config: SuiteConfig, folder: Path, target: TargetRef | None = None
 ) -> dict[str, Any]:
+    """The manifest of a target (of the source without one), with the parts that each of the suite's seeds makes."""
     from benchmark.data import open_prepared, with_splits
     from benchmark.data.splits import split_source, split_target
     from benchmark.seeds import derive
 
-    if label is None:
-        images = open_prepared(data.source, Places(root).data)
+    seeds = config.grid.seeds
+    if target is None:
+        images = open_prepared(config.data.source, folder)
         parts: dict[int, Any] = {
-            seed: split_source(images.labels, data.split, derive(seed, "split"), images.groups) for seed in seeds
+            seed: split_source(images.labels, config.data.split, derive(seed, "split"), images.groups) for seed in seeds
         }
     else:
-        target = next(target for target in data.targets if target.label == label)
-        images = open_prepared(target, Places(root).data)
+        images = open_prepared(target, folder)
+        pool = config.pool(target)
         parts = {
-            seed: split_target(images.labels, data.pool, derive(seed, "target", label), images.groups) for seed in seeds
+            seed: split_target(images.labels, pool, derive(seed, "target", target.label), images.groups, target.test)
+            for seed in seeds
         }
     return with_splits(manifest, parts)
 
 
 def _pretrain(params: Params, suite: str, jobs: int | None, root: Path) -> int:
     plan = plan_of(params, suite, root)
-    failures = _fill([(plan, [])], root, jobs, "pretrain")
+    failures = fill([(plan, [])], root, jobs, "pretrain")
     if not failures:
         folder = Places(root).artifacts(suite, "pretrain")
         files = {
@@ -233,7 +252,17 @@ def _pretrain(params: Params, suite: str, jobs: int | None, root: Path) -> int:
             for cell in plan.pretrain_cells()
         }
         _publish(folder, files)
-    return _tell(failures)
+    return tell(failures)
+
+
+def _tune(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+    from benchmark.assemble import tuning_of
+
+    plan = plan_of(params, suite, root)
+    failures = fill([(plan, [])], root, jobs, "tune")
+    if not failures:
+        write_json(Places(root).results(suite, "tuning.json"), tuning_of(plan))
+    return tell(failures)
 
 
 def _search(plan: Plan, method: str, places: Places) -> None:
@@ -295,5 +324,12 @@ def _remove_others(folder: Path, wanted: Iterable[Path]) -> None:
             path.unlink()
 
 
-_PER_SUITE = {"code": _code, "data": _data, "pretrain": _pretrain, "analyse": _analyse, "report": _report}
+_PER_SUITE = {
+    "code": _code,
+    "data": _data,
+    "pretrain": _pretrain,
+    "tune": _tune,
+    "analyse": _analyse,
+    "report": _report,
+}
 _PER_METHOD = {"search": _search, "transfer": _transfer}

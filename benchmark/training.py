@@ -22,27 +22,43 @@ FLOPS_PER_MAC = 2
 
 @dataclass(frozen=True)
 class Task:
-    """Labelled images in memory and the normalisation they are shown with.
+    """Labelled images and the normalisation they are shown with.
 
-    `images` uint8 [N, C, H, W], `labels` int64 [N]; `mean` and `std` per channel, of pixel values in [0, 1],
-    always those of the source's training part, so that a target tells nothing before its shots are drawn.
+    `labels` int64 [N] are those of rows `rows` (int64 [N]; None: all) of `images` uint8 [M, C, H, W], which are mapped
+    from disk and shared by all parts of a data set: a part copies no pixels. `mean` and `std` per channel, of pixel
+    values in [0, 1], always those of the source's training part, so that a target tells nothing before its shots are
+    drawn.
     """
 
     images: Tensor
     labels: Tensor
     mean: Tensor
     std: Tensor
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def at(self, index: Tensor) -> "Task":
-        """Return the part of the task at `index` (int64 [M])."""
-        return Task(self.images[index], self.labels[index], self.mean, self.std)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an image, (C, H, W)."""
+        return tuple(self.images.shape[1:])
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """Return the images uint8 [B, C, H, W] at `index` (int64 [B])."""
+        return self.images[index if self.rows is None else self.rows[index]]
+
+    def at(self, index: Tensor, labels: Tensor | None = None) -> "Task":
+        """Return the part of the task at `index` (int64 [M]), with other `labels` if given."""
+        rows = index if self.rows is None else self.rows[index]
+        return Task(self.images, self.labels[index] if labels is None else labels, self.mean, self.std, rows)
 
     def to(self, device: str) -> "Task":
-        """Return the same task on another device."""
-        return Task(self.images.to(device), self.labels.to(device), self.mean.to(device), self.std.to(device))
+        """Return the same task on a device; beyond the CPU its own images are copied there, once."""
+        if torch.device(device).type == self.labels.device.type:
+            return self
+        images = self.images if self.rows is None else self.images[self.rows]
+        return Task(images.to(device), self.labels.to(device), self.mean.to(device), self.std.to(device))
 
     def shown(self, images: Tensor) -> Tensor:
         """Return uint8 images [..., C, H, W] as the network sees them: normalised float32."""
@@ -60,7 +76,7 @@ def batches(task: Task, recipe: Recipe, generator: torch.Generator) -> Iterator[
     order = _order(len(task), recipe.steps * size, generator)
     for step in range(recipe.steps):
         index = order[step * size : (step + 1) * size].to(task.labels.device)
-        images = shift(task.images[index], recipe.shift, generator)
+        images = augmented(task.pixels(index), recipe, generator)
         yield task.shown(images).contiguous(memory_format=torch.channels_last), task.labels[index]
 
 
@@ -80,7 +96,7 @@ def stacked_batches(
         images, labels = [], []
         for task, order, generator in zip(tasks, orders, generators, strict=True):
             index = order[part].to(task.labels.device)
-            images.append(shift(task.images[index], recipe.shift, generator))
+            images.append(augmented(task.pixels(index), recipe, generator))
             labels.append(task.labels[index])
         yield tasks[0].shown(torch.stack(images)), torch.stack(labels)
 
@@ -88,6 +104,15 @@ def stacked_batches(
 def _order(size: int, length: int, generator: torch.Generator) -> Tensor:
     rounds = math.ceil(length / size)
     return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:length]
+
+
+def augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Return images [B, C, H, W] as a training step sees them: each shifted, and mirrored with probability 1/2."""
+    images = shift(images, recipe.shift, generator)
+    if not recipe.flip:
+        return images
+    mirrored = torch.randint(0, 2, (len(images), 1, 1, 1), generator=generator).bool().to(images.device)
+    return images.flip(-1).where(mirrored, images)
 
 
 def shift(images: Tensor, largest: int, generator: torch.Generator) -> Tensor:
@@ -132,6 +157,16 @@ def loss_of(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     return replicas * F.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
 
 
+def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
+    """Return the context of a training's forward pass: bfloat16 where the recipe asks for it, else float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+def at_least_single(logits: Tensor) -> Tensor:
+    """Return logits in float32 at least, so that a loss is never summed in bfloat16."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def fit(
     forward: Callable[[Tensor], Tensor],
     parameters: Mapping[str, Tensor],
@@ -154,7 +189,9 @@ def fit(
     for step, (images, labels) in enumerate(data, start):
         optimizer.param_groups[0]["lr"] = learning_rate(recipe, step)
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(forward(images), labels, recipe.label_smoothing)
+        with autocast(images.device, recipe):
+            logits = forward(images)
+        loss = loss_of(at_least_single(logits), labels, recipe.label_smoothing)
         loss.backward()
         for parameter, mask in frozen:
             if parameter.grad is not None:
@@ -198,9 +235,9 @@ def _factor(norm: Tensor, longest: float) -> Tensor:
 def accuracy(network: Callable[[Tensor], Tensor], task: Task, batch: int = 1024) -> float:
     """Return the share of the task's images that the network, in eval mode, classifies correctly (Top-1)."""
     correct = 0
-    for start in range(0, len(task), batch):
-        images = task.shown(task.images[start : start + batch]).contiguous(memory_format=torch.channels_last)
-        correct += int((network(images).argmax(-1) == task.labels[start : start + batch]).sum())
+    for index in torch.arange(len(task), device=task.labels.device).split(batch):
+        images = task.shown(task.pixels(index)).contiguous(memory_format=torch.channels_last)
+        correct += int((network(images).argmax(-1) == task.labels[index]).sum())
     return correct / len(task)
 
 

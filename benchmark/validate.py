@@ -7,14 +7,14 @@ parameters, the data behind the tasks, the budgets against the large model, the 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.config import DatasetRef, Params, SuiteConfig, parse
+from benchmark.config import DatasetRef, Params, SuiteConfig, TargetRef, parse
 from benchmark.errors import BenchError, unknown
 from benchmark.files import canonical_json, sha256, write_json
 
@@ -45,7 +45,7 @@ def validate(
     if passed.exists():
         return
     check_methods(params, where)
-    check_names(params, where)
+    check_names(params, where, chosen)
     for suite in chosen:
         check_suite(suite, params, where, root)
     write_json(passed, {"suites": chosen})
@@ -61,11 +61,16 @@ def chosen_suites(params: Params, named: Iterable[str] | None) -> list[str]:
 
 
 def check_device(device: str, where: str) -> None:
-    """Raise `BenchError` when params ask for a GPU that is not there."""
+    """Raise `BenchError` when params ask for a GPU that is not there, or that the installed torch cannot use."""
     if device != "cuda":
         return
     import torch
 
+    if not torch.backends.cuda.is_built():
+        raise BenchError(
+            f"{where}: compute.device: 'cuda', but the installed torch is built without CUDA; "
+            "install one with it, or write auto or cpu"
+        )
     if not torch.cuda.is_available():
         raise BenchError(f"{where}: compute.device: 'cuda', but torch finds no GPU here; write auto or cpu")
 
@@ -111,7 +116,10 @@ def check_methods(params: Params, where: str) -> None:
             kind, method = pruner(label), params.methods[label]
             # As `benchmark.plan` merges them: the suite's own parameters go before a variant's.
             for changed in ({}, *(variant.params for variant in method.variants.values())):
-                parse(kind.Parameters, {**method.params, **changed, **own}, where, f"{key}.{label}")
+                parse(kind.Parameters, {**method.params, **changed, **own.params}, where, f"{key}.{label}.params")
+            for chosen in own.variants or ():
+                if chosen not in method.variants:
+                    raise unknown("variant", chosen, method.variants, f"{where}: {key}.{label}.variants")
             if not set(suite.grid.granularities) & set(kind.granularities):
                 raise BenchError(
                     f"{where}: {key}.{label}: serves only {', '.join(kind.granularities)}, which is not in the suite's "
@@ -119,34 +127,45 @@ def check_methods(params: Params, where: str) -> None:
                 )
 
 
-def check_names(params: Params, where: str) -> None:
-    """Raise `BenchError` for a data set or a large model that does not exist."""
+def check_names(params: Params, where: str, suites: Collection[str]) -> None:
+    """Raise `BenchError` for a data set or a large model that does not exist.
+
+    A user's own images are looked for only where one of `suites` needs them.
+    """
     from benchmark import data, models
+    from benchmark.data.registry import check_classes
 
     for name, suite in params.suites.items():
         with _named(where):
             models.check_ref(suite.model, f"suites.{name}.model")
             for key, ref in _refs(suite):
-                data.check_ref(ref, f"suites.{name}.data.{key}")
+                place = f"suites.{name}.data.{key}"
+                if name in suites or not _is_local(ref, f"{place}.name"):
+                    data.check_ref(ref, place)
+                else:
+                    check_classes(ref, None, place)
 
 
 def check_suite(name: str, params: Params, where: str, root: Path) -> None:
     """Raise `BenchError` when a suite's data cannot be had or is too small, or a budget is below what is possible."""
-    from benchmark.data.splits import split_source, split_target
+    from benchmark.data.splits import draw_ways, split_source, split_target
 
     suite = params.suites[name]
     section = suite.data
     shapes = []
     for key, ref in _refs(suite):
         with _named(f"{where}: suites.{name}.data.{key}"):
-            labels, shape = _labels(ref, params.data.mirrors, root)
+            labels, names, shape = _labels(ref, params.data.mirrors, root)
         shapes.append((key, shape))
         with _named(f"{where}: suites.{name}"):
-            if ref is section.source:
-                split_source(labels, section.split, 0)
-                classes = len(labels.unique())
+            if isinstance(ref, TargetRef):
+                split_target(labels, suite.pool(ref), 0)
+                if ref.ways is not None:
+                    draw_ways(names, ref.ways, 0, 0)
             else:
-                split_target(labels, section.pool, 0)
+                parts = split_source(labels, section.split, 0)
+                classes = len(labels.unique())
+                _check_tuning(suite, labels[parts.train].bincount().min().item(), classes)
     shape = shapes[0][1]
     for key, other in shapes[1:]:
         if other != shape:
@@ -155,6 +174,16 @@ def check_suite(name: str, params: Params, where: str, root: Path) -> None:
                 f"{_pixels(shape)}; set `channels` and `size` to make them alike"
             )
     _check_budgets(name, suite, shape, classes, where)
+
+
+def _check_tuning(suite: SuiteConfig, smallest: float, classes: int) -> None:
+    """The rates are chosen on few-shot tasks of half the source's classes."""
+    shots = max(suite.transfer.shots)
+    if suite.tuning is not None and (classes < 4 or smallest < shots):
+        raise BenchError(
+            f"tuning: needs 4 source classes with {shots} training images each, to draw few-shot tasks from; "
+            f"the source has {classes} classes with {smallest:g} at least; remove `tuning` or take another source"
+        )
 
 
 def _check_budgets(name: str, suite: SuiteConfig, shape: tuple[int, ...], classes: int, where: str) -> None:
@@ -182,18 +211,20 @@ def _refs(suite: SuiteConfig) -> Iterator[tuple[str, DatasetRef]]:
         yield f"targets.{index}", target
 
 
-def _labels(ref: DatasetRef, mirrors: list[str], root: Path) -> tuple["Tensor", tuple[int, ...]]:
-    """The labels of a set and the shape [C, H, W] of its first image, without reading the others."""
+def _labels(ref: DatasetRef, mirrors: list[str], root: Path) -> tuple["Tensor", tuple[str, ...], tuple[int, ...]]:
+    """The labels of a set, its classes and the shape [C, H, W] of its first image, without reading the others."""
     import torch
 
     from benchmark.data.base import Places, mirror_list
     from benchmark.data.convert import convert, select
     from benchmark.data.registry import find
+    from benchmark.executor.preparing import Preparing
 
     dataset, option = find(ref.name, "name")
-    stored = dataset.open(option, Places(mirror_list(mirrors), root / "data" / "downloads"))
-    rows, labels, _ = select(stored, ref)
-    return torch.from_numpy(labels), convert(next(stored.read(rows[:1])), ref).shape
+    with Preparing() as progress:
+        stored = dataset.open(option, Places(mirror_list(mirrors), root / "data" / "downloads", progress))
+    rows, labels, names = select(stored, ref)
+    return torch.from_numpy(labels), names, convert(next(stored.read(rows[:1])), ref).shape
 
 
 def _pixels(shape: tuple[int, ...]) -> str:
@@ -214,7 +245,26 @@ def _state(params: Params, suites: list[str]) -> str:
     ]
     libraries = [version(name) for name in _LIBRARIES]
     described = params.model_dump(mode="json", exclude={"compute"})
-    return sha256(canonical_json([described, suites, code, installed, libraries]))
+    files = [_stamp(ref) for suite in suites for _, ref in _refs(params.suites[suite])]
+    return sha256(canonical_json([described, suites, code, installed, libraries, files]))
+
+
+def _is_local(ref: DatasetRef, where: str) -> bool:
+    """Whether a data set's files are the user's own: they may change, so it has a stamp."""
+    from benchmark.data.registry import find
+
+    return "stamp" in vars(find(ref.name, where)[0])
+
+
+def _stamp(ref: DatasetRef) -> str:
+    """What changes when a user's own images do; "" for a set that cannot change, is unknown or is not there."""
+    from benchmark.data.registry import find
+
+    try:
+        dataset, option = find(ref.name, "name")
+        return dataset.stamp(option)
+    except (BenchError, OSError):
+        return ""
 
 
 def _existing(folder: Path) -> Path:

@@ -67,28 +67,43 @@ def search(plan: Plan, method: str) -> None:
         finish(plan.store, cell, values, files)
 
 
+def tune(plan: Plan) -> None:
+    """Rates that tell the budget (their fraction), the granularity (from 10 on: weights) and the recipe (the ones)."""
+    for cell in plan.tune_cells():
+        spec = cell.spec
+        kinds = ["training", "finetune", *(["scratch"] if "scratch" in spec else [])]
+        first = spec["budget"] + (10 if spec["granularity"] == "weight" else 0)
+        rates = {
+            kind: {"lr": first + number, "tried": [{"lr": first + number, "accuracy": 0.5}]}
+            for number, kind in enumerate(kinds, start=1)
+        }
+        finish(plan.store, cell, {"rates": rates})
+
+
 def transfer(plan: Plan, method: str) -> None:
     for cell in plan.transfer_cells(method):
         spec = cell.spec
         results = [
             {
-                "target": target["ref"]["label"],
+                "target": target["label"],
                 "shots": shots,
                 "draw": draw,
                 "accuracy": 0.25 + shots / 100 + draw / 1000,
+                "train_flops": 14 * spec["training"]["steps"] + target["recipe"]["steps"],
             }
             for target in spec["targets"]
-            for shots in spec["shots"]
-            for draw in range(spec["draws"])
+            for shots in target["shots"]
+            for draw in range(target["draws"])
         ]
         source_accuracy = None if spec["weights"] == "scratch" else 0.75
-        values = {"source_accuracy": source_accuracy, "train_flops": 90, "params": 10, "macs": 50, "results": results}
+        values = {"source_accuracy": source_accuracy, "params": 10, "macs": 50, "results": results}
         finish(plan.store, cell, values)
 
 
 def everything(plan: Plan, methods: Sequence[str] | None = None) -> None:
     """Finish every cell of a plan's methods."""
     pretrain(plan)
+    tune(plan)
     for method in methods or plan.methods:
         search(plan, method)
         transfer(plan, method)

@@ -66,6 +66,13 @@ def text(content: bytes, name: str = "params.yaml") -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(content)
 
 
+def few_images_to_tune_on(params: dict[str, Any]) -> None:
+    source(classes=[0, 1, 2, 3])(params)
+    section("data", pool=120)(params)
+    section("transfer", shots=[120])(params)
+    tiny(params)["tuning"] = {}
+
+
 VALIDATE, RUN = "dapbench validate", "dapbench run"
 PARAMS = [
     Case("no params", VALIDATE, "params.yaml", "--params", files=lambda f: (f / "params.yaml").unlink(), process=True),
@@ -117,10 +124,39 @@ PARAMS = [
     Case(
         "suite's own parameter",
         RUN,
-        "suites.tiny.methods.random.allocation",
+        "suites.tiny.methods.random.params.allocation",
         "'ratios'",
-        lambda p: tiny(p)["methods"].update(random={"allocation": "fair"}),
+        lambda p: tiny(p)["methods"].update(random={"params": {"allocation": "fair"}}),
     ),
+    Case(
+        "suite's unknown variant",
+        RUN,
+        "suites.tiny.methods.random.variants: unknown variant 'ratio'",
+        "did you mean 'ratios'",
+        lambda p: tiny(p)["methods"].update(random={"variants": ["ratio"]}),
+    ),
+    Case("too many ways", RUN, "suites.tiny: data.targets: ways: 4 classes", "lower ways", target(ways=4)),
+    Case("one way", RUN, "suites.tiny.data.targets.0.ways", "greater than or equal to 2", target(ways=1)),
+    Case("shots above a target's pool", RUN, "transfer.shots: 6", "(or the target's)", target(shots=[6], pool=5)),
+    Case("target's pool above the class", RUN, "data.pool: 181", "lower data.pool", target(pool=181)),
+    Case(
+        "too few classes to tune on",
+        RUN,
+        "suites.tiny: tuning: needs 4 source classes",
+        "remove `tuning`",
+        lambda p: tiny(p).update(tuning={}),
+    ),
+    Case(
+        "too few images to tune on",
+        RUN,
+        "suites.tiny: tuning: needs 4 source classes with 120 training images each",
+        "the source has 4 classes with 106 at least; remove `tuning` or take another source",
+        few_images_to_tune_on,
+    ),
+    Case("unknown arm", RUN, "suites.tiny.transfer.arms.0", "'twice'", section("transfer", arms=["thrice"])),
+    Case("headline of no suite", RUN, "run.headline", "'tiny'", lambda p: p["run"].update(headline="tini")),
+    Case("class in two", RUN, "targets.0.classes", "4 stands twice", target(classes=[[3, 4], 4])),
+    Case("class of none", RUN, "targets.0.classes.0", "at least one value", target(classes=[[], 3])),
     Case(
         "variant's parameter",
         RUN,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tiny import rich
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
@@ -88,6 +89,21 @@ def test_the_lists_name_what_is_registered(tiny_params: Path) -> None:
     assert "imagefolder:... PATH" in invoke("dapbench data").stdout
     assert "imagefolder:... PATH" in invoke("dapbench data list").stdout
     assert "*  tiny " in invoke(f"dapbench suites --params {tiny_params}").stdout
+
+
+def test_a_suite_is_told_by_the_number_of_its_tasks(tiny_params: Path) -> None:
+    # 2 shots x 2 draws on one target
+    assert "4 few-shot tasks on 1 targets" in invoke(f"dapbench suites --params {tiny_params}").stdout
+    tiny_params.write_text(yaml.safe_dump(rich()))
+    # 2 shots x 3 draws on the first, 2 shots x 2 draws on the second
+    told = invoke(f"dapbench suites --params {tiny_params}").stdout
+    assert "2 granularities x 2 budgets x 2 seeds, 10 few-shot tasks on 2 targets" in told
+
+
+def test_a_suite_with_everything_optional_is_valid(tiny_params: Path) -> None:
+    tiny_params.write_text(yaml.safe_dump(rich()))
+    result = invoke(f"dapbench validate --params {tiny_params}")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_a_method_is_told_with_its_citation_and_parameters() -> None:

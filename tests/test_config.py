@@ -45,6 +45,9 @@ def test_values_and_defaults_arrive_typed(tiny_params: Path) -> None:
     assert suite.training.momentum == 0.9
     assert params.methods["random"].variants["ratios"].params == {"allocation": "ratios"}
     assert params.data.mirrors == []
+    assert (suite.tuning, suite.transfer.arms, params.run.headline) == (None, [], None)
+    assert (suite.methods["random"].params, suite.methods["random"].variants) == ({}, None)
+    assert (suite.training.flip, suite.training.precision, suite.transfer.finetune.trained) == (False, "float32", "all")
 
 
 WRONG = [
@@ -67,10 +70,29 @@ WRONG = [
     ((*TINY, "training", "lr"), "fast", "suites.tiny.training.lr: expected a valid number (got 'fast')"),
     ((*TINY, "training", "steps"), 1.5, "suites.tiny.training.steps: expected a valid integer (got 1.5)"),
     ((*TINY, "training", "momentum"), 1, "suites.tiny.training.momentum: expected a number less than 1 (got 1)"),
-    ((*TINY, "transfer", "shots"), [1, 21], "suites.tiny: transfer.shots: 21 shots, but data.pool holds 20 images"),
+    ((*TINY, "transfer", "shots"), [1, 21], "suites.tiny: transfer.shots: 21 shots, but the pool of digits-3-5 "),
     ((*TINY, "data", "split"), {"train": 0.8, "validation": 0.2}, "suites.tiny.data.split: train + validation must"),
     ((*TINY, "data", "targets", 0, "clases"), [1], "suites.tiny.data.targets.0.clases: unknown key; did you mean 'cl"),
     ((*TINY, "data", "source", "classes"), [1, 1], "suites.tiny.data.source.classes: 1 stands twice"),
+    ((*TINY, "data", "source", "classes"), [[0, 1], 1], "suites.tiny.data.source.classes: 1 stands twice"),
+    ((*TINY, "data", "source", "classes"), [[0, 0], 1], "suites.tiny.data.source.classes: 0 stands twice"),
+    ((*TINY, "data", "targets", 0, "shots"), [25], "suites.tiny: transfer.shots: 25 shots, but the pool of digits-3-5"),
+    ((*TINY, "data", "targets", 0, "pool"), 4, "suites.tiny: transfer.shots: 5 shots, but the pool of digits-3-5 hol"),
+    ((*TINY, "data", "targets", 0, "ways"), 1, "suites.tiny.data.targets.0.ways: expected a number greater than or"),
+    ((*TINY, "data", "targets", 0, "test"), 0, "suites.tiny.data.targets.0.test: expected a number greater than or"),
+    ((*TINY, "data", "source", "ways"), 2, "suites.tiny.data.source.ways: unknown key; known keys: channels, cla"),
+    ((*TINY, "tuning"), {"factor": [1.0]}, "suites.tiny.tuning.factor: unknown key; did you mean 'factors'?"),
+    ((*TINY, "tuning"), {"factors": [1.0, 1.0]}, "suites.tiny.tuning.factors: 1.0 stands twice"),
+    ((*TINY, "tuning"), {"factors": [0.0]}, "suites.tiny.tuning.factors.0: expected a number greater than 0"),
+    ((*TINY, "transfer", "arms"), ["thrice"], "suites.tiny.transfer.arms.0: expected 'twice' (got 'thrice')"),
+    ((*TINY, "transfer", "arms"), ["twice", "twice"], "suites.tiny.transfer.arms: 'twice' stands twice"),
+    ((*TINY, "transfer", "finetune", "trained"), "body", "suites.tiny.transfer.finetune.trained: expected 'all' or "),
+    ((*TINY, "transfer", "scratch", "trained"), "head", "suites.tiny.transfer.scratch.trained: unknown key; "),
+    ((*TINY, "training", "precision"), "float16", "suites.tiny.training.precision: expected 'float32' or 'bfloat16'"),
+    ((*TINY, "training", "flip"), 1, "suites.tiny.training.flip: expected a valid boolean"),
+    ((*TINY, "methods", "random"), {"allocation": "ratios"}, "suites.tiny.methods.random.allocation: unknown key; kn"),
+    ((*TINY, "methods", "random"), {"variants": ["a", "a"]}, "suites.tiny.methods.random.variants: 'a' stands twice"),
+    (("run", "headline"), "tini", "run.headline: unknown suite 'tini'; did you mean 'tiny'?"),
     ((*TINY, "methods"), ["dap"], "suites.tiny.methods: expected a mapping of keys to values ({} for none)"),
 ]
 
@@ -84,6 +106,36 @@ def test_a_mistake_is_told_by_its_key(
     line = str(caught.value)
     assert line.startswith(f"params.yaml: {message}")
     assert "\n" not in line
+
+
+def test_a_target_has_the_suite_s_tasks_where_it_names_none(tiny: dict[str, Any]) -> None:
+    first = tiny["suites"]["tiny"]["data"]["targets"][0]
+    own = {**first, "label": "own", "shots": [7, 2], "draws": 9, "pool": 30}
+    suite = parse(Params, with_value(tiny, (*TINY, "data", "targets"), [first, own]), "params.yaml").suites["tiny"]
+    assert [(suite.shots(t), suite.draws(t), suite.pool(t)) for t in suite.data.targets] == [
+        ([1, 5], 2, 20),
+        ([2, 7], 9, 30),
+    ]
+
+
+def test_more_shots_than_the_suite_s_pool_are_fine_where_a_target_s_own_is_larger(tiny: dict[str, Any]) -> None:
+    changed = with_value(tiny, (*TINY, "transfer", "shots"), [25])
+    with pytest.raises(BenchError, match="25 shots, but the pool of digits-3-5 holds 20 images"):
+        parse(Params, changed, "params.yaml")
+    changed = with_value(changed, (*TINY, "data", "targets", 0, "pool"), 25)
+    assert (
+        parse(Params, changed, "params.yaml")
+        .suites["tiny"]
+        .pool(parse(Params, changed, "params.yaml").suites["tiny"].data.targets[0])
+        == 25
+    )
+
+
+def test_the_headline_is_one_of_the_suites_that_run(tiny: dict[str, Any]) -> None:
+    assert parse(Params, with_value(tiny, ("run", "headline"), "tiny"), "params.yaml").run.headline == "tiny"
+    tiny["suites"]["other"] = tiny["suites"]["tiny"]
+    with pytest.raises(BenchError, match=r"run\.headline: unknown suite 'other'; .*tiny"):
+        parse(Params, with_value(tiny, ("run", "headline"), "other"), "params.yaml")
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))

@@ -120,7 +120,7 @@ def test_a_fresh_clone_has_nothing_to_do(reproduced, tmp_path):
     assert clone.repro("--allow-missing", "--dry") == set()
     assert not (clone.root / "artifacts").exists()
     names = reproduced.git("ls-files", "reports").splitlines()
-    assert "reports/results/tiny/random.json" in names
+    assert {"reports/results/tiny/random.json", "reports/results/tiny/tuning.json"} <= set(names)
     assert "reports/figures/tiny/accuracy.svg" in names
     assert not [
         name for name in reproduced.git("ls-files").splitlines() if name.startswith((".cells", "artifacts", "data"))
@@ -167,7 +167,9 @@ def test_an_added_method_runs_only_its_own_stages(checkout):
     checkout.edit("params.yaml", "methods: [dense, random]", "methods: [another, dense, random]")
     checkout.edit("params.yaml", "  uniform: {}\n", "  uniform: {}\n  another: {}\n")
     checkout.edit("params.yaml", "uniform: {}}", "uniform: {}, another: {}}")
-    assert checkout.repro("transfer") == {"code@tiny", "search@tiny-another", "transfer@tiny-another"}
+    # The stage tune depends on all of the suite, for a section that is not there can be no parameter of its own; what
+    # it writes is the same, and nothing else runs.
+    assert checkout.repro("transfer") == {"code@tiny", "tune@tiny", "search@tiny-another", "transfer@tiny-another"}
     changed = checkout.git("status", "--porcelain", "reports").split("\n")
     assert sorted(line[3:] for line in changed if line) == [
         "reports/code/tiny/search-another.json",
@@ -181,7 +183,7 @@ def test_an_added_suite_leaves_the_others_alone(checkout):
     checkout.edit("params.yaml", "suites: [tiny]", "suites: [other, tiny]")
     before = checkout.cells()
     ran = checkout.repro("transfer")
-    assert ran == {f"{name}@other" for name in ("code", "data", "pretrain")} | {
+    assert ran == {f"{name}@other" for name in ("code", "data", "pretrain", "tune")} | {
         f"{name}@other-{method}" for name in ("search", "transfer") for method in ("dense", "random")
     }
     assert checkout.cells() == before  # the same experiment under another name
@@ -200,6 +202,14 @@ def test_code_runs_what_depends_on_it(checkout):
     checkout.edit("benchmark/protocol/pretrain.py", '"steps": source.recipe.steps', '"steps": source.recipe.steps + 0')
     assert checkout.repro("code") == {"code@tiny"}
     assert checkout.repro("--dry") == {"pretrain@tiny"}
+    checkout.git("checkout", "--quiet", ".")
+    checkout.edit("benchmark/protocol/tune.py", "EXAMPLES = 500", "EXAMPLES = 400")
+    assert checkout.repro("code") == {"code@tiny"}
+    assert checkout.repro("--dry") == {"tune@tiny"}
+    checkout.git("checkout", "--quiet", ".")
+    checkout.edit("benchmark/protocol/fewshot.py", "    template.eval()\n", "    template = template.eval()\n")
+    assert checkout.repro("code") == {"code@tiny"}
+    assert checkout.repro("--dry") == {"tune@tiny", "transfer@tiny-dense", "transfer@tiny-random"}
 
 
 def test_results_of_another_machine_are_replaced(checkout):
@@ -235,7 +245,7 @@ def test_the_stage_code_depends_on_every_file_that_decides_a_result():
     from benchmark.fingerprint import PLUMBING
 
     stage = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["code"]
-    roots = [f"benchmark.protocol.{kind}" for kind in ("pretrain", "search", "transfer")]
+    roots = [f"benchmark.protocol.{kind}" for kind in ("pretrain", "tune", "search", "transfer")]
     for folder in ("baselines", "benchmark/models"):
         files = (REPOSITORY / folder).rglob("*.py")
         roots += [str(path.relative_to(REPOSITORY).with_suffix("")).replace("/", ".") for path in files]

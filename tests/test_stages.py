@@ -5,11 +5,9 @@ import fabricated
 import pytest
 import yaml
 
-from benchmark import stages
 from benchmark.cells import Store
 from benchmark.config import Params, load_params
 from benchmark.errors import BenchError
-from benchmark.executor import Failure
 from benchmark.plan import Digests
 from benchmark.provenance import provenance
 from benchmark.reproduce import _mend, _withdraw_outdated, compare
@@ -104,23 +102,10 @@ def test_code_has_one_file_per_kind_of_cell(params, root):
     folder.mkdir(parents=True)
     (folder / "search-gone.json").write_text("{}")
     assert stage(params, "code", "tiny", root=root) == 0
-    assert listing(folder) == ["pretrain.json", *sorted(f"search-{name}.json" for name in METHODS), "transfer.json"]
+    methods = sorted(f"search-{name}.json" for name in METHODS)
+    assert listing(folder) == ["pretrain.json", *methods, "transfer.json", "tune.json"]
     hashes = [json.loads(path.read_text())["code"] for path in folder.iterdir()]
-    assert len(set(hashes)) == len(hashes) == 6
-
-
-@pytest.fixture
-def failing(monkeypatch):
-    """Every cell that would have to be computed fails, without a worker."""
-    asked = []
-
-    def run_cells(cells, context, *_arguments):
-        missing = [cell for cell in cells if not context.store.has(cell.key)]
-        asked.extend(missing)
-        return [Failure(cell, "Traceback (most recent call last):\nValueError: no luck") for cell in missing]
-
-    monkeypatch.setattr(stages, "run_cells", run_cells)
-    return asked
+    assert len(set(hashes)) == len(hashes) == 7
 
 
 def test_a_stage_with_a_failed_cell_writes_nothing(params, root, failing, capsys):

@@ -1,15 +1,15 @@
 import json
 import math
-from pathlib import Path
 
 import pytest
+from hand_made import ROWS, only, params_of, row, summarise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.config import Params, parse
 from benchmark.errors import BenchError
-from benchmark.rows import Row, write_results
+from benchmark.rows import write_results
 from benchmark.stats import analyse, analyse_suite, area, holm, mean_interval, paired, read_summary, standing
+from benchmark.stats.groups import OVERALL
 
 T2 = 4.302652730  # 97.5 % quantile of Student's t with two degrees of freedom, from a printed table
 T1 = 12.70620474  # and with one
@@ -98,83 +98,6 @@ def test_standing():
     assert standing([near, best, None, far]) == ["unresolved", "best", "", ""]
     assert standing([None]) == [""]
     assert standing([{0: 0.5}, {0: 0.6}]) == ["unresolved", "best"]
-
-
-def params_of(**changes) -> Params:
-    grid = {"granularities": ["channel"], "budgets": [0.1, 0.01], "seeds": [0, 1]} | changes.pop("grid", {})
-    recipe = {"steps": 1, "batch": 1, "lr": 0.1}
-    transfer = {"weights": ["fresh"], "shots": [5], "draws": 2, "finetune": recipe, "scratch": recipe}
-    methods = changes.pop("methods", ["dense", "uniform", "dap"])
-    suite = {
-        "title": "Hand-made",
-        "data": {"source": {"name": "digits"}, "targets": [{"name": "digits", "label": "t"}]},
-        "model": {"name": "own:vgg16"},
-        "grid": grid,
-        "training": recipe,
-        "transfer": transfer | changes.pop("transfer", {}),
-        "methods": {method: {} for method in methods},
-    }
-    content = {
-        "run": {"suites": ["hand"], "methods": methods},
-        "methods": {method: {} for method in methods} | changes.pop("method_settings", {}),
-        "suites": {"hand": suite},
-    }
-    assert not changes
-    return parse(Params, content, "params")
-
-
-def row(method, budget, seed, draw, accuracy, **changes) -> Row:
-    fields = {
-        "suite": "hand",
-        "model": "own:vgg16",
-        "method": method,
-        "variant": "",
-        "granularity": "channel",
-        "cost": "params",
-        "budget": budget,
-        "complexity": budget,
-        "seed": seed,
-        "weights": "fresh",
-        "target": "t",
-        "shots": 5,
-        "draw": draw,
-        "arm": "",
-        "accuracy": accuracy,
-        "source_accuracy": 0.9,
-        "params": round(1000 * budget),
-        "macs": round(8000 * budget),
-        "search_flops": 10,
-        "train_flops": 100,
-        "cell": "c",
-        "pretrain_flops": 1,
-        "search_cell": "s",
-        "architecture": "a",
-    }
-    return Row(**(fields | changes))
-
-
-ROWS = {
-    "dense": [row("dense", 1.0, s, d, 0.9) for s in (0, 1) for d in (0, 1)],
-    "uniform": [row("uniform", b, s, d, 0.6 + 0.1 * s + 0.02 * d) for b in (0.1, 0.01) for s in (0, 1) for d in (0, 1)],
-    "dap": [
-        row("dap", b, s, d, 0.7 + 0.12 * s + 0.04 * d, complexity=0.9 * b)
-        for b in (0.1, 0.01)
-        for s in (0, 1)
-        for d in (0, 1)
-    ],
-}
-
-
-def summarise(tmp_path: Path, rows=ROWS, params: Params | None = None) -> dict:
-    for method, found in rows.items():
-        write_results(tmp_path / f"{method}.json", found, {"device": "cpu"})
-    return analyse(params or params_of(), "hand", tmp_path)
-
-
-def only(records: list[dict], **where) -> dict:
-    found = [r for r in records if all(r.get(key) == value for key, value in where.items())]
-    assert len(found) == 1, (where, found)
-    return found[0]
 
 
 def test_cell_by_hand(tmp_path):
@@ -287,12 +210,19 @@ def test_without_dense_there_is_no_ratio(tmp_path):
     assert (cell["compression"], cell["speedup"]) == (None, None)
 
 
-def test_headline_is_fresh_at_the_middle_shots(tmp_path):
-    assert summarise(tmp_path)["headline"] == {"weights": "fresh", "shots": 5}
-    params = params_of(transfer={"weights": ["scratch", "fresh"], "shots": [20, 1, 5, 10]})
-    assert summarise(tmp_path, params=params)["headline"] == {"weights": "fresh", "shots": 5}
+def test_headline_is_fresh_at_five_shots_or_the_middle(tmp_path):
+    assert summarise(tmp_path)["headline"] == {"weights": "fresh", "shots": 5, "target": "t"}
+    params = params_of(transfer={"weights": ["scratch", "fresh"], "shots": [20, 5, 15, 10]})
+    assert summarise(tmp_path, params=params)["headline"] == {"weights": "fresh", "shots": 5, "target": "t"}
     params = params_of(transfer={"weights": ["scratch"], "shots": [1, 10]})
-    assert summarise(tmp_path, params=params)["headline"] == {"weights": "scratch", "shots": 1}
+    assert summarise(tmp_path, params=params)["headline"] == {"weights": "scratch", "shots": 1, "target": "t"}
+
+
+def test_headline_of_several_targets_is_their_mean_at_shots_that_all_have(tmp_path):
+    few = params_of(targets={"t": {"shots": [1, 10]}, "u": {"shots": [10, 20]}})
+    assert summarise(tmp_path, params=few)["headline"] == {"weights": "fresh", "shots": 10, "target": OVERALL}
+    none = params_of(targets={"t": {"shots": [1]}, "u": {"shots": [10]}})
+    assert summarise(tmp_path, params=none)["headline"] == {"weights": "fresh", "shots": 1, "target": "t"}
 
 
 def test_bad_input(tmp_path):
@@ -309,7 +239,7 @@ def test_bad_input(tmp_path):
     path = tmp_path / "reports" / "analysis" / "hand" / "summary.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"schema": 99}')
-    with pytest.raises(BenchError, match="expected a summary of schema 1"):
+    with pytest.raises(BenchError, match="expected a summary of schema 2"):
         read_summary(tmp_path, "hand")
 
 

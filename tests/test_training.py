@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.training import (
     Task,
     accuracy,
+    augmented,
     batches,
     clip,
     fit,
@@ -36,6 +39,49 @@ def numbered(count: int, size: int = 3) -> Task:
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def test_a_part_of_a_part_looks_its_rows_up_in_the_one_array() -> None:
+    task = numbered(10)
+    part = task.at(torch.tensor([7, 3, 3, 9, 0]))
+    assert part.labels.tolist() == [7, 3, 3, 9, 0] and len(part) == 5
+    inner = part.at(torch.tensor([4, 0, 3]), torch.tensor([1, 0, 1]))
+    assert inner.labels.tolist() == [1, 0, 1]
+    assert inner.pixels(torch.tensor([2, 0]))[:, 0, 0, 0].tolist() == [9, 0]
+    assert task.pixels(torch.tensor([2, 2]))[:, 0, 0, 0].tolist() == [2, 2]
+    for one in (part, inner):
+        assert one.images is task.images and one.shape == (1, 3, 3)
+        assert torch.equal(one.mean, task.mean) and torch.equal(one.std, task.std)
+        assert one.to("cpu") is one
+    # What is trained on and what is measured are these rows, under these labels.
+    for images, labels in batches(inner, PLAIN, generator()):
+        assert sorted(zip(images[:, 0, 0, 0].round().int().tolist(), labels.tolist(), strict=True)) == [
+            (0, 1),
+            (7, 0),
+            (9, 1),
+        ]
+    assert accuracy(lambda shown: F.one_hot((shown[:, 0, 0, 0].round() == 7).long(), 2), inner) == 0.0
+    assert accuracy(lambda shown: F.one_hot((shown[:, 0, 0, 0].round() != 7).long(), 2), inner) == 1.0
+
+
+def test_a_set_larger_than_the_memory_is_read_row_by_row(tmp_path: Path) -> None:
+    """A file with holes: 2^26 images of 1 kB would be 64 GB, and only those asked for are ever read."""
+    count = 2**26
+    path = tmp_path / "images"
+    with path.open("wb") as file:
+        for row in (0, 5, count - 1):
+            file.seek(row * 1024)
+            file.write(bytes([row % 200 + 1]) * 1024)
+    images = torch.from_numpy(np.memmap(path, np.uint8, "r+", shape=(count, 1, 32, 32)))
+    path.unlink()
+    labels = torch.zeros(1, dtype=torch.int64).expand(count)
+    task = Task(images, labels, torch.zeros(1), torch.full((1,), 1 / 255))
+    part = task.at(torch.tensor([count - 1, 5, 0]), torch.tensor([2, 1, 0]))
+    assert part.images.data_ptr() == images.data_ptr()
+    values = {0: 1.0, 1: 6.0, 2: float((count - 1) % 200 + 1)}
+    for shown, classes in batches(part, PLAIN, generator()):
+        torch.testing.assert_close(shown[:, 0, 31, 31], torch.tensor([values[label] for label in classes.tolist()]))
+    assert accuracy(lambda shown: (shown[:, :1, 0, 0] - torch.tensor([1.0, 6.0, values[2]])).abs().neg(), part) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -85,6 +131,30 @@ def test_no_shift_is_the_identity_and_draws_nothing() -> None:
     assert torch.equal(draw.get_state(), before)
 
 
+def test_flip_mirrors_every_other_image_left_to_right() -> None:
+    image = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(2, 3, 4)
+    recipe = PLAIN.model_copy(update={"flip": True})
+    seen = augmented(image.expand(400, -1, -1, -1), recipe, generator(1))
+    assert seen.shape == (400, 2, 3, 4) and seen.dtype == torch.uint8
+    mirrored = [torch.equal(one, image[:, :, [3, 2, 1, 0]]) for one in seen]
+    assert all(torch.equal(one, image) for one, other in zip(seen, mirrored, strict=True) if not other)
+    # Binomial with 400 coins: five standard deviations of ten around 200.
+    assert 150 < sum(mirrored) < 250
+    assert torch.equal(augmented(image.expand(400, -1, -1, -1), recipe, generator(1)), seen)
+    assert not torch.equal(augmented(image.expand(400, -1, -1, -1), recipe, generator(2)), seen)
+
+
+def test_flip_comes_after_the_shift_and_without_it_nothing_is_drawn() -> None:
+    images = torch.randint(1, 255, (50, 1, 5, 5), generator=generator(8), dtype=torch.uint8)
+    plain, flipping = (PLAIN.model_copy(update={"shift": 1, "flip": flip}) for flip in (False, True))
+    draw, shifting = generator(3), generator(3)
+    shifted = shift(images, 1, shifting)
+    assert torch.equal(augmented(images, plain, draw), shifted)
+    assert torch.equal(draw.get_state(), shifting.get_state())
+    for one, either in zip(augmented(images, flipping, generator(3)), shifted, strict=True):
+        assert torch.equal(one, either) or torch.equal(one, either.flip(-1))
+
+
 def labels_of(data: Iterator[tuple[Tensor, Tensor]]) -> list[list[int]]:
     return [labels.tolist() for _, labels in data]
 
@@ -111,9 +181,9 @@ def test_a_batch_is_at_most_the_task_and_stacked_batches_repeat_it() -> None:
     assert sorted(second[:9]) == sorted(second[9:18]) == list(range(9))
 
 
-def test_the_order_is_the_seeds_and_does_not_depend_on_the_shift() -> None:
+def test_the_order_is_the_seeds_and_does_not_depend_on_shift_and_flip() -> None:
     task = numbered(10)
-    shifted = PLAIN.model_copy(update={"shift": 1})
+    shifted = PLAIN.model_copy(update={"shift": 1, "flip": True})
     expected = labels_of(batches(task, PLAIN, generator(3)))
     assert labels_of(batches(task, PLAIN, generator(3))) == expected
     assert labels_of(batches(task, shifted, generator(3))) == expected
@@ -124,7 +194,7 @@ def test_the_order_is_the_seeds_and_does_not_depend_on_the_shift() -> None:
 
 def test_a_replica_sees_what_it_would_see_alone() -> None:
     tasks = [numbered(10), numbered(10).at(torch.arange(4, 10))]
-    recipe = PLAIN.model_copy(update={"shift": 1})
+    recipe = PLAIN.model_copy(update={"shift": 1, "flip": True})
     together = list(stacked_batches(tasks, recipe, [generator(5), generator(6)]))
     for replica, (task, seed) in enumerate(zip(tasks, (5, 6), strict=True)):
         for (images, labels), (alone, alone_labels) in zip(

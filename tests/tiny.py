@@ -1,4 +1,9 @@
-"""params.yaml of a suite so small that all of it runs in seconds."""
+"""params.yaml of a suite so small that all of it runs in seconds, and of the same suite with everything optional."""
+
+import copy
+from typing import Any
+
+import yaml
 
 TINY = """\
 run:
@@ -43,3 +48,34 @@ suites:
       magnitude: {}
       dap: {}
 """
+
+# Over the sections of the same names.
+RICH: dict[str, dict[str, Any]] = {
+    "data": {
+        "source": {"name": "digits", "classes": [0, 1, 2, 3]},
+        "targets": [
+            {
+                "label": "two-ways",
+                "name": "digits",
+                "classes": [4, 5, 6, 7],
+                "ways": 2,
+                "shots": [2, 1],
+                "draws": 3,
+                "pool": 10,
+                "test": 12,
+            },
+            {"label": "merged", "name": "digits", "classes": [[4, 5], 8, 9], "steps": 3, "batch": 9},
+        ],
+    },
+    "tuning": {"factors": [2.0, 0.5], "architectures": 2, "seed": 1},
+}
+
+
+def rich() -> dict[str, Any]:
+    """Return the content of a params.yaml whose suite `tiny` has tuning, the arm `twice`, and targets of two kinds."""
+    content: dict[str, Any] = yaml.safe_load(TINY)
+    suite = content["suites"]["tiny"]
+    for section, values in copy.deepcopy(RICH).items():
+        suite[section] = suite.get(section, {}) | values
+    suite["transfer"]["arms"] = ["twice"]
+    return content

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PANEL = "The experiment"
 # The stages that may train; the others only read what is there.
-_COMPUTING = ("data", "pretrain", "search", "transfer")
+_COMPUTING = ("data", "pretrain", "tune", "search", "transfer")
 
 
 @command("dapbench validate", "dapbench validate --suite digits --params params.yaml", panel=PANEL)
@@ -41,7 +41,8 @@ def run(suite: Suites = None, method: Methods = None, jobs: Jobs = None, params:
     root = params.parent
     code = stages.run_suite(described, suite, method, jobs, root)
     for name in (suite or described.run.suites) if not code else ():
-        code = code or stages.stage(described, "data", name, root=root)
+        for step in ("data", "tune"):
+            code = code or stages.stage(described, step, name, root=root)
         for one in _methods(described, name, method):
             for step in ("search", "transfer"):
                 code = code or stages.stage(described, step, name, one, root=root)
@@ -84,6 +85,16 @@ def reproduce(suite: Suites = None, jobs: Jobs = None) -> None:
     from benchmark.reproduce import reproduce as everything
 
     raise typer.Exit(everything(described, suite, jobs))
+
+
+@command("dapbench recheck --suite fashion --jobs 2", panel=PANEL)
+def recheck(suite: Suites = None, jobs: Jobs = None) -> None:
+    """After a change of code: recompute a sample of committed results; if all are the same, they stand."""
+    described = _checked(PARAMS, suite)
+    from benchmark.recheck import recheck as check
+
+    codes = [check(described, name, jobs) for name in suite or described.run.suites]
+    raise typer.Exit(max(codes))
 
 
 @command("dapbench stage search --suite digits --method dap", hidden=True)

@@ -56,7 +56,8 @@ def suites(params: Params = PARAMS) -> None:
     for name, suite in described.suites.items():
         grid = suite.grid
         axes = f"{len(grid.granularities)} granularities x {len(grid.budgets)} budgets x {len(grid.seeds)} seeds"
-        shots = f"{len(suite.transfer.shots)} shots x {suite.transfer.draws} draws x {len(suite.data.targets)} targets"
+        tasks = sum(len(suite.shots(target)) * suite.draws(target) for target in suite.data.targets)
+        shots = f"{tasks} few-shot tasks on {len(suite.data.targets)} targets"
         running = "*" if name in described.run.suites else ""
         table.add_row(running, name, suite.title, f"{suite.model.name} x {suite.model.width:g}", f"{axes}, {shots}")
     _console().print(table)
@@ -102,9 +103,10 @@ def data_prepare(suite: Suites = None, params: Params = PARAMS) -> None:
 
     described = load_params(params)
     check_disk(params.parent)
-    check_names(described, str(params))
+    chosen = chosen_suites(described, suite)
+    check_names(described, str(params), chosen)
     table = _table("suite", "task", "data set", "images", "classes", "shape", "licence")
-    for name in chosen_suites(described, suite):
+    for name in chosen:
         manifests = prepare_data(described, name, params.parent)
         for task, manifest in {"source": manifests["source"], **manifests["targets"]}.items():
             shape = "x".join(map(str, manifest["shape"]))

@@ -43,11 +43,19 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     cell: Cell
+    index: int
     ready: bool = False
 
 
-def available_jobs(threads: int = 1) -> int:
-    """Return how many workers of `threads` threads this machine's usable cores hold, at least one."""
+def available_jobs(threads: int = 1, device: str = "cpu", slots: int = 1) -> int:
+    """Return how many workers this machine holds, at least one.
+
+    On the CPU that is as many as the usable cores hold with `threads` threads each, on CUDA `slots` per GPU.
+    """
+    if device == "cuda":
+        import torch
+
+        return max(1, slots * torch.cuda.device_count())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // threads)
 
@@ -58,12 +66,14 @@ def run_cells(
     jobs: int = 1,
     threads: int = 1,
     on_event: Callable[[Event], None] = lambda _event: None,
+    deterministic: bool = True,
 ) -> list[Failure]:
     """Compute the cells that the store lacks and publish them there; return those that failed, in the given order.
 
     Every cell runs in a worker process, also with `jobs=1`. Cells of one key are computed once; the longest (by
     `hint`) start first. A cell that raises, or whose worker is killed, is a failure and the others go on. An interrupt
     or SIGTERM ends the workers at once; what is published stays, and the next call computes only the rest.
+    On CUDA the workers take the machine's GPUs in turn; what `deterministic` means there, `set_up` says.
 
     Raises `BenchError` when the store cannot be written: nothing that is computed could be kept.
     """
@@ -76,7 +86,9 @@ def run_cells(
     if not missing:
         return []
     context.store.sweep()
-    failures = _Pool(context, threads, on_event).run(sorted(missing.values(), key=lambda cell: -cell.hint), jobs)
+    failures = _Pool(context, threads, on_event, deterministic).run(
+        sorted(missing.values(), key=lambda cell: -cell.hint), jobs
+    )
     order = {key: position for position, key in enumerate(missing)}
     return sorted(failures, key=lambda failure: order[failure.cell.key])
 
@@ -84,17 +96,18 @@ def run_cells(
 class _Pool:
     """The workers of one `run_cells` call."""
 
-    def __init__(self, context: Context, threads: int, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, context: Context, threads: int, on_event: Callable[[Event], None], deterministic: bool) -> None:
         self.context = context
         self.threads = threads
         self.on_event = on_event
+        self.deterministic = deterministic
         self.workers: list[_Worker] = []
         self.waiting: deque[Cell] = deque()
         self.failures: list[Failure] = []
 
     def run(self, cells: Sequence[Cell], jobs: int) -> list[Failure]:
         self.waiting.extend(cells)
-        start = _start_method(cells)
+        start = _start_method(cells, self.context.device)
         with _terminable():
             try:
                 while self.waiting or self.workers:
@@ -114,11 +127,14 @@ class _Pool:
     def _start(self, start: Any, cell: Cell) -> None:
         ours, theirs = start.Pipe()
         context = self.context
-        arguments = (theirs, context.store.root.resolve(), context.data_root.resolve(), context.device, self.threads)
-        process = start.Process(target=work, args=arguments, daemon=True)
+        # The place of one that was killed is free again, so that every GPU keeps its share of the workers.
+        index = min(set(range(len(self.workers) + 1)) - {worker.index for worker in self.workers})
+        places = (context.store.root.resolve(), context.data_root.resolve())
+        settings = (context.device, self.threads, self.deterministic, index)
+        process = start.Process(target=work, args=(theirs, *places, *settings), daemon=True)
         process.start()
         theirs.close()
-        worker = _Worker(process, ours, cell)
+        worker = _Worker(process, ours, cell, index)
         self.workers.append(worker)
         self._hand_over(worker, cell)
 
@@ -175,12 +191,13 @@ class _Pool:
         self.on_event(Event("failed", cell, message=reason))
 
 
-def _start_method(cells: Sequence[Cell]) -> Any:
+def _start_method(cells: Sequence[Cell], device: str) -> Any:
     """How workers start: forked from a server that imported the heavy libraries once, or afresh where forks are unsafe.
 
-    A fork of this process would inherit whatever threads it has started.
+    A fork of this process would inherit whatever threads it has started. CUDA does not survive a fork, and any
+    library that is imported may ask it for the number of GPUs.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or device == "cuda":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "benchmark.executor.worker", *sorted({cell.module for cell in cells})])

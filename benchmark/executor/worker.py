@@ -16,11 +16,20 @@ from pathlib import Path
 
 from benchmark.cells import Cell, Context, Store
 from benchmark.errors import BenchError
+from benchmark.executor.device import set_up
 
 PROGRESS_SECONDS = 0.5
 
 
-def work(pipe: Connection, store_root: Path, data_root: Path, device: str, threads: int) -> None:
+def work(
+    pipe: Connection,
+    store_root: Path,
+    data_root: Path,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    index: int,
+) -> None:
     """Serve `pipe`: receive cells; send ("ready",) once, then ("progress", message, share) and one outcome per cell.
 
     Outcomes: ("finished", seconds), ("failed", traceback), ("fatal", message) when the store cannot be written.
@@ -29,9 +38,7 @@ def work(pipe: Connection, store_root: Path, data_root: Path, device: str, threa
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(threads)
+    set_up(device, threads, deterministic, index)
     store = Store(store_root)
     with suppress(EOFError, BrokenPipeError):
         pipe.send(("ready",))
@@ -50,8 +57,8 @@ def _compute(cell: Cell, context: Context) -> tuple[str, float] | tuple[str, str
         output = importlib.import_module(cell.module).compute(cell, context)
     except BenchError as error:
         return "failed", str(error)
-    except Exception:
-        return "failed", traceback.format_exc()
+    except Exception as error:
+        return "failed", traceback.format_exc() + _remedy(error)
     seconds = time.perf_counter() - clock
     timing = {"started": round(started, 3), "seconds": round(seconds, 3), "peak_mb": round(_peak_memory(), 1)}
     try:
@@ -61,6 +68,14 @@ def _compute(cell: Cell, context: Context) -> tuple[str, float] | tuple[str, str
     except Exception:
         return "failed", traceback.format_exc()
     return "finished", seconds
+
+
+def _remedy(error: Exception) -> str:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU is short of memory: lower compute.slots in params.yaml, or try fewer jobs"
+    return ""
 
 
 def _reporter(pipe: Connection) -> Callable[[str, float], None]:

@@ -116,6 +116,6 @@ def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference
         "budget": sub.budget,
         "origin": sub.origin,
         "complexity": problem.space.complexity(sub.mask),
-        "input": [problem.train.images.shape[1], *problem.train.images.shape[2:]],
+        "input": list(problem.train.shape),
         "classes": int(problem.train.labels.max()) + 1,
     }

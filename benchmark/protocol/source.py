@@ -1,7 +1,10 @@
-"""What the three steps share: the source task of a spec and its large model, the same for equal seeds."""
+"""What the steps share: the source task of a spec and its large model, the same for equal seeds."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +18,18 @@ from benchmark.data import ImageData
 from benchmark.data.splits import assert_disjoint, split_source
 from benchmark.data.statistics import channel_stats
 from benchmark.errors import BenchError
+from benchmark.files import canonical_json
 from benchmark.training import Task, batches, fit, on_device, ready
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a source set, on the CPU, and its number of classes."""
+
+    train: Task
+    validation: Task
+    test: Task
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -27,62 +41,71 @@ class Source:
     test: Task
     recipe: Recipe
     model: ModelRef
-    channels: int
-    size: int
     classes: int
     seed: int
     device: str
 
     def large_model(self) -> nn.Module:
         """Return the large model with the initial weights that all methods share for this seed."""
-        network = models.build(self.model, self.channels, self.classes, self.size)
+        channels, size, _ = self.train.shape
+        network = models.build(self.model, channels, self.classes, size)
         models.initialise(network, seeds.derive(self.seed, "init"))
         return on_device(network, self.device)
 
     def example(self) -> Tensor:
         """Return an input of the large model's shape, [1, C, H, W]."""
-        return torch.zeros(1, self.channels, self.size, self.size)
+        return torch.zeros(1, *self.train.shape)
 
     def train_on_source(self, network: nn.Module, masks: Mapping[str, Tensor] = MappingProxyType({})) -> int:
         """Train the network in place on the source, batches in the order all methods share; returns images seen."""
-        generator = seeds.generator(self.seed, "source-order")
-        ready(network, self.recipe)
-        fit(
-            network,
-            dict(network.named_parameters()),
-            batches(self.train, self.recipe, generator),
-            self.recipe,
-            masks,
-        )
-        network.eval()
-        return self.recipe.steps * min(self.recipe.batch, len(self.train))
+        return trained_on(network, self.train, self.recipe, self.seed, masks)
+
+
+def trained_on(
+    network: nn.Module, task: Task, recipe: Recipe, seed: int, masks: Mapping[str, Tensor] = MappingProxyType({})
+) -> int:
+    """Train the network in place on a task, in the order of batches of `seed`; returns images seen."""
+    data = batches(task, recipe, seeds.generator(seed, "source-order"))
+    fit(ready(network, recipe), dict(network.named_parameters()), data, recipe, masks)
+    network.eval()
+    return recipe.steps * min(recipe.batch, len(task))
 
 
 def open_source(cell: Cell, context: Context) -> Source:
     """Open the prepared source set of a cell, split it by the cell's seed and check that the parts are disjoint."""
     spec = cell.spec
-    images = opened(spec["source"], spec["source_digest"], context)
-    split = split_source(images.labels, Split(**spec["split"]), seeds.derive(spec["seed"], "split"), images.groups)
-    assert_disjoint(images.images, split.train, split.validation, split.test)
-    mean, std = channel_stats(images.images, split.train)
-    every = Task(images.images, images.labels, mean, std)
+    parts = _parts(
+        canonical_json(spec["source"]),
+        spec["source_digest"],
+        canonical_json(spec["split"]),
+        spec["seed"],
+        context.data_root,
+    )
     return Source(
-        train=every.at(split.train).to(spec["device"]),
-        validation=every.at(split.validation).to(spec["device"]),
-        test=every.at(split.test).to(spec["device"]),
+        train=parts.train.to(spec["device"]),
+        validation=parts.validation.to(spec["device"]),
+        test=parts.test.to(spec["device"]),
         recipe=Recipe(**spec["training"]),
         model=ModelRef(**spec["model"]),
-        channels=images.images.shape[1],
-        size=images.images.shape[-1],
-        classes=len(images.classes),
+        classes=parts.classes,
         seed=spec["seed"],
         device=spec["device"],
     )
 
 
-def opened(ref: dict[str, Any], digest: str, context: Context) -> ImageData:
-    """Open a prepared data set; it must be the one whose digest stands in the spec."""
-    images = data.open_prepared(DatasetRef(**ref), context.data_root)
+# A worker computes many cells of one seed; hashing every image for each would take longer than a small training.
+@lru_cache(maxsize=4)
+def _parts(ref: bytes, digest: str, split: bytes, seed: int, root: Path) -> Parts:
+    images = opened(json.loads(ref), digest, root)
+    found = split_source(images.labels, Split(**json.loads(split)), seeds.derive(seed, "split"), images.groups)
+    assert_disjoint(images.images, found.train, found.validation, found.test)
+    every = Task(images.images, images.labels, *channel_stats(images.images, found.train))
+    return Parts(every.at(found.train), every.at(found.validation), every.at(found.test), len(images.classes))
+
+
+def opened(ref: dict[str, Any], digest: str, root: Path) -> ImageData:
+    """Open a prepared data set below `root`; it must be the one whose digest stands in the spec."""
+    images = data.open_prepared(DatasetRef(**ref), root)
     if images.digest != digest:
         raise BenchError(f"{images.name}: the prepared data changed since this cell was planned; run again")
     return images

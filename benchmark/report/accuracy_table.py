@@ -79,20 +79,19 @@ def accuracy_table(
     return Table(target, granularity, weights, shots, columns, dense, rows)
 
 
-def headline_tables(view: View, with_variants: bool) -> list[Table]:
-    """Return a table per target and granularity, at the headline's weights mode and shots."""
-    return [
-        accuracy_table(
-            view,
-            target,
-            granularity,
-            view.headline_weights,
-            view.headline_shots,
-            [e for e in view.entries(granularity) if with_variants or not e[1]],
-        )
-        for target in view.targets
-        for granularity in view.granularities
-    ]
+def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> list[tuple[str, Table]]:
+    """Return title and table per granularity of these targets, at the headline's weights mode and shots.
+
+    Those without rows there are left out: a target may lack the number of shots.
+    """
+    found = []
+    for target, granularity, title in view.parts():
+        entries = [entry for entry in view.entries(granularity) if with_variants or not entry[1]]
+        where = (target, granularity, view.headline_weights, view.headline_shots)
+        table = accuracy_table(view, *where, entries)
+        if target in targets and (table.rows or table.dense):
+            found.append((f"{title} pruning", table))
+    return found
 
 
 def markdown(table: Table) -> str:
@@ -100,14 +99,15 @@ def markdown(table: Table) -> str:
     lines = [
         "| method | " + " | ".join(table.columns) + " |",
         "|:--" + "|--:" * len(table.columns) + "|",
-        *("| " + " | ".join([row.label, *map(_markdown_entry, row.entries)]) + " |" for row in table.rows),
+        *("| " + " | ".join([row.label, *map(markdown_entry, row.entries)]) + " |" for row in table.rows),
     ]
     if table.dense:
         lines += ["", f"Dense control (100{NBSP}%): {table.dense.text}."]
     return "\n".join(lines)
 
 
-def _markdown_entry(entry: Entry | None) -> str:
+def markdown_entry(entry: Entry | None) -> str:
+    """Return an entry in Markdown: the best in bold, those not resolved from it marked, a dash for None."""
     if entry is None:
         return "–"
     if entry.mark == "best":

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from benchmark.report.labels import COSTS, label, percent, plural, unit
+from benchmark.report.labels import COSTS, label, listing, percent, plural, unit
 from benchmark.report.view import View
+from benchmark.stats.summary import REFERENCE
 
 CLAIMS = {
     "C1": "sub-architectures are extracted from a given large model by gradients",
@@ -13,6 +14,11 @@ CLAIMS = {
     "C5": "other pruners cannot disentangle architecture and weights",
     "C6": "complexity-penalised subset selection, solved by a two-temperature relaxation",
     "C7": "theoretical convergence guarantees",
+}
+MODES = {
+    "fresh": "fresh (re-initialised, trained on the source, fine-tuned)",
+    "inherit": "inherit (the pruner's own weights, fine-tuned)",
+    "scratch": "scratch (re-initialised, trained on the few target examples only)",
 }
 
 
@@ -28,7 +34,7 @@ class Caption:
 
 def captions(view: View) -> list[Caption]:
     """Return the caption of every figure that a suite can have."""
-    shots = f"{plural(view.headline_shots, 'shot')} per class"
+    setting = view.setting[0].upper() + view.setting[1:]
     mode = f"weights mode {view.headline_weights}"
     bars = (
         f"Bars: 95 % intervals over {plural(len(view.seeds), 'search seed')}. Grey: the dense control and its interval."
@@ -43,32 +49,48 @@ def captions(view: View) -> list[Caption]:
             f" {label('random', 'live')} prunes at random among the weights that are read at all: only what a pruner "
             "gains over this control is owed to its ranking."
         )
+    laws = ""
+    if REFERENCE in view.methods and len(view.all_variants(REFERENCE)) > 1:
+        laws = f"For {label(REFERENCE)} the variants are weight laws: what the architecture is scored against. "
+    inherited = ""
+    if {"fresh", "inherit"} <= set(view.weights):
+        inherited = (
+            " A gap between inherit and fresh is accuracy that sits in the weights, not in the architecture. A method "
+            "without weights of its own has no inherit curve."
+        )
+    guessing = " Dotted: the accuracy of guessing." if view.chance(view.headline_target, view.headline_shots) else ""
     found = [
         Caption(
             "accuracy",
             "Transfer accuracy against complexity",
             ("C4", "C2"),
             f"Does an architecture still work when it is retrained on another task with few examples, down to {low} "
-            f"of the large model? Test accuracy on the target, {mode}, default variant of each method; {scale}, "
-            f"points are set sideways by a few percent so that bars do not hide each other. {bars} Uniform width, the "
-            "same share of every layer, is the rival to beat.",
+            f"of the large model? {_measured(view)}, {mode}, default variant of each method; {scale}, "
+            f"points are set sideways by a few percent so that bars do not hide each other. {bars}{guessing} Uniform "
+            "width, the same share of every layer, is the rival to beat.",
+        ),
+        *(
+            Caption(
+                f"accuracy-{granularity}",
+                f"Transfer accuracy on every target, {granularity} pruning",
+                ("C4", "C2"),
+                f"Rows are targets, each with an accuracy axis of its own, columns are shots; {mode}, default variant "
+                f"of each method; {scale}. {bars}{guessing} A panel is empty where a target lacks the number of shots.",
+            )
+            for granularity in (view.granularities if view.several else [])
         ),
         Caption(
             "variants",
             "The variants of each method",
             ("C3", "C4"),
-            f"For {label('dap')} the variants are weight laws: what the architecture is scored against. {shots}, "
-            f"{mode}; {scale}. {bars} Each row has its own accuracy axis.{control}",
+            f"{laws}{setting}, {mode}; {scale}. {bars} Each row has its own accuracy axis.{control}",
         ),
         Caption(
             "weights",
             "How much of the accuracy sits in the weights",
             ("C5", "C3"),
-            "The same architectures with different weights: fresh (re-initialised, trained on the source, "
-            "fine-tuned), inherit (the pruner's own weights, fine-tuned) and scratch (re-initialised, trained on "
-            "the few target examples only). A gap between inherit and fresh is accuracy that sits in the weights, "
-            f"not in the architecture. {shots}; {scale}. Dashed: the dense control in the same mode. A method "
-            "without weights of its own has no inherit curve.",
+            f"The same architectures with different weights: {listing([MODES[m] for m in MODES if m in view.weights])}."
+            f"{inherited} {setting}; {scale}. Dashed: the dense control in the same mode.",
         ),
     ]
     for index, granularity in enumerate(view.granularities):
@@ -100,7 +122,12 @@ def captions(view: View) -> list[Caption]:
             "Accuracy against total compute",
             ("C4",),
             "What an accuracy costs: pretraining (where a method needs it), search and retraining together. "
-            f"{shots}, {mode}; larger markers are larger budgets. {bars}",
+            f"{setting}, {mode}; larger markers are larger budgets. {bars}",
         )
     )
     return found
+
+
+def _measured(view: View) -> str:
+    shots = f", {plural(view.headline_shots, 'shot')} per class" if view.several else ""
+    return f"Test {view.measured}{shots}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.report.labels import NBSP, label, plural
+from benchmark.report.labels import NBSP, label, plural, points
 from benchmark.report.view import View
 from benchmark.stats.summary import REFERENCE
 
@@ -19,28 +19,28 @@ class Comparison:
 
 
 def rivals(view: View) -> list[Comparison]:
-    """Return the reference's area minus each rival's (family `methods`), at the headline's weights mode and shots."""
+    """Return the reference's area minus each rival's (family `methods`), where the headline is."""
     return [
-        _comparison(view, test)
+        _comparison(test)
         for test in view.summary["tests"]
         if test["measure"] == "area"
         and test["family"] == "methods"
-        and (test["weights"], test["shots"]) == (view.headline_weights, view.headline_shots)
+        and (test["weights"], *_place(test)) == (view.headline_weights, view.headline_target, view.headline_shots)
     ]
 
 
 def gaps(view: View) -> list[Comparison]:
-    """Return each default variant's area with inherited minus its area with fresh weights, at the headline's shots."""
-    found = (gap for gap in view.summary["gaps"] if gap["shots"] == view.headline_shots and not gap["variant"])
-    return [_comparison(view, gap) for gap in found]
+    """Return each default variant's area with inherited minus its area with fresh weights, where the headline is."""
+    where = (view.headline_target, view.headline_shots)
+    return [_comparison(gap) for gap in view.summary["gaps"] if _place(gap) == where and not gap["variant"]]
 
 
 def gap_legend(view: View) -> str:
     """Say what the gaps are."""
     return (
         "Area under accuracy over log complexity with the pruner's own weights minus the area of the same "
-        f"architectures re-initialised, default variants, {plural(view.headline_shots, 'shot')} per class, paired by "
-        "search seed, ± half width of the 95 % interval. The larger, the more of the accuracy sits in the weights."
+        f"architectures re-initialised, default variants, {view.setting}, paired by search seed, ± half width of the "
+        "95 % interval. The larger, the more of the accuracy sits in the weights."
     )
 
 
@@ -58,9 +58,10 @@ def legend(view: View) -> str:
     """Say what the comparisons with rivals are."""
     name = label(REFERENCE)
     return (
-        f"Difference of areas (mean accuracy over log complexity), {name} minus rival, paired by search seed, "
-        f"± half width of its 95 % interval; two-sided paired t test over {plural(len(view.seeds), 'seed')}, Holm's "
-        "correction over the default variants of all rivals at the same granularity, target, shots and weights mode. "
+        f"Difference of areas (mean accuracy over log complexity), {name} minus rival, {view.setting}, paired by "
+        "search seed, ± half width of its 95 % interval; two-sided paired t test over "
+        f"{plural(len(view.seeds), 'seed')}, Holm's correction over the default variants of all rivals "
+        "at the same granularity, target, shots and weights mode. "
         f"Positive: {name} is better."
     )
 
@@ -72,14 +73,10 @@ def p_text(p: float | None) -> str:
     return "<" + NBSP + "0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
-def _comparison(view: View, record: dict[str, Any]) -> Comparison:
-    titles = {(target, granularity): title for target, granularity, title in view.parts()}
-    half = None if record["half"] is None else 100 * record["half"]
-    part = titles[record["target"], record["granularity"]]
-    text = _signed(100 * record["difference"], half)
-    return Comparison(part, label(record["method"]), text, p_text(record.get("p_holm")))
+def _place(record: dict[str, Any]) -> tuple[str, int]:
+    return record["target"], record["shots"]
 
 
-def _signed(mean: float, half: float | None) -> str:
-    text = f"{mean:+.1f}".replace("-", "−")
-    return text if half is None else f"{text}{NBSP}±{NBSP}{half:.1f}"
+def _comparison(record: dict[str, Any]) -> Comparison:
+    text = points(record["difference"], record["half"])
+    return Comparison(record["granularity"], label(record["method"]), text, p_text(record.get("p_holm")))

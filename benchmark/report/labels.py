@@ -1,6 +1,9 @@
 """What a reader sees instead of the identifiers of params.yaml."""
 
+from collections.abc import Sequence
+
 NBSP = "\u00a0"
+MINUS = "\u2212"
 METHODS = {
     "dense": "dense",
     "uniform": "uniform width",
@@ -34,6 +37,17 @@ def percent(share: float) -> str:
 def plural(count: int, noun: str) -> str:
     """Return "1 shot" or "5 shots"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def points(difference: float, half: float | None) -> str:
+    """Return a difference of shares in percentage points with its interval's half width, as "+0.4 ± 1.2"."""
+    text = f"{100 * difference:+.1f}".replace("-", MINUS)
+    return text if half is None else f"{text}{NBSP}±{NBSP}{100 * half:.1f}"
 
 
 def unit(granularity: str) -> str:

@@ -19,11 +19,11 @@ def main_tex(view: View) -> str:
             r"\begin{table}",
             r"\centering\small",
             rf"\caption{{{_caption(view, title)}}}",
-            rf"\label{{tab:{view.suite}-{target}-{granularity}}}",
+            rf"\label{{tab:{view.suite}-{target.replace(' ', '-')}-{granularity}}}",
             rf"\begin{{tabular}}{{l*{{{columns}}}{{r}}}}",
             r"\toprule",
         ]
-        for index, shots in enumerate(view.shots):
+        for index, shots in enumerate(view.shots_of(target)):
             table = accuracy_table(view, target, granularity, view.headline_weights, shots, view.entries(granularity))
             lines += [] if index else [" & ".join(["method", *map(escape, table.columns)]) + r" \\"]
             lines += [

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmark.config import Params
 from benchmark.files import atomic_write
-from benchmark.report import comparisons
+from benchmark.report import comparisons, duplicates, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
 from benchmark.report.captions import CLAIMS, Caption, captions
@@ -14,6 +14,8 @@ from benchmark.report.comparisons import Comparison
 from benchmark.report.labels import NBSP, label, percent, plural
 from benchmark.report.protocol import protocol
 from benchmark.report.provenance import provenance
+from benchmark.report.suites import in_order
+from benchmark.report.tables import FILES
 from benchmark.report.view import View
 from benchmark.stats import read_summary
 
@@ -29,11 +31,15 @@ class SuitePart:
     lead: str
     figures: list[Caption]
     tables: list[tuple[str, Table]]
+    target_tables: list[tuple[str, Table]]
     comparisons: list[Comparison]
     comparison_legend: str
     gaps: list[Comparison]
     gap_legend: str
     protocol: list[str]
+    rates: tuple[list[str], list[list[str]]]
+    duplicates: list[str]
+    duplicates_legend: str
     absent: list[str]
     provenance: list[tuple[str, str]]
     files: list[str]
@@ -42,12 +48,12 @@ class SuitePart:
 def write_page(params: Params, root: Path) -> Path:
     """Write reports/index.html from the summaries of all suites in `run.suites`; returns its path.
 
-    Figures and tables are linked relatively; a figure that was not drawn is left out.
+    The headline suite comes first. Figures and tables are linked relatively; those that were not made are left out.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = root / "reports"
-    parts = [_part(params, suite, read_summary(root, suite), folder) for suite in params.run.suites]
+    parts = [_part(params, suite, read_summary(root, suite), folder) for suite in in_order(params)]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -56,7 +62,7 @@ def write_page(params: Params, root: Path) -> Path:
         lstrip_blocks=True,
     )
     text = environment.get_template("index.html.j2").render(
-        parts=parts, claims=CLAIMS, legend=LEGEND, reference=label("dap")
+        parts=parts, claims=CLAIMS, legend=LEGEND, rates_legend=tuning.CHOSEN, reference=label("dap")
     )
     atomic_write(folder / "index.html", (text.strip().replace(" %", f"{NBSP}%") + "\n").encode())
     return folder / "index.html"
@@ -65,25 +71,24 @@ def write_page(params: Params, root: Path) -> Path:
 def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> SuitePart:
     view = View(summary)
     tables = f"tables/{suite}"
-    names = ["main.md", "full.md", "areas.md", "main.tex", "main.csv", *(f"accuracy-{w}.csv" for w in view.weights)]
-    names += ["tests.csv", "areas.csv", "gaps.csv", "architectures.csv"]
     return SuitePart(
         suite=suite,
         title=summary["title"],
         lead=_lead(view),
         figures=[c for c in captions(view) if (folder / "figures" / suite / f"{c.name}.svg").exists()],
-        tables=[
-            (f"{title} pruning", table)
-            for table, (_, _, title) in zip(headline_tables(view, with_variants=True), view.parts(), strict=True)
-        ],
+        tables=headline_tables(view, [view.headline_target], with_variants=True),
+        target_tables=headline_tables(view, view.targets, with_variants=False) if view.several else [],
         comparisons=comparisons.rivals(view),
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
-        protocol=protocol(params, suite),
+        protocol=[*protocol(params, suite), *filter(None, [twice.sentence(view)])],
+        rates=tuning.chosen(view),
+        duplicates=duplicates.duplicates(view),
+        duplicates_legend=duplicates.legend(view),
         absent=absent(view),
         provenance=provenance(summary),
-        files=[f"{tables}/{name}" for name in names],
+        files=[f"{tables}/{name}" for name in FILES if (folder / tables / name).exists()],
     )
 
 
@@ -92,5 +97,5 @@ def _lead(view: View) -> str:
         f"{plural(len(view.methods), 'pruner')} at {plural(len(view.budgets), 'budget')} from "
         f"{percent(max(view.budgets))} down to {percent(min(view.budgets))}, "
         f"{plural(len(view.seeds), 'search seed')}. Headline: weights mode {view.headline_weights}, "
-        f"{plural(view.headline_shots, 'shot')} per class."
+        f"{plural(view.headline_shots, 'shot')} per class" + (f"; {view.measured}." if view.several else ".")
     )

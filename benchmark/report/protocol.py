@@ -2,51 +2,124 @@
 
 from collections.abc import Sequence
 
-from benchmark.config import DatasetRef, Params, Recipe
-from benchmark.report.labels import COSTS, percent, plural
+from benchmark.config import DatasetRef, FineTuning, Params, Recipe, SuiteConfig, TargetRef
+from benchmark.report.labels import COSTS, label, listing, percent, plural, variant_label
 from benchmark.stats.grid import DENSE, methods_of
 
 
 def protocol(params: Params, suite: str) -> list[str]:
     """Return the protocol as a list of short paragraphs."""
     config = params.suites[suite]
-    split, transfer = config.data.split, config.transfer
-    width = "its usual width" if config.model.width == 1 else f"{config.model.width:g} times its usual width"
-    seeds = plural(len(config.grid.seeds), "search seed")
-    pruners = [method for method in methods_of(params, suite) if method != DENSE]
-    budgets = _listing([percent(b) for b in sorted(config.grid.budgets, reverse=True)])
-    paragraphs = [
-        f"Large model: {config.model.name} at {width}. Source: {_dataset(config.data.source)}, of which "
-        f"{percent(split.train)} train, {percent(split.validation)} validation and the rest test. "
-        f"{'Target' if len(config.data.targets) == 1 else 'Targets'}: "
-        + "; ".join(f"{target.label} ({_dataset(target)})" for target in config.data.targets)
-        + f". Training examples come from {plural(config.data.pool, 'target image')} per class; all others are test.",
-        f"{plural(len(pruners), 'pruner').capitalize()} search on the source only, for "
-        f"{_listing(config.grid.granularities)} pruning, and keep at most {budgets} of the "
-        f"{COSTS[config.grid.cost]}; budgets are met exactly, from below. {seeds.capitalize()}, and "
-        f"{plural(transfer.draws, 'draw')} of the target examples for each seed and each of "
-        f"{_listing([str(s) for s in sorted(transfer.shots)])} shots per class. For equal seeds all methods share "
-        "initial weights, splits, draws, head and order of batches, so that comparisons are paired.",
-    ]
-    tuned = f"new head, fine-tuned on the target ({_recipe(transfer.finetune)})"
-    modes = {
-        "fresh": f"fresh: re-initialised, trained on the source ({_recipe(config.training)}), {tuned}",
-        "scratch": f"scratch: re-initialised, trained on the target examples only ({_recipe(transfer.scratch)})",
-        "inherit": f"inherit: the pruner's own weights, {tuned}",
-    }
-    paragraphs.append("Weights modes: " + "; ".join(modes[mode] for mode in transfer.weights) + ".")
+    paragraphs = [_task(config), _grid(config, [m for m in methods_of(params, suite) if m != DENSE]), _modes(config)]
+    if config.tuning is not None:
+        paragraphs.append(_tuning(config))
     return paragraphs
 
 
+def _task(config: SuiteConfig) -> str:
+    split, targets = config.data.split, config.data.targets
+    width = "its usual width" if config.model.width == 1 else f"{config.model.width:g} times its usual width"
+    text = (
+        f"Large model: {config.model.name} at {width}. Source: {_dataset(config.data.source)}, of which "
+        f"{percent(split.train)} train, {percent(split.validation)} validation and the rest test. "
+        f"{'Target' if len(targets) == 1 else 'Targets'}: "
+        + "; ".join(f"{target.label} ({_dataset(target)})" for target in targets)
+        + f". Training examples come from {plural(config.data.pool, 'target image')} per class; all others are test."
+    )
+    exceptions = [f" On {target.label}: {'; '.join(own)}." for target in targets if (own := _own(config, target))]
+    return text + "".join(exceptions)
+
+
+def _own(config: SuiteConfig, target: TargetRef) -> list[str]:
+    """What holds on one target instead of what the suite says."""
+    found = []
+    if target.ways is not None:
+        found.append(
+            f"every draw is a task of its own, of {target.ways} classes that share the part of their name before the "
+            "slash (of any, where names have none)"
+        )
+    if target.shots is not None:
+        found.append(_shots(config.shots(target)))
+    if target.draws is not None:
+        found.append(plural(target.draws, "draw"))
+    if target.pool is not None:
+        found.append(f"training examples from {plural(target.pool, 'image')} per class")
+    if target.test is not None:
+        found.append(f"at most {plural(target.test, 'test image')} per class")
+    if target.steps is not None:
+        found.append(plural(target.steps, "step") + " of few-shot training")
+    if target.batch is not None:
+        found.append(f"batches of {plural(target.batch, 'image')}")
+    return found
+
+
+def _grid(config: SuiteConfig, pruners: Sequence[str]) -> str:
+    budgets = listing([percent(b) for b in sorted(config.grid.budgets, reverse=True)])
+    text = (
+        f"{plural(len(pruners), 'pruner').capitalize()} search on the source only, for "
+        f"{listing(config.grid.granularities)} pruning, and keep at most {budgets} of the "
+        f"{COSTS[config.grid.cost]}; budgets are met exactly, from below. "
+        f"{plural(len(config.grid.seeds), 'search seed').capitalize()}, and "
+        f"{plural(config.transfer.draws, 'draw')} of the target examples for each seed and each of "
+        f"{_shots(sorted(config.transfer.shots))}. For equal seeds all methods share "
+        "initial weights, splits, draws, head and order of batches, so that comparisons are paired."
+    )
+    chosen = [
+        f"{label(pruner)}: {listing([variant_label(v) for v in variants]) if variants else 'none'}"
+        for pruner in pruners
+        if (variants := config.methods[pruner].variants) is not None
+    ]
+    return text + (f" Variants chosen for this suite: {'; '.join(chosen)}." if chosen else "")
+
+
+def _modes(config: SuiteConfig) -> str:
+    transfer = config.transfer
+    tuned = f"new head, fine-tuned on the target ({_recipe(config, transfer.finetune)})"
+    modes = {
+        "fresh": f"fresh: re-initialised, trained on the source ({_recipe(config, config.training)}), {tuned}",
+        "scratch": (
+            f"scratch: re-initialised, trained on the target examples only ({_recipe(config, transfer.scratch)})"
+        ),
+        "inherit": f"inherit: the pruner's own weights, {tuned}",
+    }
+    return "Weights modes: " + "; ".join(modes[mode] for mode in transfer.weights) + "."
+
+
+def _tuning(config: SuiteConfig) -> str:
+    tuning = config.tuning
+    assert tuning is not None
+    return (
+        "Learning rates are chosen for the large model and for every granularity and budget, once for all methods. "
+        f"Each candidate is tried on {plural(tuning.architectures, 'random architecture')} of the budget that no "
+        f"method proposed, with the source split and initial weights of seed {tuning.seed}: a rate of source training "
+        "is judged by the source's validation part, one of few-shot training by a transfer inside the source, from "
+        "half of its classes to few examples of the others. No target is read for it."
+    )
+
+
 def _dataset(ref: DatasetRef) -> str:
-    text = ref.name if ref.classes is None else f"{ref.name}, classes {_listing([str(c) for c in ref.classes])}"
+    text = ref.name
+    if ref.classes is not None:
+        names = [str(c) if isinstance(c, int) else f"{' + '.join(map(str, c))} as one" for c in ref.classes]
+        text += f", classes {listing(names)}"
     extras = [ref.channels or "", f"{ref.size} × {ref.size} pixels" if ref.size else ""]
     return ", ".join(filter(None, [text, *extras]))
 
 
-def _recipe(recipe: Recipe) -> str:
-    return f"{recipe.steps} steps of {recipe.batch} images, SGD, learning rate {recipe.lr:g}"
+def _recipe(config: SuiteConfig, recipe: Recipe) -> str:
+    rate = f"learning rate {recipe.lr:g}"
+    if config.tuning is not None:
+        tried = [f"{recipe.lr * factor:g}" for factor in sorted(config.tuning.factors)]
+        rate = f"learning rate chosen among {listing(tried)}"
+    details = [f"{recipe.steps} steps of {recipe.batch} images", "SGD", rate]
+    if recipe.flip:
+        details.append("images mirrored at random")
+    if recipe.precision != "float32":
+        details.append(f"in {recipe.precision}")
+    if isinstance(recipe, FineTuning) and recipe.trained == "head":
+        details.append("only the new head is trained, a linear probe")
+    return ", ".join(details)
 
 
-def _listing(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def _shots(shots: Sequence[int]) -> str:
+    return f"{listing([str(number) for number in shots])} {'shot' if shots == [1] else 'shots'} per class"

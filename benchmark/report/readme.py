@@ -1,13 +1,16 @@
-"""The results block of README.md: the main figure and the headline table, made from a summary."""
+"""The results block of README.md: the headline suite's figure and table, and the areas of the other suites."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import atomic_write
-from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown
-from benchmark.report.labels import COSTS, plural
+from benchmark.report import twice
+from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown, markdown_entry
+from benchmark.report.labels import COSTS, label, plural
+from benchmark.report.suites import in_order
 from benchmark.report.view import View
 from benchmark.stats import read_summary
 
@@ -15,27 +18,53 @@ BEGIN = "<!-- results:begin -->"
 END = "<!-- results:end -->"
 
 
-def render_block(summary: dict[str, Any], suite: str) -> str:
-    """Return the Markdown between the markers: figure, a table of default variants per granularity, links."""
+def render_block(summary: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> str:
+    """Return the Markdown between the markers, from the headline suite's summary and those of the `others`.
+
+    Figure, a table of default variants per granularity, links; then the headline areas of every other suite.
+    """
     view = View(summary)
-    setting = f"weights mode `{view.headline_weights}`, {plural(view.headline_shots, 'shot')} per class"
     parts = [
-        f"![{summary['title']}: transfer accuracy against complexity](reports/figures/{suite}/accuracy.png)",
-        f"**{summary['title']}**: accuracy on the target, {setting}, {plural(len(view.seeds), 'search seed')}; "
+        f"![{summary['title']}: transfer accuracy against complexity](reports/figures/{view.suite}/accuracy.png)",
+        f"**{summary['title']}**: {view.measured}, {_setting(view)}; "
         f"columns are the share of {COSTS[view.cost]} that a method may keep.",
     ]
-    for table, (_, _, title) in zip(headline_tables(view, with_variants=False), view.parts(), strict=True):
-        parts += [f"*{title} pruning*", markdown(table)]
-    return "\n\n".join(
-        [*parts, f"{LEGEND} Variants and all shots: [reports/tables/{suite}](reports/tables/{suite}/main.md)."]
-    )
+    for title, table in headline_tables(view, [view.headline_target], with_variants=False):
+        parts += [f"*{title}*", markdown(table)]
+    more = "Variants, every target and all shots" if view.several else "Variants and all shots"
+    tables = f"[reports/tables/{view.suite}](reports/tables/{view.suite}/main.md)"
+    parts.append(" ".join(filter(None, [LEGEND, twice.sentence(view), f"{more}: {tables}."])))
+    return "\n\n".join([*parts, *_others([View(other) for other in others])])
+
+
+def _others(views: Sequence[View]) -> list[str]:
+    """The areas of suites, a line per granularity and a column per method, with the setting of each suite below."""
+    if not views:
+        return []
+    methods = list(dict.fromkeys(method for view in views for method in view.methods))
+    lines = ["| suite | pruning | " + " | ".join(label(method) for method in methods) + " |"]
+    lines.append("|:--|:--" + "|--:" * len(methods) + "|")
+    notes = []
+    for view in views:
+        link = f"[{view.summary['title']}](reports/tables/{view.suite}/main.md)"
+        for _, table in headline_tables(view, [view.headline_target], with_variants=False):
+            areas = {row.method: row.entries[-1] for row in table.rows}
+            entries = [markdown_entry(areas.get(method)) for method in methods]
+            lines.append("| " + " | ".join([link, table.granularity, *entries]) + " |")
+        notes.append(f"{view.summary['title']}: {view.measured}, {_setting(view)}.")
+    return ["*The other suites: areas*", "\n".join(lines), " ".join(notes)]
+
+
+def _setting(view: View) -> str:
+    shots, seeds = plural(view.headline_shots, "shot"), plural(len(view.seeds), "search seed")
+    return f"weights mode `{view.headline_weights}`, {shots} per class, {seeds}"
 
 
 def update(path: Path, params: Params | None = None) -> bool:
     """Replace the block of the README at `path`; returns whether it changed.
 
-    The suite is the first of `run.suites`; params.yaml and reports/ are looked for beside the README.
-    Raises `BenchError` when the markers are missing.
+    All suites of `run.suites` are in it, `run.headline` above the others; params.yaml and reports/ are looked for
+    beside the README. Raises `BenchError` when the markers are missing.
     """
     text = _read(path)
     fresh = _replaced(path, text, params)
@@ -54,8 +83,9 @@ def _replaced(path: Path, text: str, params: Params | None) -> str:
     begin, end = text.find(BEGIN), text.find(END)
     if begin < 0 or end < begin:
         raise BenchError(f"{path}: no results block; add the lines {BEGIN} and {END} where it belongs")
-    suite = (params or load_params(path.parent / "params.yaml")).run.suites[0]
-    block = render_block(read_summary(path.parent, suite), suite)
+    suites = in_order(params or load_params(path.parent / "params.yaml"))
+    headline, *others = (read_summary(path.parent, suite) for suite in suites)
+    block = render_block(headline, others)
     return f"{text[: begin + len(BEGIN)]}\n{block}\n{text[end:]}"
 
 

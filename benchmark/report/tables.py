@@ -4,10 +4,11 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from benchmark.config import WeightsMode
 from benchmark.files import atomic_write
-from benchmark.report import comparisons
+from benchmark.report import comparisons, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
@@ -15,18 +16,34 @@ from benchmark.report.latex import main_tex
 from benchmark.report.view import View
 from benchmark.stats.grid import DENSE
 
-FILES = """\
-- `full.md`: the same tables for every number of shots and weights mode; `areas.md`: all areas
-- `main.csv`, `main.tex`: all shots at the headline's weights mode, in percent
-- `accuracy-MODE.csv`: one line per cell and weights mode, shares instead of percent, with compute and size
-- `tests.csv`: every paired test; `areas.csv`: areas; `gaps.csv`: area with inherited minus area with fresh weights
-- `architectures.csv`: units kept per layer, mean and range over seeds"""
+# In the order in which a reader is told of them; a text that has nothing to show is empty, and not written.
+FILES = {
+    "main.md": "the headline's weights mode and shots",
+    "full.md": "the same tables for every number of shots and weights mode",
+    "areas.md": "all areas",
+    "main.csv": "all shots at the headline's weights mode, in percent",
+    "main.tex": "the same for LaTeX",
+    **{
+        f"accuracy-{mode}.csv": f"every cell with weights {mode}, shares instead of percent, with compute and size"
+        for mode in get_args(WeightsMode)
+    },
+    "tests.csv": "every paired test",
+    "areas.csv": "areas, shares instead of percent",
+    "gaps.csv": "area with inherited minus area with fresh weights",
+    "twice.md": "the dense control beside one trained on the source for twice as many steps",
+    "twice.csv": "the same, shares instead of percent",
+    "tuning.md": "the learning rates that were tried and chosen",
+    "tuning.csv": "the same, shares instead of percent",
+    "architectures.csv": "units kept per layer, mean and range over seeds",
+}
 
 
 def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
-    """Write every table of a suite into `folder`; `kept` from `benchmark.report.layers.layers`."""
+    """Write every table of a suite into `folder`; `kept` from `benchmark.report.layers.layers`.
+
+    A table that has nothing to show is not written, and an old one of that name is removed.
+    """
     texts = {
-        "main.md": _main_md(view),
         "full.md": _full_md(view),
         "areas.md": _areas_md(view),
         "main.tex": main_tex(view),
@@ -34,20 +51,30 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "tests.csv": to_csv(view.summary["tests"]),
         "areas.csv": to_csv(view.summary["areas"]),
         "gaps.csv": to_csv(view.summary["gaps"]),
+        "twice.md": _titled(view, "the dense control trained twice as long", twice.LEGEND, twice.markdown(view)),
+        "twice.csv": to_csv(view.summary["twice"]),
+        "tuning.md": _titled(view, "learning rates", tuning.LEGEND, tuning.markdown(view)),
+        "tuning.csv": to_csv(tuning.records(view)),
         "architectures.csv": to_csv(kept),
     }
     for weights in view.weights:
-        cells = [cell for cell in view.summary["cells"] if cell["weights"] == weights]
-        texts[f"accuracy-{weights}.csv"] = to_csv(cells)
-    for name, text in texts.items():
-        atomic_write(folder / name, text.encode())
+        texts[f"accuracy-{weights}.csv"] = to_csv([c for c in view.summary["cells"] if c["weights"] == weights])
+    texts["main.md"] = _main_md(view, [name for name in FILES if texts.get(name)])
+    for name in FILES:
+        if texts.get(name):
+            atomic_write(folder / name, texts[name].encode())
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def to_csv(records: Sequence[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
     """Return records as CSV; a field that a record lacks, or that is None, is empty.
 
-    The columns are all fields of the records in order of appearance, without those that hold lists.
+    The columns are all fields of the records in order of appearance, without those that hold lists. Empty without
+    records.
     """
+    if not records:
+        return ""
     found = dict.fromkeys(key for record in records for key, value in record.items() if not isinstance(value, list))
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns or found), extrasaction="ignore", lineterminator="\n")
@@ -56,21 +83,28 @@ def to_csv(records: Sequence[dict[str, Any]], columns: Iterable[str] | None = No
     return text.getvalue()
 
 
-def _main_md(view: View) -> str:
-    parts = [f"# {view.summary['title']}: accuracy on the target", _setting(view), LEGEND]
-    for table, (_, _, title) in zip(headline_tables(view, with_variants=True), view.parts(), strict=True):
-        parts += [f"## {title} pruning", markdown(table)]
+def _titled(view: View, title: str, legend: str, text: str) -> str:
+    return f"# {view.summary['title']}: {title}\n\n{legend}\n\n{text}\n" if text else ""
+
+
+def _main_md(view: View, files: Sequence[str]) -> str:
+    parts = [f"# {view.summary['title']}: accuracy on the target{'s' if view.several else ''}", _setting(view), LEGEND]
+    for title, table in headline_tables(view, view.shown_targets, with_variants=True):
+        parts += [f"## {title}", markdown(table)]
     tests = comparisons.markdown(view)
     parts += [f"## {label('dap')} against its rivals", tests, comparisons.legend(view)] if tests else []
     missing = absent(view)
     parts += ["## Not in these tables", "\n".join(f"- {line}" for line in missing)] if missing else []
-    return "\n\n".join([*parts, "## Files", FILES]) + "\n"
+    longer = twice.sentence(view)
+    parts += ["## Twice the training on the source", longer] if longer else []
+    return "\n\n".join([*parts, "## Files", "\n".join(f"- `{name}`: {FILES[name]}" for name in files)]) + "\n"
 
 
 def _setting(view: View) -> str:
     return (
         f"Weights mode `{view.headline_weights}`, {plural(view.headline_shots, 'shot')} per class, "
         f"{plural(len(view.seeds), 'search seed')}. Columns: the share of {COSTS[view.cost]} that a method may keep."
+        + (f" Headline: {view.measured}." if view.several else "")
     )
 
 
@@ -78,7 +112,7 @@ def _full_md(view: View) -> str:
     parts = [f"# {view.summary['title']}: all accuracies", LEGEND]
     for weights in view.weights:
         for target, granularity, title in view.parts():
-            for shots in view.shots:
+            for shots in view.shots_of(target):
                 table = accuracy_table(view, target, granularity, weights, shots, view.entries(granularity))
                 if table.rows:
                     heading = f"## weights {weights}, {title} pruning, {plural(shots, 'shot')} per class"
@@ -89,7 +123,7 @@ def _full_md(view: View) -> str:
 def _areas_md(view: View) -> str:
     parts = [f"# {view.summary['title']}: areas", f"Columns: weights mode and shots per class. {MEANS} {AREA}"]
     for target, granularity, title in view.parts():
-        columns = [(weights, shots) for weights in view.weights for shots in view.shots]
+        columns = [(weights, shots) for weights in view.weights for shots in view.shots_of(target)]
         tables = {
             column: {
                 (row.method, row.variant): row.entries[-1]
@@ -110,7 +144,7 @@ def _main_csv(view: View) -> str:
     records = []
     names = [*(f"{100 * budget:.3g}%" for budget in (1.0, *view.budgets)), "area"]
     for target, granularity, _ in view.parts():
-        for shots in view.shots:
+        for shots in view.shots_of(target):
             table = accuracy_table(view, target, granularity, view.headline_weights, shots, view.entries(granularity))
             shared = {"target": target, "granularity": granularity, "weights": table.weights, "shots": shots}
             nothing = [None] * (len(names) - 1)

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from benchmark.report.labels import listing, plural
 from benchmark.stats.grid import DENSE
+from benchmark.stats.groups import OVERALL
 
 Record = dict[str, Any]
 Cell = tuple[str, str, str, str, str, float, int]
@@ -18,14 +20,16 @@ class View:
         self.suite: str = summary["suite"]
         self.granularities: list[str] = axes["granularities"]
         self.budgets: list[float] = axes["budgets"]
-        self.shots: list[int] = axes["shots"]
         self.weights: list[str] = axes["weights"]
         self.targets: list[str] = axes["targets"]
+        self.shots: list[int] = sorted({shots for target in self.targets for shots in axes["shots"][target]})
         self.seeds: list[int] = axes["seeds"]
         self.cost: str = axes["cost"]
         self.headline_weights: str = summary["headline"]["weights"]
         self.headline_shots: int = summary["headline"]["shots"]
+        self.headline_target: str = summary["headline"]["target"]
         self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] != DENSE]
+        self._shots: dict[str, list[int]] = axes["shots"]
         self._variants = {entry["method"]: entry["variants"] for entry in axes["methods"]}
         self._cells: dict[Cell, Record] = {
             (c["granularity"], c["method"], c["variant"], c["weights"], c["target"], c["budget"], c["shots"]): c
@@ -68,9 +72,51 @@ class View:
         """Return the area under a method's curve, or None."""
         return self._areas.get((granularity, method, variant, weights, target, shots))
 
+    @property
+    def several(self) -> bool:
+        """Whether the suite has more than one target."""
+        return len(self.targets) > 1
+
+    @property
+    def shown_targets(self) -> list[str]:
+        """The targets as tables show them: their mean first, where there are several."""
+        return [OVERALL, *self.targets] if self.several else self.targets
+
+    @property
+    def setting(self) -> str:
+        """The headline's shots, and its target where there are several, in words."""
+        return f"{plural(self.headline_shots, 'shot')} per class" + (
+            f", {self.headline_target}" if self.several else ""
+        )
+
+    @property
+    def measured(self) -> str:
+        """What the headline's accuracies are, in words."""
+        if self.headline_target != OVERALL:
+            return "accuracy on the target" + (f" {self.headline_target}" if self.several else "")
+        return f"accuracy, mean over the targets {listing(self.targets_at(self.headline_shots))} (each counts the same)"
+
+    def targets_at(self, shots: int) -> list[str]:
+        """Return the targets that have this number of shots."""
+        return [target for target in self.targets if shots in self._shots[target]]
+
+    def shots_of(self, target: str) -> list[int]:
+        """Return the numbers of shots on a target; the mean over targets exists where two or more share them."""
+        if target == OVERALL:
+            return [shots for shots in self.shots if len(self.targets_at(shots)) > 1]
+        return self._shots[target]
+
+    def chance(self, target: str, shots: int) -> float | None:
+        """Return the accuracy of guessing on a target, or None where its number of classes is not known."""
+        members = self.targets_at(shots) if target == OVERALL else [target]
+        found = [self.summary["data"][member]["chance"] for member in members if member in self.summary["data"]]
+        return sum(found) / len(found) if len(found) == len(members) else None
+
     def parts(self) -> Iterator[tuple[str, str, str]]:
-        """Yield (target, granularity, title) of every part of a table; the target is named when there are several."""
-        for target in self.targets:
+        """Yield (target, granularity, title) of every part of a table, the mean over targets first.
+
+        The title names the target when there are several.
+        """
+        for target in self.shown_targets:
             for granularity in self.granularities:
-                title = granularity if len(self.targets) == 1 else f"{target}, {granularity}"
-                yield target, granularity, title
+                yield target, granularity, f"{target}, {granularity}" if self.several else granularity

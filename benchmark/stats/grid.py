@@ -1,9 +1,9 @@
 """The combinations a suite should contain, from its parameters, and the rows that are absent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
-from benchmark.config import Params, SuiteConfig
+from benchmark.config import Params
 
 DENSE = "dense"
 
@@ -25,10 +25,12 @@ def methods_of(params: Params, suite: str) -> list[str]:
     return [method for method in params.run.methods if method in params.suites[suite].methods]
 
 
-def variants_of(params: Params, method: str, granularity: str) -> list[str]:
-    """Return the variants of `method` at `granularity`; "" (the default) is the first."""
-    variants = params.methods[method].variants.items()
-    return ["", *(name for name, v in variants if v.granularities is None or granularity in v.granularities)]
+def variants_of(params: Params, suite: str, method: str, granularity: str) -> list[str]:
+    """Return the variants of `method` that run in `suite` at `granularity`; "" (the default) is the first."""
+    variants = params.methods[method].variants
+    chosen = params.suites[suite].methods[method].variants
+    granularities = {name: variants[name].granularities for name in (variants if chosen is None else chosen)}
+    return ["", *(name for name, wanted in granularities.items() if wanted is None or granularity in wanted)]
 
 
 def expected(params: Params, suite: str) -> Iterator[CellKey]:
@@ -37,31 +39,30 @@ def expected(params: Params, suite: str) -> Iterator[CellKey]:
     for granularity in config.grid.granularities:
         for method in methods_of(params, suite):
             budgets = [1.0] if method == DENSE else sorted(config.grid.budgets, reverse=True)
-            for variant in variants_of(params, method, granularity):
+            for variant in variants_of(params, suite, method, granularity):
                 for weights in config.transfer.weights:
                     for target in config.data.targets:
                         for budget in budgets:
-                            for shots in sorted(config.transfer.shots):
+                            for shots in config.shots(target):
                                 yield CellKey(granularity, method, variant, weights, target.label, budget, shots)
 
 
-def missing(
-    params: Params, suite: str, present: Mapping[CellKey, Mapping[int, Mapping[int, float]]]
-) -> list[dict[str, Any]]:
+def missing(params: Params, suite: str, present: Mapping[CellKey, Mapping[int, Set[int]]]) -> list[dict[str, Any]]:
     """List the absent rows by (granularity, method, variant, weights).
 
-    `present` maps a combination to accuracy[seed][draw]. An entry counts `absent` of `expected` rows; `cells`
+    `present` maps a combination to the draws of each seed. An entry counts `absent` of `expected` rows; `cells`
     names them one by one, and is empty when all are absent (a method that returns no weights of its own has
     no `inherit` rows).
     """
-    config: SuiteConfig = params.suites[suite]
+    config = params.suites[suite]
+    draws_on = {target.label: config.draws(target) for target in config.data.targets}
     groups: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for key in expected(params, suite):
         group = groups.setdefault(key[:4], {"absent": 0, "expected": 0, "cells": []})
-        found = present.get(key, {})
         for seed in config.grid.seeds:
-            draws = [draw for draw in range(config.transfer.draws) if draw not in found.get(seed, {})]
-            group["expected"] += config.transfer.draws
+            found = present.get(key, {}).get(seed, frozenset())
+            draws = [draw for draw in range(draws_on[key.target]) if draw not in found]
+            group["expected"] += draws_on[key.target]
             group["absent"] += len(draws)
             if draws:
                 where = {"target": key.target, "budget": key.budget, "shots": key.shots}

@@ -5,29 +5,38 @@ beyond marking the best of the rows they print.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import Params
+from benchmark.config import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.rows import Row, read_results
-from benchmark.stats.grid import DENSE, CellKey, expected, methods_of, missing, variants_of
+from benchmark.stats import context
+from benchmark.stats.grid import DENSE, CellKey, methods_of, missing, variants_of
+from benchmark.stats.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.stats.inference import CONFIDENCE, Paired, area, deviation, holm, mean_interval, paired
 from benchmark.stats.output import lines, metrics, plot_data
+from benchmark.stats.twice import twice
 
-SCHEMA = 1
+SCHEMA = 2
 DIGITS = 6
 REFERENCE = "dap"
+HEADLINE_SHOTS = 5
 CONVENTIONS = {
     "confidence": CONFIDENCE,
     "unit": "search seed: k-shot draws are averaged within a seed, intervals and tests run over seeds (Student t)",
     "half": "half width of the interval; null with one seed",
     "draw_sd": "standard deviation over the k-shot draws of a seed, pooled over seeds",
+    OVERALL: "stands as a target of its own where two or more targets have the number of shots: their unweighted mean "
+    "within a seed, over the seeds that have all of them; so means at different shots may be over different targets. "
+    "Its draw_sd is that of one draw per target",
     "area": "area under accuracy over log achieved complexity, divided by the log range; seeds with every budget",
     "difference": f"{REFERENCE} (default variant) minus the method, paired by seed; positive: {REFERENCE} is better",
     "gap": "area with inherited minus area with fresh weights, same architectures, paired by seed",
+    "twice": "dense control with fresh weights: trained on the source for twice as many steps minus as in the grid, "
+    "paired by seed",
     "family": "Holm's correction runs over all comparisons that share granularity, weights, target, shots, measure "
     "(accuracy or area) and kind of rival (methods: default variants of other methods; variants; dense)",
     "floats": f"rounded to {DIGITS} significant digits",
@@ -57,11 +66,12 @@ def read_summary(root: Path, suite: str) -> dict[str, Any]:
 
 
 def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
-    """Return the summary of a suite (schema 1) from the result files METHOD.json in `results`.
+    """Return the summary of a suite (schema 2) from the result files METHOD.json in `results`.
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
-    `BenchError` when no method has one, or when a row stands twice.
+    `BenchError` when no method has one, or when a row stands twice. With several targets their mean stands among them
+    as the target `OVERALL`.
     """
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "suite")
@@ -70,43 +80,43 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     present = {method: path for method, path in files.items() if path.exists()}
     if not present:
         raise BenchError(f"{results}: no result files of the suite {suite}; `dvc repro` or `dapbench run` makes them")
-    groups: dict[CellKey, dict[int, dict[int, Row]]] = {key: {} for key in expected(params, suite)}
     provenance: dict[str, Any] = {}
-    unexpected = 0
+    rows: dict[Path, list[Row]] = {}
     for method, path in present.items():
-        rows, provenance[method] = read_results(path)
-        unexpected += sum(not _place(row, groups, params, suite, path) for row in rows if not row.arm)
-    groups = {key: seeds for key, seeds in groups.items() if seeds}
-    accuracy = {
-        key: {s: {d: r.accuracy for d, r in draws.items()} for s, draws in seeds.items()}
+        rows[path], provenance[method] = read_results(path)
+    shots_on = {target.label: config.shots(target) for target in config.data.targets}
+    single, unexpected = group(params, suite, rows)
+    groups = single | overall(single, shots_on)
+    by_seed = {
+        key: {s: target_mean(found, lambda row: row.accuracy) for s, found in seeds.items()}
         for key, seeds in groups.items()
     }
-    by_seed = {key: {s: _mean(d.values()) for s, d in sorted(seeds.items())} for key, seeds in accuracy.items()}
     seeds = sorted(config.grid.seeds)
     areas = _areas(groups, by_seed, config.grid.budgets)
-    shots = sorted(config.transfer.shots)
+    doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.arms else {}
+    draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
     summary = {
         "schema": SCHEMA,
         "suite": suite,
         "title": config.title,
         "conventions": CONVENTIONS,
-        "headline": {
-            "weights": "fresh" if "fresh" in config.transfer.weights else config.transfer.weights[0],
-            "shots": shots[(len(shots) - 1) // 2],
-        },
+        "headline": _headline(config, shots_on),
         "axes": {
             "granularities": config.grid.granularities,
             "methods": [
-                {"method": method, "variants": {g: variants_of(params, method, g) for g in config.grid.granularities}}
+                {
+                    "method": method,
+                    "variants": {g: variants_of(params, suite, method, g) for g in config.grid.granularities},
+                }
                 for method in methods_of(params, suite)
             ],
             "weights": config.transfer.weights,
-            "targets": [target.label for target in config.data.targets],
+            "targets": list(shots_on),
             "cost": config.grid.cost,
             "budgets": sorted(config.grid.budgets, reverse=True),
-            "shots": shots,
+            "shots": shots_on,
             "seeds": seeds,
-            "draws": config.transfer.draws,
+            "draws": {target.label: config.draws(target) for target in config.data.targets},
         },
         "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
         "areas": [
@@ -115,7 +125,10 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
         ],
         "tests": [*_tests(by_seed, "accuracy"), *_tests(areas, "area")],
         "gaps": _gaps(areas),
-        "missing": missing(params, suite, accuracy),
+        "twice": twice(groups, doubled | overall(doubled, shots_on)),
+        "tuning": context.tuning(results),
+        "data": context.data(config, results),
+        "missing": missing(params, suite, draws_of),
         "unexpected_rows": unexpected,
         "provenance": provenance,
     }
@@ -123,54 +136,55 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     return rounded
 
 
-def _place(row: Row, groups: dict[CellKey, dict[int, dict[int, Row]]], params: Params, suite: str, path: Path) -> bool:
-    """Put a row where it belongs; False when params.yaml does not ask for it."""
-    config = params.suites[suite]
-    key = CellKey(row.granularity, row.method, row.variant, row.weights, row.target, row.budget, row.shots)
-    asked = row.suite == suite and row.cost == config.grid.cost and row.seed in config.grid.seeds
-    if not asked or row.draw >= config.transfer.draws or key not in groups:
-        return False
-    draws = groups[key].setdefault(row.seed, {})
-    if row.draw in draws:
-        name = f"{row.variant or 'default'} {row.granularity} {row.budget} {row.weights} {row.target}"
-        raise BenchError(
-            f"{path}: {name}, {row.shots} shots, seed {row.seed}, draw {row.draw} stands twice; recompute the file"
-        )
-    draws[row.draw] = row
-    return True
+def _headline(config: SuiteConfig, shots_on: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Return the weights mode, shots and target of the headline: five shots where they exist, else the middle ones."""
+    targets, weights = list(shots_on), config.transfer.weights
+    common = set.intersection(*(set(shots) for shots in shots_on.values()))
+    shots = sorted(common or shots_on[targets[0]])
+    return {
+        "weights": "fresh" if "fresh" in weights else weights[0],
+        "shots": HEADLINE_SHOTS if HEADLINE_SHOTS in shots else shots[(len(shots) - 1) // 2],
+        "target": OVERALL if len(targets) > 1 and common else targets[0],
+    }
 
 
-def _cell(
-    key: CellKey, groups: dict[CellKey, dict[int, dict[int, Row]]], by_seed: dict[int, float], seeds: Sequence[int]
-) -> dict[str, Any]:
-    # One row per seed: everything but the accuracy is a property of the search and its retraining.
-    per_seed = [next(iter(draws.values())) for _, draws in sorted(groups[key].items())]
-    draws = [[row.accuracy for row in d.values()] for d in groups[key].values()]
-    variances = [deviation(values) ** 2 for values in draws if len(values) > 1]
+def _cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Sequence[int]) -> dict[str, Any]:
+    # One row per seed: everything but what a target costs and gives is a property of the search and its retraining.
+    per_seed = [rows[0] for rows in groups[key].values()]
+    rows = [row for found in groups[key].values() for row in found]
+    variances = [v for found in groups[key].values() if (v := _draw_variance(found)) is not None]
     source = [row.source_accuracy for row in per_seed if row.source_accuracy is not None]
     control = groups.get(key._replace(method=DENSE, variant="", budget=1.0))
-    dense = next(iter(next(iter(control.values())).values())) if control else None
-    flops = {name: _mean(getattr(row, name) for row in per_seed) for name in ("pretrain_flops", "search_flops")}
-    # Training compute is charged per accuracy, so it is averaged over draws too.
-    flops["train_flops"] = _mean(row.train_flops for d in groups[key].values() for row in d.values())
+    dense = next(iter(control.values()))[0] if control else None
+    flops = {name: mean(getattr(row, name) for row in per_seed) for name in ("pretrain_flops", "search_flops")}
+    # Training compute is charged per accuracy, so it is averaged as the accuracies are.
+    flops["train_flops"] = target_mean(rows, lambda row: row.train_flops)
     return {
         **_fields(key),
-        "complexity": _mean(row.complexity for row in per_seed),
+        "complexity": mean(row.complexity for row in per_seed),
         **_estimate(list(by_seed.values())),
-        "draw_sd": math.sqrt(_mean(variances)) if variances else None,
+        "draw_sd": math.sqrt(mean(variances)) if variances else None,
         "by_seed": [by_seed.get(seed) for seed in seeds],
-        "rows": sum(map(len, draws)),
-        "source_accuracy": _mean(source) if source else None,
-        "params": _mean(row.params for row in per_seed),
-        "macs": _mean(row.macs for row in per_seed),
-        "compression": _mean(dense.params / row.params for row in per_seed) if dense else None,
-        "speedup": _mean(dense.macs / row.macs for row in per_seed) if dense else None,
+        "rows": len(rows),
+        "source_accuracy": mean(source) if source else None,
+        "params": mean(row.params for row in per_seed),
+        "macs": mean(row.macs for row in per_seed),
+        "compression": mean(dense.params / row.params for row in per_seed) if dense else None,
+        "speedup": mean(dense.macs / row.macs for row in per_seed) if dense else None,
         **flops,
     }
 
 
+def _draw_variance(rows: Sequence[Row]) -> float | None:
+    """The variance of a mean over targets of one draw each; None where a target has a single draw."""
+    targets = [[row.accuracy for row in found] for found in by_target(rows)]
+    if min(map(len, targets)) < 2:
+        return None
+    return math.fsum(deviation(values) ** 2 for values in targets) / len(targets) ** 2
+
+
 def _areas(
-    groups: dict[CellKey, dict[int, dict[int, Row]]], by_seed: dict[CellKey, dict[int, float]], budgets: Sequence[float]
+    groups: Groups, by_seed: Mapping[CellKey, Mapping[int, float]], budgets: Sequence[float]
 ) -> dict[CellKey, dict[int, float]]:
     """Return the area by seed; its key has the budget 0. A seed that lacks a budget has no area: ranges must agree."""
     curves: dict[CellKey, dict[int, list[tuple[float, float]]]] = {}
@@ -178,8 +192,7 @@ def _areas(
         if key.method != DENSE:
             curve = curves.setdefault(key._replace(budget=0.0), {})
             for seed, accuracy in accuracies.items():
-                complexity = next(iter(groups[key][seed].values())).complexity
-                curve.setdefault(seed, []).append((complexity, accuracy))
+                curve.setdefault(seed, []).append((groups[key][seed][0].complexity, accuracy))
     areas: dict[CellKey, dict[int, float]] = {}
     for key, curve in curves.items():
         values = {s: area(*zip(*points, strict=True)) for s, points in curve.items() if len(points) == len(budgets)}
@@ -245,11 +258,6 @@ def _fields(key: CellKey) -> dict[str, Any]:
 def _estimate(values: Sequence[float]) -> dict[str, Any]:
     estimate = mean_interval(values)
     return {"accuracy": estimate.mean, "half": estimate.half, "seeds": estimate.n}
-
-
-def _mean(values: Iterable[float]) -> float:
-    collected = list(values)
-    return math.fsum(collected) / len(collected)
 
 
 def _rounded(value: Any) -> Any:

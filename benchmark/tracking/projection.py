@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmark.config import Params
 from benchmark.files import share
 from benchmark.rows import Row
+from benchmark.stats.groups import OVERALL
 from benchmark.tracking.record import Dataset, ExperimentRecord, Metric, RunRecord
 from benchmark.tracking.sources import (
     Estimate,
@@ -190,13 +191,17 @@ def _course(trace: Trace) -> tuple[Metric, ...]:
 
 
 def _means(means: list[Estimate], variant: str) -> tuple[Metric, ...]:
-    """Curves over the budget: the step counts hundredths of a percent, so that MLflow's line charts show them."""
+    """Curves over the budget: the step counts hundredths of a percent, so that MLflow's line charts show them.
+
+    With several targets, the name of a curve ends in its target; that of their mean has no such ending.
+    """
     several = len({estimate.target for estimate in means}) > 1
     metrics = []
     for estimate in means:
         if estimate.variant != variant:
             continue
-        curve = "_".join(filter(None, [estimate.weights, f"{estimate.shots}shot", estimate.target if several else ""]))
+        target = estimate.target if several and estimate.target != OVERALL else ""
+        curve = "_".join(filter(None, [estimate.weights, f"{estimate.shots}shot", target]))
         if estimate.budget is None:
             metrics.append(Metric(f"{curve}/area", estimate.accuracy))
             continue

@@ -9,6 +9,7 @@ from benchmark.config import Params
 from benchmark.errors import BenchError
 from benchmark.files import read_json
 from benchmark.rows import Row, read_results
+from benchmark.stats import SCHEMA as SUMMARY_SCHEMA
 
 SCHEMA = 1
 M = TypeVar("M", bound=BaseModel)
@@ -161,7 +162,7 @@ def estimates(root: Path, suite: str) -> list[Estimate]:
     path = root / "reports" / "analysis" / suite / "summary.json"
     if not path.exists():
         return []
-    summary = _read(path, _Summary)
+    summary = _read(path, _Summary, SUMMARY_SCHEMA)
     return [*summary.cells, *summary.areas]
 
 
@@ -170,10 +171,10 @@ def files_below(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("[!.]*")) if path.is_file()}
 
 
-def _read(path: Path, model: type[M]) -> M:
+def _read(path: Path, model: type[M], schema: int = SCHEMA) -> M:
     content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: expected an object of schema {SCHEMA}; restore it from git or run `dvc repro`")
+    if not isinstance(content, dict) or content.get("schema") != schema:
+        raise BenchError(f"{path}: expected an object of schema {schema}; restore it from git or run `dvc repro`")
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -151,8 +151,9 @@ def _write_run(store: Any, experiment_id: str, record: RunRecord, parent: str | 
     run_id: str = run.info.run_id
     metrics = [Metric(key, value, record.ended, step) for key, value, step in record.metrics]
     params = [Param(*param) for param in record.params.items()]
-    store.log_batch(run_id, metrics[:MAX_METRICS_PER_BATCH], params, [])
-    for start in range(MAX_METRICS_PER_BATCH, len(metrics), MAX_METRICS_PER_BATCH):
+    # The limit of a batch is on metrics and parameters together.
+    store.log_batch(run_id, [], params, [])
+    for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
         store.log_batch(run_id, metrics[start : start + MAX_METRICS_PER_BATCH], [], [])
     if record.datasets:
         store.log_inputs(run_id, [_input(*dataset) for dataset in record.datasets])

@@ -4,12 +4,13 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from lab import VGG, Lab
+from lab import SOURCE, VGG, Lab, pixels
 from safetensors.torch import load
 
 from benchmark import models, seeds
 from benchmark.cells import CellOutput
-from benchmark.config import ModelRef, Recipe
+from benchmark.config import DatasetRef, ModelRef, Recipe
+from benchmark.data import open_prepared
 from benchmark.errors import BenchError
 from benchmark.protocol import search as protocol
 from benchmark.protocol.source import open_source
@@ -43,13 +44,17 @@ def test_the_source_is_split_and_shown_by_its_training_part(lab: Lab) -> None:
     count = len(source.train) + len(source.validation) + len(source.test)
     assert len(source.train) / count == pytest.approx(0.6, abs=0.01)
     assert len(source.validation) / count == pytest.approx(0.2, abs=0.01)
-    shown = source.train.shown(source.train.images)
+    shown = source.train.shown(pixels(source.train))
     assert float(shown.mean()) == pytest.approx(0, abs=1e-3) and float(shown.std()) == pytest.approx(1, abs=1e-3)
     assert torch.equal(source.test.mean, source.train.mean)
-    pixels = {part: {i.numpy().tobytes() for i in getattr(source, part).images} for part in ("train", "test")}
-    assert not pixels["train"] & pixels["test"]
+    content = {part: {i.numpy().tobytes() for i in pixels(getattr(source, part))} for part in ("train", "test")}
+    assert not content["train"] & content["test"]
     other = open_source(lab.pretrain(seed=1), lab.context)
-    assert not torch.equal(other.train.images, source.train.images)
+    assert not torch.equal(pixels(other.train), pixels(source.train))
+    # All parts, and those of another seed too, are looked up in the file of the prepared set; none copies pixels.
+    mapped = open_prepared(DatasetRef(**SOURCE), lab.context.data_root).images
+    assert all(torch.equal(part.images, mapped) for part in (source.train, source.validation, source.test))
+    assert len({part.images.data_ptr() for part in (source.train, source.validation, source.test)}) == 1
 
 
 def test_equal_seeds_give_equal_bits(lab: Lab) -> None:

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from lab import FINETUNE, RESNET, VGG, Lab
+from lab import FINETUNE, RESNET, TARGET, VGG, Lab, pixels
 from torch import Tensor
 
 from benchmark import models
 from benchmark.cells import Cell
-from benchmark.config import Recipe
+from benchmark.config import FineTuning
+from benchmark.protocol import fewshot
 from benchmark.protocol import transfer as protocol
+from benchmark.protocol.fewshot import Draw, adapt, target_draws
 from benchmark.protocol.source import open_source, opened
-from benchmark.protocol.transfer import Draw
 from benchmark.replicas import NotStackable
 from benchmark.space import Architecture, build_space, unpack_state
 from benchmark.space.counting import weight_layers
@@ -28,7 +29,7 @@ GRANULARITIES = pytest.mark.parametrize("granularity", ["channel", "weight"])
 def run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Compute a transfer cell; also returns what every network measured in it says to the same few images."""
     probe = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    accuracy = protocol.accuracy
+    accuracy = fewshot.accuracy
     said: list[Tensor] = []
 
     def spy(network: Callable[[Tensor], Tensor], task: Task) -> float:
@@ -40,7 +41,8 @@ def run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Run:
         said.clear()
         return lab.again(cell).values, list(said)
 
-    monkeypatch.setattr(protocol, "accuracy", spy)
+    for module in (protocol, fewshot):
+        monkeypatch.setattr(module, "accuracy", spy)
     return compute
 
 
@@ -57,17 +59,17 @@ def test_every_mode_works_at_both_granularities(
     found = lab.search("magnitude", granularity, model=model)
     entry = lab.output(found).values["architectures"][1]
     values, said = run(lab.transfer(found, weights, 0.1))
-    assert set(values) == {"source_accuracy", "train_flops", "params", "macs", "results"}
+    assert set(values) == {"source_accuracy", "params", "macs", "results"}
     assert [(r["target"], r["shots"], r["draw"]) for r in values["results"]] == [
         ("digits-3-5", shots, draw) for shots in (1, 5) for draw in (0, 1)
     ]
-    assert all(set(r) == {"target", "shots", "draw", "accuracy"} for r in values["results"])
+    assert all(set(r) == {"target", "shots", "draw", "accuracy", "train_flops"} for r in values["results"])
     assert all(0 <= r["accuracy"] <= 1 for r in values["results"])
     assert (values["source_accuracy"] is None) == (weights == "scratch")
     assert (values["params"], values["macs"]) == (entry["params"], entry["macs"])
     # Four steps of 15 images; fresh networks saw twenty of 32 before.
     images = 4 * 15 + (20 * 32 if weights == "fresh" else 0)
-    assert values["train_flops"] == 6 * entry["macs"] * images
+    assert {result["train_flops"] for result in values["results"]} == {6 * entry["macs"] * images}
     assert all(bool(torch.isfinite(logits).all()) for logits in said)
     few = said[-4:]
     assert not any(torch.equal(few[0], other) for other in few[1:])
@@ -136,14 +138,14 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
     found = lab.search("random", granularity)
     cell = lab.transfer(found, "fresh", 0.1, recipe={**FINETUNE, "weight_decay": 0.0})
     trained: list[dict[str, Tensor]] = []
-    run_ = protocol._run
+    run_ = fewshot._run
 
     def spy_run(template: Any, state: dict[str, Tensor], images: Tensor) -> Tensor:
         trained.append(state)
         return run_(template, state, images)
 
     network, masks, *_ = protocol._subnetwork(cell, lab.context, open_source(cell, lab.context))
-    monkeypatch.setattr(protocol, "_run", spy_run)
+    monkeypatch.setattr(fewshot, "_run", spy_run)
     lab.again(cell)
     assert len(trained) == 4
     assert set(masks) == ({f"{name}.weight" for name in weight_layers(network)} if granularity == "weight" else set())
@@ -161,27 +163,29 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
 
 
 def draws_of(lab: Lab, cell: Cell) -> list[Draw]:
-    return protocol._draws(cell.spec["targets"][0], cell.spec, open_source(cell, lab.context), lab.context)
+    source = open_source(cell, lab.context)
+    return target_draws(cell.spec["targets"][0], cell.spec["seed"], source, lab.context.data_root)
 
 
 def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:
     one = draws_of(lab, lab.transfer(lab.search("random"), "fresh", 0.1))
     two = draws_of(lab, lab.transfer(lab.search("magnitude", "weight"), "inherit", 0.5))
     for a, b in zip(one, two, strict=True):
-        assert (a.target, a.shots, a.draw, a.seed, a.classes) == (b.target, b.shots, b.draw, b.seed, b.classes)
-        assert torch.equal(a.train.images, b.train.images) and torch.equal(a.test.images, b.test.images)
+        assert (a.shots, a.draw, a.seed, a.classes) == (b.shots, b.draw, b.seed, b.classes)
+        for part, other_part in ((a.train, b.train), (a.test, b.test)):
+            assert torch.equal(pixels(part), pixels(other_part)) and torch.equal(part.labels, other_part.labels)
     assert len({draw.seed for draw in one}) == 4
     assert [len(draw.train) for draw in one] == [3, 3, 15, 15]
     assert all(torch.bincount(draw.train.labels).tolist() == [draw.shots] * 3 for draw in one)
-    assert not torch.equal(one[0].train.images, one[1].train.images)
-    assert not torch.equal(one[2].train.images, one[3].train.images)
+    assert not torch.equal(pixels(one[0].train), pixels(one[1].train))
+    assert not torch.equal(pixels(one[2].train), pixels(one[3].train))
     other = draws_of(lab, lab.transfer(lab.search("random", seed=1), "fresh", 0.1))
-    assert not torch.equal(other[2].train.images, one[2].train.images)
+    assert not torch.equal(pixels(other[2].train), pixels(one[2].train))
     # What is tested on is trained on by none, and is all but the pool.
     for draw in one:
-        tested = {image.numpy().tobytes() for image in draw.test.images}
-        assert not tested & {image.numpy().tobytes() for image in draw.train.images}
-    everything = opened({"name": "digits", "classes": [3, 4, 5]}, lab.digests["target"], lab.context)
+        tested = {image.numpy().tobytes() for image in pixels(draw.test)}
+        assert not tested & {image.numpy().tobytes() for image in pixels(draw.train)}
+    everything = opened(TARGET, lab.digests["target"], lab.context.data_root)
     assert len(one[0].test) == len(everything.labels) - 3 * 20
 
 
@@ -200,18 +204,19 @@ def test_nothing_is_learnt_from_the_targets_test_part(
     recipe = {"steps": 15, "batch": 15, "lr": 0.1, "norm_momentum": 0.5}
     cell = lab.transfer(lab.search("magnitude", model=RESNET), weights, 0.5, shots=[5], recipe=recipe)
     values, said = run(cell)
-    draws = protocol._draws
+    draws = protocol.target_draws
     random = torch.Generator().manual_seed(0)
 
     def spoiled(*arguments: Any) -> list[Draw]:
         result = []
         for draw in draws(*arguments):
-            images = torch.randint(0, 255, draw.test.images.shape, generator=random, dtype=torch.uint8)
+            shape = pixels(draw.test).shape
+            images = torch.randint(0, 255, shape, generator=random, dtype=torch.uint8)
             labels = draw.test.labels[torch.randperm(len(draw.test), generator=random)]
             result.append(replace(draw, test=Task(images, labels, draw.test.mean, draw.test.std)))
         return result
 
-    monkeypatch.setattr(protocol, "_draws", spoiled)
+    monkeypatch.setattr(protocol, "target_draws", spoiled)
     after, also = run(cell)
     assert unchanged(said, also)
     assert after["results"] != values["results"] and after["source_accuracy"] == values["source_accuracy"]
@@ -243,13 +248,13 @@ def test_stacked_and_one_by_one_are_the_same_training(
     # Few shots (3 images) are less than a batch (15), many (30) are more.
     cell = lab.transfer(lab.search("random", granularity, model=model), "fresh", 0.5, shots=[1, 5, 10])
     stacked, said = run(cell)
-    monkeypatch.setattr(protocol, "Replicas", refused)
+    monkeypatch.setattr(fewshot, "Replicas", refused)
     alone, also = run(cell)
     for one, other in zip(said, also, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
     for one, other in zip(stacked["results"], alone["results"], strict=True):
         assert one["accuracy"] == pytest.approx(other["accuracy"], abs=0.02)
-    assert stacked["train_flops"] == alone["train_flops"]
+        assert one["train_flops"] == other["train_flops"]
 
 
 def test_heads_and_orders_belong_to_the_draw(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,15 +262,15 @@ def test_heads_and_orders_belong_to_the_draw(lab: Lab, monkeypatch: pytest.Monke
     network, masks, *_ = protocol._subnetwork(cell, lab.context, open_source(cell, lab.context))
     draws = draws_of(lab, cell)
     seen: list[dict[str, Tensor]] = []
-    replicas = protocol.Replicas
+    replicas = fewshot.Replicas
 
     def spy(template: Any, states: list[dict[str, Tensor]], shape: tuple[int, ...]) -> Any:
         seen.extend(states)
         return replicas(template, states, shape)
 
-    monkeypatch.setattr(protocol, "Replicas", spy)
+    monkeypatch.setattr(fewshot, "Replicas", spy)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    together = protocol.adapt(network, draws, Recipe(**cell.spec["recipe"]), masks)
+    together = adapt(network, draws, FineTuning(**FINETUNE), masks)
     # The network handed over keeps its own head and weights.
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
     expected = []
@@ -277,9 +282,35 @@ def test_heads_and_orders_belong_to_the_draw(lab: Lab, monkeypatch: pytest.Monke
         assert all(torch.equal(state[name], before[name]) for name in before if not name.startswith("head."))
     assert len({head.numpy().tobytes() for head in expected}) == 4
     # A draw's result does not depend on its company.
-    assert protocol.adapt(network, draws[2:3], Recipe(**cell.spec["recipe"]), masks) == pytest.approx(
-        together[2:3], abs=0.01
-    )
+    assert adapt(network, draws[2:3], FineTuning(**FINETUNE), masks) == pytest.approx(together[2:3], abs=0.01)
+
+
+def test_twice_the_steps_are_twice_the_training_and_leave_the_rest(lab: Lab, run: Run) -> None:
+    found = lab.search("dense")
+    once, said = run(lab.transfer(found, "fresh"))
+    twice, also = run(lab.transfer(found, "fresh", training={"steps": 40}))
+    assert not torch.equal(said[0], also[0])
+    assert {key: once[key] for key in ("params", "macs")} == {key: twice[key] for key in ("params", "macs")}
+    for one, other in zip(once["results"], twice["results"], strict=True):
+        assert other["train_flops"] - one["train_flops"] == 6 * once["macs"] * 20 * 32
+
+
+def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
+    """Two targets in one cell: each with the tasks, the recipe and the account of its own, as it would be alone."""
+    found = lab.search("dense")
+    cell = lab.transfer(found, "inherit")
+    second = lab.target(label="again", recipe={**FINETUNE, "steps": 3, "batch": 9}, shots=[2], draws=3, pool=10, test=7)
+    together = replace(cell, spec=cell.spec | {"targets": [*cell.spec["targets"], second]})
+    values = lab.again(together).values
+    alone = [
+        lab.again(replace(cell, spec=cell.spec | {"targets": [target]})).values
+        for target in (cell.spec["targets"][0], second)
+    ]
+    assert values["results"] == alone[0]["results"] + alone[1]["results"]
+    assert [(r["target"], r["shots"], r["draw"]) for r in values["results"][4:]] == [("again", 2, n) for n in range(3)]
+    assert [r["train_flops"] for r in values["results"]] == [
+        6 * values["macs"] * images for images in [60] * 4 + [27] * 3
+    ]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

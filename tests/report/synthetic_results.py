@@ -1,10 +1,11 @@
 """Plausible result files for any parameters, for tests and for looking at figures; never results."""
 
+import itertools
 import math
 import random
 from pathlib import Path
 
-from benchmark.config import Params
+from benchmark.config import Params, SuiteConfig
 from benchmark.files import sha256, write_json
 from benchmark.rows import Row, write_results
 from benchmark.stats.grid import methods_of, variants_of
@@ -16,7 +17,7 @@ OWN_WEIGHTS = {"dense", "magnitude", "lottery_ticket", "darts", "dap"}
 
 
 def write_synthetic(root: Path, params: Params, suite: str) -> None:
-    """Write METHOD.json, METHOD.search.json, METHOD.timings.json and data.json below `root`/reports/results."""
+    """Write the result files of every method, data.json and tuning.json below `root`/reports/results/SUITE."""
     folder = root / "reports" / "results" / suite
     for method in methods_of(params, suite):
         rows, architectures, traces = _method(params, suite, method)
@@ -28,14 +29,43 @@ def write_synthetic(root: Path, params: Params, suite: str) -> None:
         search = {"schema": 1, "architectures": architectures, "traces": traces}
         write_json(folder / f"{method}.search.json", search)
         write_json(folder / f"{method}.timings.json", {"schema": 1, "cells": {}})
-    write_json(folder / "data.json", {"schema": 1, "source": {}, "targets": {}})
+    _data(params.suites[suite], folder)
+    write_json(folder / "tuning.json", {"schema": 1, "rates": _rates(params.suites[suite])})
+
+
+def _data(config: SuiteConfig, folder: Path) -> None:
+    labels = [target.label for target in config.data.targets]
+    targets = {
+        label: {"count": 1000 * (n + 1), "classes": [str(c) for c in range((10, 10, 964, 242)[n % 4])]}
+        for n, label in enumerate(labels)
+    }
+    found = {"threshold": 0.99, "side": 16, "pairs": 9, "images": 7, "exact": 1, "closest": [[0, 1, 0.999]]}
+    content = {"schema": 1, "source": {}, "targets": targets}
+    write_json(folder / "data.json", content | {"near_duplicates": dict.fromkeys(labels, found)})
+
+
+def _rates(config: SuiteConfig) -> list[dict]:
+    if config.tuning is None:
+        return []
+    random_ = random.Random(0)
+    recipes = {"training": config.training, "finetune": config.transfer.finetune}
+    recipes |= {"scratch": config.transfer.scratch} if "scratch" in config.transfer.weights else {}
+    grid = config.grid
+    rates = []
+    for granularity, budget in [(grid.granularities[0], 1.0), *itertools.product(grid.granularities, grid.budgets)]:
+        for kind, recipe in recipes.items():
+            tried = [{"lr": recipe.lr * f, "accuracy": random_.uniform(0.6, 0.8)} for f in config.tuning.factors]
+            best = max(tried, key=lambda entry: entry["accuracy"])["lr"]
+            place = {"granularity": granularity, "budget": budget, "kind": kind}
+            rates.append({**place, "lr": best, "tried": tried, "cell": "c"})
+    return rates
 
 
 def _method(params: Params, suite: str, method: str) -> tuple[list[Row], list[dict], list[dict]]:
     config = params.suites[suite]
     rows, architectures, traces = [], [], []
     for granularity in config.grid.granularities:
-        for variant in variants_of(params, method, granularity):
+        for variant in variants_of(params, suite, method, granularity):
             for seed in config.grid.seeds:
                 random_ = random.Random(f"{granularity} {method} {variant} {seed}")
                 for budget in [1.0] if method == "dense" else config.grid.budgets:
@@ -72,23 +102,26 @@ def _method(params: Params, suite: str, method: str) -> tuple[list[Row], list[di
     return rows, architectures, traces
 
 
-def _rows(config, suite: str, common: dict, random_: random.Random) -> list[Row]:
+def _rows(config: SuiteConfig, suite: str, common: dict, random_: random.Random) -> list[Row]:
     rows = []
     method, variant, budget, seed = (common[k] for k in ("method", "variant", "budget", "seed"))
     search_shift = random_.gauss(0, 0.012)
-    for weights in config.transfer.weights:
+    arms = [("", weights) for weights in config.transfer.weights]
+    arms += [(arm, "fresh") for arm in config.transfer.arms if method == "dense"]
+    for arm, weights in arms:
         if weights == "inherit" and method not in OWN_WEIGHTS:
             continue
         slope = LOSS.get(method, 0.03) + 0.004 * len(variant) % 0.013
         slope *= {"fresh": 1.0, "scratch": 0.7, "inherit": 0.45}[weights]
-        base = {"fresh": 0.95, "scratch": 0.83, "inherit": 0.955}[weights]
+        base = {"fresh": 0.95, "scratch": 0.83, "inherit": 0.955}[weights] + (0.01 if arm else 0.0)
         drop = slope * math.log(1 / budget) + 0.012 * math.log(1 / budget) ** 2 * (slope / 0.03)
-        for target in config.data.targets:
-            for shots in config.transfer.shots:
-                for draw in range(config.transfer.draws):
+        for number, target in enumerate(config.data.targets):
+            hardness = (1.0, 0.9, 0.95, 0.4)[number % 4]
+            for shots in config.shots(target):
+                for draw in range(config.draws(target)):
                     shared = random.Random(f"{seed} {target.label} {shots} {draw}").gauss(0, 0.05 / math.sqrt(shots))
                     mean = base - drop - 0.3 / shots**0.8
-                    accuracy = min(1.0, max(0.2, mean + search_shift + shared + random_.gauss(0, 0.01)))
+                    accuracy = hardness * (mean + search_shift + shared + random_.gauss(0, 0.01))
                     rows.append(
                         Row(
                             suite=suite,
@@ -98,9 +131,11 @@ def _rows(config, suite: str, common: dict, random_: random.Random) -> list[Row]
                             target=target.label,
                             shots=shots,
                             draw=draw,
-                            arm="",
-                            accuracy=round(accuracy, 4),
-                            source_accuracy=None if weights == "scratch" else 0.97,
+                            arm=arm,
+                            accuracy=round(min(1.0, max(0.2 * hardness, accuracy)), 4),
+                            source_accuracy=None
+                            if weights == "scratch"
+                            else 0.97 + (0.006 + 0.001 * seed if arm else 0),
                             search_flops={"dap": 9 * 10**11, "darts": 6 * 10**11, "lottery_ticket": 3 * 10**12}.get(
                                 method, 0
                             ),

@@ -11,6 +11,7 @@ from benchmark.report.figures import style
 from benchmark.report.layers import layers, read_search, traces
 from benchmark.report.view import View
 from benchmark.stats import read_summary
+from benchmark.stats.groups import OVERALL
 
 
 def parts(made, name="small"):
@@ -29,6 +30,7 @@ def all_figures(made, name="small"):
         }
         drawn["compute"] = figures.compute(view)
         for granularity in view.granularities:
+            drawn[f"targets {granularity}"] = figures.by_target(view, granularity)
             drawn[f"architectures {granularity}"] = figures.architectures(view, kept, granularity)
             drawn[f"dynamics {granularity}"] = figures.dynamics(view, found, granularity)
         for figure in drawn.values():
@@ -40,6 +42,11 @@ def all_figures(made, name="small"):
 @pytest.fixture(scope="module")
 def drawn(reported):
     return all_figures(reported)
+
+
+@pytest.fixture(scope="module")
+def drawn_across(across):
+    return all_figures(across, "fashion")
 
 
 def test_files(reported):
@@ -68,19 +75,25 @@ def test_the_same_bytes_again(reported):
     assert before == {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
 
 
+def shown(drawn):
+    return [(name, figure) for name, figure in drawn[1].items() if figure is not None]
+
+
 def visible_text(figure):
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
 
 
-def test_text_is_legible_at_print_size(drawn):
-    for name, figure in drawn[1].items():
+@pytest.mark.parametrize("suite_drawn", ["drawn", "drawn_across"])
+def test_text_is_legible_at_print_size(suite_drawn, request):
+    for name, figure in shown(request.getfixturevalue(suite_drawn)):
         assert figure.get_figwidth() <= style.WIDTH
         small = {text.get_text(): text.get_fontsize() for text in visible_text(figure) if text.get_fontsize() < 8}
         assert not small, (name, small)
 
 
-def test_legends_cover_no_panel_and_stay_inside(drawn):
-    for name, figure in drawn[1].items():
+@pytest.mark.parametrize("suite_drawn", ["drawn", "drawn_across"])
+def test_legends_cover_no_panel_and_stay_inside(suite_drawn, request):
+    for name, figure in shown(request.getfixturevalue(suite_drawn)):
         for box in (legend.get_window_extent() for legend in figure.legends):
             assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, name
             assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes), name
@@ -94,20 +107,25 @@ def level_lines(axes):
     ]
 
 
+@pytest.mark.parametrize("suite_drawn", ["drawn", "drawn_across"])
 @pytest.mark.parametrize("name", ["accuracy", "variants", "weights", "compute"])
-def test_dense_control_and_its_interval_in_every_panel(drawn, name):
-    view, found = drawn
+def test_dense_control_and_its_interval_in_every_panel(suite_drawn, name, request):
+    view, found = request.getfixturevalue(suite_drawn)
+    if found[name] is None:
+        assert (suite_drawn, name) == ("drawn_across", "variants"), "no method has variants there"
+        return
     dense = {
         100 * view.dense(g, weights, t, shots)["accuracy"]
         for g in view.granularities
-        for t in view.targets
-        for shots in view.shots
+        for t in [view.headline_target]
+        for shots in view.shots_of(t)
         for weights in view.weights
     }
+    guesses = {100 * view.chance(view.headline_target, shots) for shots in view.shots_of(view.headline_target)}
     panels = [axes for axes in found[name].axes if axes.axison]
     assert panels
     for axes in panels:
-        levels = level_lines(axes)
+        levels = [level for level in level_lines(axes) if level not in guesses]
         assert levels and all(min(abs(level - d) for d in dense) < 1e-9 for level in levels)
         assert axes.patches, "no interval band"
 
@@ -213,15 +231,51 @@ def test_an_old_figure_does_not_survive(make, suite):
     assert (old.parent / "accuracy.svg").exists()
 
 
-def test_many_targets_and_shots(make, suite):
-    shots = [1, 5, 10, 20]
-    grid = {"granularities": ["channel"], "seeds": [0], "cost": "macs"}
-    many = suite("Many", targets=["mnist", "omniglot", "signs"], transfer={"shots": shots, "draws": 1}, grid=grid)
-    _view, found = all_figures(make(many=many), "many")
+def test_several_targets_have_their_mean_in_the_main_figure(drawn_across):
+    view, found = drawn_across
     panels = found["accuracy"].axes
-    assert len(panels) == 12
-    assert [axes.get_ylabel().split("\n")[0] for axes in panels[::4]] == ["mnist", "omniglot", "signs"]
-    assert found["accuracy"].get_supxlabel() == "complexity (% of MACs)"
+    assert [axes.get_title() for axes in panels] == ["channel pruning", "weight pruning"]
+    assert panels[0].get_ylabel() == "accuracy (%), mean over targets"
+    for axes, granularity in zip(panels, view.granularities, strict=True):
+        line = next(line for line in axes.lines if line.get_label() == "DAP")
+        cells = view.curve(granularity, "dap", "", "fresh", OVERALL, 5)
+        assert list(line.get_ydata()) == pytest.approx([100 * cell["accuracy"] for cell in cells])
+    for name in ("variants", "weights", "compute"):
+        assert found[name] is None or len(found[name].axes) <= 2 * len(view.methods)
+
+
+def test_every_target_has_a_row_and_an_axis_of_its_own(drawn_across):
+    view, found = drawn_across
+    figure = found["targets channel"]
+    rows = [figure.axes[start : start + 4] for start in range(0, 16, 4)]
+    assert [row[0].get_ylabel().split("\n")[0] for row in rows] == view.targets
+    assert [axes.get_title() for axes in rows[0]] == [f"{n} shot{'s' * (n > 1)} per class" for n in (1, 5, 10, 20)]
+    for target, row in zip(view.targets, rows, strict=True):
+        assert len({axes.get_ylim() for axes in row}) == 1
+        for shots, axes in zip(view.shots, row, strict=True):
+            asked = shots in view.shots_of(target)
+            assert bool(level_lines(axes)) == asked, (target, shots)
+            if asked:
+                dense = 100 * view.dense("channel", "fresh", target, shots)["accuracy"]
+                guess = 100 * view.chance(target, shots)
+                assert level_lines(axes) == pytest.approx([guess, dense])
+    # The lowest panel of every column carries the ticks' numbers.
+    numbered = [
+        [bool([t for t in axes.get_xticklabels() if t.get_text() and t.get_visible()]) for axes in row] for row in rows
+    ]
+    assert [[r[c] for r in numbered] for c in range(4)] == [
+        [False, False, True, False],
+        [False, False, False, True],
+        [False, False, True, False],
+        [False, True, False, False],
+    ]
+
+
+def test_guessing_is_one_over_the_classes_of_a_task(across):
+    view = View(read_summary(across.root, "fashion"))
+    assert [view.chance(target, 5) for target in view.targets] == [0.1, 0.1, 0.2, pytest.approx(1 / 242, abs=1e-6)]
+    assert view.chance(OVERALL, 10) == pytest.approx((0.1 + 0.1 + 0.2) / 3)
+    assert view.chance(OVERALL, 20) == pytest.approx(0.1)
 
 
 def test_tick_labels_do_not_touch():

@@ -118,7 +118,8 @@ def test_several_suites(make, suite):
     text = report_page(made.params, made.root).read_text()
     outline = Outline(text)
     assert {"#first", "#second"} <= set(outline.links) and {"first", "second"} <= set(outline.ids)
-    assert text.count("Headline table") == text.count("against its rivals") == 2
+    assert text.count('<h3 id="first-headline">') == text.count('<h3 id="second-rivals">') == 1
+    assert text.count("Headline table") == text.count("against its rivals") == 2 * 2, "in the contents and above each"
     assert "<figure" not in text, "figures that were not drawn are left out"
 
 

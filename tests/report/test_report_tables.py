@@ -37,9 +37,9 @@ def hand_made(by_seed):
         "targets": ["t"],
         "cost": "params",
         "budgets": [0.1],
-        "shots": [5],
+        "shots": {"t": [5]},
         "seeds": [0, 1, 2],
-        "draws": 1,
+        "draws": {"t": 1},
     }
     where = {"granularity": "channel", "variant": "", "weights": "fresh", "target": "t", "shots": 5}
     cells = [
@@ -50,7 +50,7 @@ def hand_made(by_seed):
         {
             "suite": "s",
             "axes": axes,
-            "headline": {"weights": "fresh", "shots": 5},
+            "headline": {"weights": "fresh", "shots": 5, "target": "t"},
             "cells": cells,
             "areas": [],
             "missing": [],

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tracked import RUNS, query, run_track, runs_of, snapshot, write_method
 
+from benchmark.stats.groups import OVERALL
 from benchmark.tracking import TrackSummary
 
 
@@ -91,6 +92,24 @@ def test_parents_carry_means_files_and_data_sets(root: Path) -> None:
     }
     assert [(label, digest) for label, digest, _ in inputs] == [("digits", "a" * 36), ("digits-3-5", "b" * 36)]
     assert snapshot(root)["tiny"][-1] == {"figures/accuracy.svg": b"<svg/>"}
+
+
+def test_a_curve_names_its_target_where_there_are_several_but_not_their_mean(root: Path) -> None:
+    path = root / "reports/analysis/tiny/summary.json"
+    summary = json.loads(path.read_text())
+    (area,) = summary["areas"]
+    summary["areas"] += [
+        {**area, "target": target, "accuracy": value} for target, value in (("other", 0.5), (OVERALL, 0.6))
+    ]
+    summary["cells"] = []
+    path.write_text(json.dumps(summary))
+    run_track(root)
+    points = snapshot(root)["tiny/dap/channel"][4]
+    assert [(key, value) for key, value, *_ in points] == [
+        ("fresh_5shot/area", 0.6),
+        ("fresh_5shot_digits-3-5/area", 0.75),
+        ("fresh_5shot_other/area", 0.5),
+    ]
 
 
 def test_the_course_of_a_search_has_steps_and_leaves_out_what_is_undefined(root: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.report.figures import style
-from benchmark.report.figures.accuracy import accuracy, variants
+from benchmark.report.figures.accuracy import accuracy, by_target, variants
 from benchmark.report.figures.architectures import architectures
 from benchmark.report.figures.compute import compute
 from benchmark.report.figures.dynamics import dynamics
@@ -22,6 +22,7 @@ def draw(view: View, kept: list[dict[str, Any]], traces: list[dict[str, Any]], f
     with style.context():
         figures = {"accuracy": accuracy(view), "variants": variants(view), "weights": weights(view)}
         for index, granularity in enumerate(view.granularities):
+            figures[f"accuracy-{granularity}"] = by_target(view, granularity)
             ending = f"-{granularity}" if index else ""
             figures[f"architectures{ending}"] = architectures(view, kept, granularity)
             figures[f"dynamics{ending}"] = dynamics(view, traces, granularity)

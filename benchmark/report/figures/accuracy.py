@@ -1,9 +1,9 @@
 """Transfer accuracy against complexity: the methods, and the variants of each method."""
 
 import math
-from itertools import product
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.report.figures import style
@@ -14,45 +14,90 @@ STEP = 0.035  # sideways distance between neighbouring curves, in log complexity
 
 
 def accuracy(view: View) -> Figure:
-    """Draw the default variant of every method: panels (target, granularity) x shots, weights of the headline."""
-    rows = list(product(view.targets, view.granularities))
-    look = style.Look(view.methods)
-    figure, panels = style.canvas(len(rows), len(view.shots), 2.15, sharex=True, sharey="col")
-    for r, (target, granularity) in enumerate(rows):
+    """Draw the default variant of every method, weights of the headline: the main figure.
+
+    With one target, panels are granularities x shots. With several, the headline target (their mean) at the headline's
+    shots, a panel per granularity.
+    """
+    if not view.several:
+        figure, panels = style.canvas(len(view.granularities), len(view.shots), 2.15, sharex=True, sharey="col")
+        for r, granularity in enumerate(view.granularities):
+            for c, shots in enumerate(view.shots):
+                _methods(panels[r][c], view, granularity, view.targets[0], shots)
+                if r == 0:
+                    panels[r][c].set_title(plural(shots, "shot") + " per class")
+            panels[r][0].set_ylabel(f"{granularity} pruning\naccuracy (%)")
+    else:
+        figure, panels = style.canvas(1, len(view.granularities), 2.6, sharex=True, sharey=True)
+        for axes, granularity in zip(panels[0], view.granularities, strict=True):
+            _methods(axes, view, granularity, view.headline_target, view.headline_shots)
+            axes.set_title(f"{granularity} pruning")
+        panels[0][0].set_ylabel(f"accuracy (%), {view.headline_target}")
+    return _finished(figure, panels, view)
+
+
+def by_target(view: View, granularity: str) -> Figure | None:
+    """Draw the same for every target at one granularity: targets x shots; None with a single target.
+
+    Rows have accuracy axes of their own. The panel of a number of shots that a target lacks is left free.
+    """
+    if not view.several:
+        return None
+    rows, columns = len(view.targets), len(view.shots)
+    figure, panels = style.canvas(rows, columns, 1.75, sharex=True, sharey="row")
+    for r, target in enumerate(view.targets):
         for c, shots in enumerate(view.shots):
             axes = panels[r][c]
-            style.dense_line(axes, view.dense(granularity, view.headline_weights, target, shots))
-            for index, method in enumerate(view.methods):
-                cells = view.curve(granularity, method, "", view.headline_weights, target, shots)
-                style.curve(axes, cells, _shift(index, len(view.methods)), **look.of(method))
-            style.budget_axis(axes, view.budgets)
             if r == 0:
                 axes.set_title(plural(shots, "shot") + " per class")
-        panels[r][0].set_ylabel(style.row_label(view, target, granularity, "accuracy (%)"))
+            if shots not in view.shots_of(target):
+                style.empty(axes, keep_scale=c == 0)
+                continue
+            _methods(axes, view, granularity, target, shots)
+            below = [other for other in view.targets[r + 1 :] if shots in view.shots_of(other)]
+            axes.tick_params(labelbottom=not below)
+        panels[r][0].set_ylabel(f"{target}\naccuracy (%)")
+    return _finished(figure, panels, view)
+
+
+def _methods(axes: Axes, view: View, granularity: str, target: str, shots: int) -> None:
+    """Draw every method's curve, the dense control and the level of guessing into one panel."""
+    look = style.Look(view.methods)
+    style.chance_line(axes, view.chance(target, shots))
+    style.dense_line(axes, view.dense(granularity, view.headline_weights, target, shots))
+    for index, method in enumerate(view.methods):
+        cells = view.curve(granularity, method, "", view.headline_weights, target, shots)
+        style.curve(axes, cells, _shift(index, len(view.methods)), **look.of(method))
+    style.budget_axis(axes, view.budgets)
+
+
+def _finished(figure: Figure, panels: Any, view: View) -> Figure:
+    look = style.Look(view.methods)
     style.complexity_label(figure, view.cost)
     style.accuracy_limits(panels.ravel())
-    style.legend(figure, [*(style.handle(**look.of(method)) for method in view.methods), style.dense_handle()])
+    known = any(view.chance(target, shots) for target in view.targets for shots in view.shots_of(target))
+    controls = [style.dense_handle(), *([style.chance_handle()] if known else [])]
+    style.legend(figure, [*(style.handle(**look.of(method)) for method in view.methods), *controls])
     return figure
 
 
 def variants(view: View) -> Figure | None:
-    """Draw the variants of every method that has some: a row of panels per method, a column per (target, granularity).
+    """Draw the variants of every method that has some, where the headline is: methods x granularities.
 
     The uniform width is drawn in grey, as the rival. None when no method has variants.
     """
     methods = [method for method in view.methods if len(view.all_variants(method)) > 1]
     if not methods:
         return None
-    columns = list(product(view.targets, view.granularities))
     look = style.Look(view.methods)
     rival = {**look.of("uniform"), "color": "#a0a0a0", "zorder": 2, "markersize": 3}
-    figure, panels = style.canvas(len(methods), len(columns), 1.75, sharex=True, sharey="row")
+    figure, panels = style.canvas(len(methods), len(view.granularities), 1.75, sharex=True, sharey="row")
     for r, method in enumerate(methods):
         names = view.all_variants(method)
         lines = {name: _line(look.of(method), index, name) for index, name in enumerate(names)}
-        for c, (target, granularity) in enumerate(columns):
+        for c, granularity in enumerate(view.granularities):
             axes = panels[r][c]
-            where = (view.headline_weights, target, view.headline_shots)
+            where = (view.headline_weights, view.headline_target, view.headline_shots)
             style.dense_line(axes, view.dense(granularity, *where))
             if "uniform" in view.methods and method != "uniform":
                 style.curve(axes, view.curve(granularity, "uniform", "", *where), **rival)
@@ -62,7 +107,7 @@ def variants(view: View) -> Figure | None:
                     style.curve(axes, cells, _shift(index, len(names)), **lines[name])
             style.budget_axis(axes, view.budgets)
             if r == 0:
-                axes.set_title(style.column_label(view, target, granularity))
+                axes.set_title(f"{granularity} pruning")
         panels[r][0].set_ylabel("accuracy (%)")
         style.legend_beside(panels[r][-1], [style.handle(**line) for line in lines.values()], label(method))
     style.complexity_label(figure, view.cost)

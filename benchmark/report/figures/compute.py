@@ -1,7 +1,5 @@
 """Accuracy against everything that was spent to get it."""
 
-from itertools import product
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,17 +11,11 @@ from benchmark.report.view import Record, View
 
 def compute(view: View) -> Figure:
     """Draw accuracy against pretraining + search + retraining compute (GFLOP, log); larger markers, larger budgets."""
-    columns = list(product(view.targets, view.granularities))
-    per_row = min(2, len(columns))
-    rows = -(-len(columns) // per_row)
     look = style.Look(view.methods)
-    figure, panels = style.canvas(rows, per_row, 2.6, sharex=True, sharey=True)
-    for axes in panels.ravel()[len(columns) :]:
-        axes.set_axis_off()
+    figure, panels = style.canvas(1, len(view.granularities), 2.6, sharex=True, sharey=True)
     sizes = np.linspace(7.0, 3.0, len(view.budgets)) if len(view.budgets) > 1 else [5.0]
-    for index, (target, granularity) in enumerate(columns):
-        axes = panels.ravel()[index]
-        where = (view.headline_weights, target, view.headline_shots)
+    for axes, granularity in zip(panels[0], view.granularities, strict=True):
+        where = (view.headline_weights, view.headline_target, view.headline_shots)
         dense = view.dense(granularity, *where)
         style.dense_line(axes, dense)
         if dense:
@@ -37,13 +29,10 @@ def compute(view: View) -> Figure:
                 size = sizes[view.budgets.index(cell["budget"])]
                 axes.plot(a, b, **{**style.EDGE, **line, "markersize": size})
                 style.bar(axes, a, cell, line["color"])
-        if index + per_row >= len(columns):
-            axes.set_xlabel("total compute (GFLOP)")
-            axes.tick_params(labelbottom=True)
-        axes.set_title(style.column_label(view, target, granularity))
+        axes.set_xlabel("total compute (GFLOP)")
+        axes.set_title(f"{granularity} pruning")
     _compute_axis(panels[0][0])
-    for axes in panels[:, 0]:
-        axes.set_ylabel("accuracy (%)")
+    panels[0][0].set_ylabel("accuracy (%)")
     style.accuracy_limits(panels.ravel())
     dense_mark = style.dense_handle(marker="d", markersize=7)
     style.legend(figure, [*(style.handle(**look.of(method)) for method in view.methods), dense_mark])

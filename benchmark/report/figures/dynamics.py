@@ -21,13 +21,19 @@ QUANTITIES = [
 def dynamics(view: View, traces: Sequence[dict[str, Any]], granularity: str) -> Figure | None:
     """Draw loss, complexity (log), multiplier and undecided units per step: a column per weight law, a line per seed.
 
-    `traces` as in METHOD.search.json. None when there is no trace at this granularity.
+    A single law's panels stand two by two. `traces` as in METHOD.search.json. None when there is no trace at this
+    granularity.
     """
     traces = [trace for trace in traces if trace["granularity"] == granularity and trace["points"]]
     if not traces:
         return None
     laws = [v for v in view.variants(REFERENCE, granularity) if any(t["variant"] == v for t in traces)]
-    figure, panels = style.canvas(len(QUANTITIES), len(laws), 1.35, sharex="col", sharey="row")
+    if len(laws) > 1:
+        figure, panels = style.canvas(len(QUANTITIES), len(laws), 1.35, sharex="col", sharey="row")
+        bottom = panels[-1:]
+    else:
+        figure, panels = style.canvas(2, 2, 1.5, sharex=True)
+        bottom, panels = panels[-1:].T, panels.reshape(-1, 1)
     for c, law in enumerate(laws):
         for r, (name, unit, scale) in enumerate(QUANTITIES):
             axes = panels[r][c]
@@ -45,8 +51,10 @@ def dynamics(view: View, traces: Sequence[dict[str, Any]], granularity: str) -> 
                 axes.set_ylabel(unit)
             if name == "complexity":
                 _percent_axis(axes, view.budgets)
-        panels[0][c].set_title(label(REFERENCE, law))
-        panels[-1][c].set_xlabel("architecture step")
+        if len(laws) > 1:
+            panels[0][c].set_title(label(REFERENCE, law))
+        for axes in bottom[:, c]:
+            axes.set_xlabel("architecture step")
     seeds = [style.handle(color=style.SEEDS[i % len(style.SEEDS)], label=f"seed {s}") for i, s in enumerate(view.seeds)]
     budgets = style.handle(color="#c8c8c8", linewidth=0.7, linestyle=(0, (2, 2)), label="budgets")
     style.legend(figure, [*seeds, budgets])

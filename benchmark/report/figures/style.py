@@ -15,12 +15,13 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmark.files import atomic_write
 from benchmark.report.labels import COSTS, label
-from benchmark.report.view import Record, View
+from benchmark.report.view import Record
 
 WIDTH = 7.2  # inches: the text width of a two-column page
 NARROW = 5.0  # inches, for a single panel
 DENSE_COLOUR = "#555555"
 DENSE_LINE: Any = (0, (6, 2))
+CHANCE_LINE: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.9, "linestyle": (0, (1, 1.6))}
 EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
 METHODS = {
@@ -84,16 +85,6 @@ def canvas(rows: int, columns: int, panel_height: float, **options: Any) -> tupl
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def row_label(view: View, target: str, granularity: str, quantity: str) -> str:
-    """Return a y label that names the row of panels and, below it, the quantity."""
-    return f"{column_label(view, target, granularity)}\n{quantity}"
-
-
-def column_label(view: View, target: str, granularity: str) -> str:
-    """Return what a row or column of panels shows; the target is named when there are several."""
-    return f"{target}\n{granularity} pruning" if len(view.targets) > 1 else f"{granularity} pruning"
-
-
 def budget_axis(axes: Axes, budgets: Sequence[float]) -> None:
     """Make x a log axis of complexity in percent whose ticks are the budgets; in a narrow panel some have no number."""
     axes.set_xscale("log")
@@ -103,6 +94,16 @@ def budget_axis(axes: Axes, budgets: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels(_spaced(ticks, _panel_width(axes) / math.log(ticks[-1] * room**2 / ticks[0])))
+
+
+def empty(axes: Axes, keep_scale: bool) -> None:
+    """Leave a panel free but for its title; `keep_scale` keeps the y axis, which its row shares."""
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(bottom=False, labelbottom=False)
+    if not keep_scale:
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+        axes.grid(False)
 
 
 def complexity_label(figure: Figure, cost: str) -> None:
@@ -157,6 +158,17 @@ def dense_line(axes: Axes, cell: Record | None, colour: str = DENSE_COLOUR, band
 def dense_handle(name: str = "dense (100 %)", **style: Any) -> Line2D:
     """Return the dense control's legend entry."""
     return handle(**{"color": DENSE_COLOUR, "linewidth": 1.0, "linestyle": DENSE_LINE, "label": name, **style})
+
+
+def chance_line(axes: Axes, accuracy: float | None) -> None:
+    """Draw the accuracy of guessing as a dotted line, where it is known."""
+    if accuracy is not None:
+        axes.axhline(100 * accuracy, zorder=1.4, **CHANCE_LINE)
+
+
+def chance_handle() -> Line2D:
+    """Return the legend entry of the accuracy of guessing."""
+    return handle(label="guessing", **CHANCE_LINE)
 
 
 def handle(**style: Any) -> Line2D:

@@ -16,30 +16,31 @@ COLUMNS = 6
 def weights(view: View) -> Figure | None:
     """Draw every method in a panel of its own, one curve and one dense line per weights mode.
 
-    Rows are (target, granularity); shots of the headline. None when the suite has one weights mode.
+    Rows are granularities; target and shots of the headline. None when the suite has one weights mode.
     """
     if len(view.weights) < 2:
         return None
     columns = math.ceil(len(view.methods) / math.ceil(len(view.methods) / COLUMNS))
     blocks = [view.methods[start : start + columns] for start in range(0, len(view.methods), columns)]
-    rows = [(t, g, block) for t, g in product(view.targets, view.granularities) for block in blocks]
+    rows = list(product(view.granularities, blocks))
+    where = (view.headline_target, view.headline_shots)
     figure, panels = style.canvas(len(rows), columns, 1.95, sharex=True, sharey=True)
     modes = sorted(view.weights, key=list(style.WEIGHTS).index)
-    for r, (target, granularity, block) in enumerate(rows):
+    for r, (granularity, block) in enumerate(rows):
         for c, axes in enumerate(panels[r]):
             if c >= len(block):
                 axes.set_axis_off()
                 continue
             for mode in modes:
                 colour, marker = style.WEIGHTS[mode]
-                dense = view.dense(granularity, mode, target, view.headline_shots)
+                dense = view.dense(granularity, mode, *where)
                 style.dense_line(axes, dense, colour, band=mode == view.headline_weights)
-                cells = view.curve(granularity, block[c], "", mode, target, view.headline_shots)
+                cells = view.curve(granularity, block[c], "", mode, *where)
                 style.curve(axes, cells, color=colour, marker=marker, zorder=3)
             style.budget_axis(axes, view.budgets)
             if r == 0 or len(blocks) > 1:
                 axes.set_title(textwrap.fill(label(block[c]), 15))
-        panels[r][0].set_ylabel(style.row_label(view, target, granularity, "accuracy (%)"))
+        panels[r][0].set_ylabel(f"{granularity} pruning\naccuracy (%)")
     style.complexity_label(figure, view.cost)
     style.accuracy_limits(panels.ravel())
     handles = [style.handle(color=style.WEIGHTS[m][0], marker=style.WEIGHTS[m][1], label=m) for m in modes]

@@ -1,0 +1,153 @@
+"""Few-shot tasks on the targets: what is drawn, and the training on it."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from benchmark import models, seeds
+from benchmark.config import FineTuning, Recipe
+from benchmark.data.splits import assert_disjoint, draw_shots, draw_ways, split_target
+from benchmark.protocol.source import Source, opened
+from benchmark.replicas import NotStackable, Replicas
+from benchmark.training import Task, accuracy, fit, ready, stacked_batches
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One few-shot task: its place in the rows, its training images, and the seed of its head and batches."""
+
+    shots: int
+    draw: int
+    train: Task
+    test: Task
+    classes: int
+    seed: int
+
+
+def target_draws(target: Mapping[str, Any], seed: int, source: Source, root: Path) -> list[Draw]:
+    """Return every few-shot task on one target (an entry of a cell's spec), the same for all methods at equal seed."""
+    label = target["label"]
+    images = opened(target["ref"], target["digest"], root)
+    split = split_target(
+        images.labels, target["pool"], seeds.derive(seed, "target", label), images.groups, target.get("test")
+    )
+    assert_disjoint(images.images, split.pool, split.test)
+    task = Task(images.images, images.labels, source.train.mean.cpu(), source.train.std.cpu())
+    whole = task.at(split.test).to(source.device)
+    draws = []
+    for shots in target["shots"]:
+        for number in range(target["draws"]):
+            own = seeds.derive(seed, "draw", label, shots, number)
+            index = draw_shots(images.labels, split.pool, shots, seeds.derive(seed, "shots", label), number)
+            train, test, classes = task.at(index), whole, len(images.classes)
+            if "ways" in target:
+                # The same classes for every number of shots, so that the curve over shots is one of equal tasks.
+                chosen = draw_ways(images.classes, target["ways"], seeds.derive(seed, "ways", label), number)
+                train, test, classes = (
+                    *(relabelled(part, chosen) for part in (train, task.at(split.test))),
+                    len(chosen),
+                )
+            draws.append(Draw(shots, number, train.to(source.device), test.to(source.device), classes, own))
+    return draws
+
+
+def relabelled(task: Task, classes: Sequence[int]) -> Task:
+    """Return the part of a task with these classes, which become 0, 1, ... in the given order."""
+    new = torch.full((int(task.labels.max()) + 1,), -1, dtype=torch.int64, device=task.labels.device)
+    new[list(classes)] = torch.arange(len(classes), device=task.labels.device)
+    index = (new[task.labels] >= 0).nonzero().flatten()
+    return task.at(index, new[task.labels[index]])
+
+
+def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapping[str, Tensor]) -> list[float]:
+    """Replace the head and train on the shots, once per draw; returns the accuracies on the draws' test parts.
+
+    All weights are trained, or the new head only where the recipe says so (`FineTuning.trained`). The new head is
+    dense and drawn from the draw's seed; `masks` hold the weights of the body. The draws have one number of classes.
+    """
+    states, template = [], ready(copy.deepcopy(network), recipe)
+    for draw in draws:
+        models.replace_head(template, draw.classes, draw.seed)
+        states.append({name: tensor.detach().clone() for name, tensor in template.state_dict().items()})
+    head = models.head_name(network)
+    if isinstance(recipe, FineTuning) and recipe.trained == "head":
+        trained = _probed(template, head, states, draws, recipe)
+    else:
+        body = {name: mask for name, mask in masks.items() if not name.startswith(f"{head}.")}
+        trained = _fine_tuned(template, states, draws, recipe, body)
+    template.eval()
+    return [accuracy(partial(_run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
+
+
+def _run(template: nn.Module, state: State, images: Tensor) -> Tensor:
+    return functional_call(template, state, (images,))
+
+
+def _orders(draws: Sequence[Draw]) -> list[torch.Generator]:
+    return [seeds.generator(draw.seed, "order") for draw in draws]
+
+
+def _fine_tuned(
+    template: nn.Module, states: Sequence[State], draws: Sequence[Draw], recipe: Recipe, masks: Mapping[str, Tensor]
+) -> list[State]:
+    """Train all weights, the draws as stacked replicas where the network allows it, else one by one."""
+    try:
+        replicas = Replicas(template, states, draws[0].train.shape)
+    except NotStackable:
+        return [_alone(template, state, draw, recipe, masks) for state, draw in zip(states, draws, strict=True)]
+    data = stacked_batches([draw.train for draw in draws], recipe, _orders(draws))
+    fit(replicas, replicas.parameters, data, recipe, replicas.masks(masks))
+    return [replicas.state(index) for index in range(len(draws))]
+
+
+def _alone(template: nn.Module, state: State, draw: Draw, recipe: Recipe, masks: Mapping[str, Tensor]) -> State:
+    template.load_state_dict(state)
+    template.train()
+    # A replica's batches: a network that cannot be stacked is trained no other than one that can.
+    together = stacked_batches([draw.train], recipe, _orders([draw]))
+    data = ((images[0], labels[0]) for images, labels in together)
+    fit(template, dict(template.named_parameters()), data, recipe, masks)
+    return {name: tensor.detach().clone() for name, tensor in template.state_dict().items()}
+
+
+def _probed(
+    template: nn.Module, head: str, states: Sequence[State], draws: Sequence[Draw], recipe: Recipe
+) -> list[State]:
+    """Train the heads on the features of the frozen body in eval mode; all draws share one pass through the body."""
+    names = [name for name in states[0] if name.startswith(f"{head}.")]
+    heads = {name: torch.stack([state[name] for state in states]).requires_grad_() for name in names}
+    features = _features(template, head)
+
+    def forward(images: Tensor) -> Tensor:
+        inputs = features(images.flatten(0, 1)).view(*images.shape[:2], -1)
+        logits = torch.bmm(inputs, heads[f"{head}.weight"].transpose(1, 2))
+        return logits + heads[f"{head}.bias"][:, None] if f"{head}.bias" in heads else logits
+
+    fit(forward, heads, stacked_batches([draw.train for draw in draws], recipe, _orders(draws)), recipe)
+    return [
+        {**state, **{name: tensor[index].detach() for name, tensor in heads.items()}}
+        for index, state in enumerate(states)
+    ]
+
+
+def _features(template: nn.Module, head: str) -> Callable[[Tensor], Tensor]:
+    """The network up to the input of its head, in eval mode and without gradients."""
+    body = copy.deepcopy(template).eval()
+    parent, _, leaf = head.rpartition(".")
+    setattr(body.get_submodule(parent), leaf, nn.Identity())
+
+    def run(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            features: Tensor = body(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+    return run
