@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.assemble import rows_of, searches_of
+from benchmark.assemble import rows_of, searches_of, tuning_of
 from benchmark.config import Params
 from benchmark.errors import BenchError
 from benchmark.files import read_json, share
@@ -133,6 +133,9 @@ def _withdraw_outdated(plan: Plan, places: Places) -> None:
     data = places.results(plan.suite, "data.json")
     if data.exists() and plan.digests != plan_of(plan.params, plan.suite, places.root).digests:
         data.unlink()
+    tuning = places.results(plan.suite, "tuning.json")
+    if tuning.exists() and _read(tuning) != tuning_of(plan):
+        tuning.unlink()
     for method in plan.methods:
         searches = places.results(plan.suite, f"{method}.search.json")
         if searches.exists() and _read(searches) != searches_of(plan, method):

@@ -44,7 +44,7 @@ def narrowed(
         update={
             "grid": parse(GridSection, grid, "command line"),
             "transfer": config.transfer.model_copy(update=transfer),
-            "methods": {method: config.methods.get(method, SuiteMethod())},
+            "methods": {method: SuiteMethod(params=config.methods[method].params if method in config.methods else {})},
         }
     )
     return params.model_copy(
@@ -137,8 +137,17 @@ def transfer(
             "state_file": "weights.safetensors" if weights == "inherit" else None,
         }
         store.put(search, CellOutput({"architectures": [entry]}, files), NO_TIME)
-        cell = next(plan.transfers(narrow.run.methods[0])).cell
         known = Places(root).store
+        for tuning in plan.tunings():
+            if known.has(tuning.cell.key):
+                store.put(tuning.cell, CellOutput(known.get(tuning.cell.key).values), NO_TIME)
+        try:
+            cell = next(plan.transfers(narrow.run.methods[0])).cell
+        except KeyError as error:
+            raise BenchError(
+                f"suite {suite}: the learning rates of this budget are not chosen yet; `dapbench stage tune --suite "
+                f"{suite}` does it, at the suite's own budgets"
+            ) from error
         if known.has(cell.key):
             return known.get(cell.key).values
         # As in a worker, so that the result is that of the grid.

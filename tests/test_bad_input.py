@@ -156,7 +156,7 @@ PARAMS = [
     Case("unknown arm", RUN, "suites.tiny.transfer.arms.0", "'twice'", section("transfer", arms=["thrice"])),
     Case("headline of no suite", RUN, "run.headline", "'tiny'", lambda p: p["run"].update(headline="tini")),
     Case("class in two", RUN, "targets.0.classes", "4 stands twice", target(classes=[[3, 4], 4])),
-    Case("class of none", RUN, "targets.0.classes.0", "at least one value", target(classes=[[], 3])),
+    Case("class of none", RUN, "targets.0.classes.0", "at least 1 item", target(classes=[[], 3])),
     Case(
         "variant's parameter",
         RUN,

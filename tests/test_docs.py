@@ -64,7 +64,9 @@ def test_code_on_a_page_prints_what_the_page_says(monkeypatch: pytest.MonkeyPatc
     unread, labels = found["unread"], found["problem"].train
     # What the page calls idle has indeed no gradient.
     model = found["model"].train()
-    torch.nn.functional.cross_entropy(model(labels.shown(labels.images)), labels.labels).backward()
+    torch.nn.functional.cross_entropy(
+        model(labels.shown(labels.pixels(torch.arange(len(labels))))), labels.labels
+    ).backward()
     gradient = {name: torch.zeros(shape) for name, shape in found["problem"].space.shapes.items()}
     gradient |= {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     flat = found["problem"].space.flatten(gradient)
@@ -183,7 +185,7 @@ def test_the_suite_shown_is_valid() -> None:
     shown = [yaml.safe_load(code) for code, _ in blocks("docs/extending.md", "yaml")]
     (suite,) = (block["suites"]["digits-resnet"] for block in shown if "digits-resnet" in block.get("suites", {}))
     content["suites"]["digits-resnet"] = suite
-    content["run"]["suites"] = ["digits-resnet"]
+    content["run"] |= {"suites": ["digits-resnet"], "headline": "digits-resnet"}
     content["run"]["methods"] = list(suite["methods"])
     described = parse(Params, content, "docs/extending.md")
     from benchmark.validate import check_methods, check_suite

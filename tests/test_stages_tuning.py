@@ -22,7 +22,10 @@ def tuned(tmp_path):
     """A suite with tuning and the arm `twice`, and a folder with its data.json."""
     params = Params.model_validate(rich())
     path = Places(tmp_path).results("tiny", "data.json")
-    targets = {target.label: {"digest": "t" * 64} for target in params.suites["tiny"].data.targets}
+    targets = {
+        target.label: {"digest": "t" * 64, "count": 100, "classes": [str(label) for label in target.classes or ()]}
+        for target in params.suites["tiny"].data.targets
+    }
     write_json(path, {"schema": 1, "source": {"digest": "s" * 64}, "targets": targets})
     return params
 
@@ -164,6 +167,25 @@ def test_rows_of_an_arm_are_compared_with_their_own(committed, tmp_path):
     row["train_flops"] += 1
     path.write_text(json.dumps(content))
     assert compare(committed, tmp_path).changed == 1
+
+
+def test_a_difference_is_one_of_the_grid_s_means_in_which_no_arm_is(committed, tmp_path):
+    stage(committed.params, "analyse", "tiny", root=tmp_path)
+    path = Places(tmp_path).results("tiny", "dense.json")
+    content = json.loads(path.read_text())
+    wanted = {"granularity": "channel", "weights": "fresh", "target": "merged", "shots": 1, "draw": 0, "seed": 1}
+    rows = [row for row in content["rows"] if all(row[name] == value for name, value in wanted.items())]
+    assert [row["arm"] for row in rows] == ["", "twice"]
+    rows[1]["accuracy"] += 0.5
+    path.write_text(json.dumps(content))
+    found = compare(committed, tmp_path)
+    assert (found.changed, found.difference, found.entry) == (1, 0.0, "")
+    rows[0]["accuracy"] += 0.04
+    path.write_text(json.dumps(content))
+    found = compare(committed, tmp_path)
+    # One of two seeds with two draws each.
+    assert (found.changed, found.difference) == (2, pytest.approx(0.01))
+    assert "granularity=channel method=dense weights=fresh target=merged budget=100 %" in found.entry
 
 
 def test_rates_that_the_store_contradicts_are_made_again(committed, tmp_path):

@@ -152,6 +152,10 @@ class DoubleTask:
     def __len__(self) -> int:
         return len(self.part)
 
+    def pixels(self, index: Tensor) -> Tensor:
+        pixels: Tensor = self.part.pixels(index)
+        return pixels
+
     def shown(self, images: Tensor) -> Tensor:
         shown: Tensor = self.part.shown(images).double()
         return shown

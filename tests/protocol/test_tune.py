@@ -232,19 +232,6 @@ def test_what_the_validation_part_says_decides(lab: Lab, monkeypatch: pytest.Mon
     assert max(entry["accuracy"] for entry in after) < 0.3 < max(entry["accuracy"] for entry in once)
 
 
-def test_every_unseen_class_is_measured_also_where_the_set_lies_class_by_class(lab: Lab) -> None:
-    """Folders of images are read one class after the other; a measurement on the first images would know one class."""
-    count = 4 * protocol.EXAMPLES
-    labels = torch.arange(count) * 4 // count
-    images = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
-    task = Task(images, labels, torch.zeros(1), torch.ones(1))
-    source = Source(task, task, task, Recipe(**RECIPE), ModelRef(**VGG), 4, 0, "cpu")
-    _, unseen = protocol._halves(source)
-    (draw,) = protocol._draws(source, unseen, {"shots": [1], "draws": 1})
-    assert len(draw.test) == protocol.EXAMPLES
-    assert draw.test.labels.bincount().tolist() == pytest.approx([protocol.EXAMPLES / 2] * 2, rel=0.2)
-
-
 def test_recipes_arrive_as_they_are(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     recipes: list[Recipe] = []
     adapt = protocol.adapt
