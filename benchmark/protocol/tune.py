@@ -95,7 +95,9 @@ def _halves(source: Source) -> tuple[list[int], list[int]]:
 def _draws(source: Source, classes: list[int], spec: Mapping[str, Any]) -> list[Draw]:
     pool = relabelled(source.train, classes)
     test = relabelled(source.validation, classes)
-    test = test.at(torch.arange(min(EXAMPLES, len(test)), device=test.labels.device))
+    # At random, not the first ones: a folder of images lies class by class.
+    order = torch.randperm(len(test), generator=seeds.generator(source.seed, "tuning", "test"))
+    test = test.at(order[:EXAMPLES].to(test.labels.device))
     draws = []
     for shots in spec["shots"]:
         for number in range(spec["draws"]):

@@ -232,6 +232,18 @@ def test_what_the_validation_part_says_decides(lab: Lab, monkeypatch: pytest.Mon
     assert max(entry["accuracy"] for entry in after) < 0.3 < max(entry["accuracy"] for entry in once)
 
 
+def test_every_unseen_class_is_measured_also_where_the_set_lies_class_by_class(lab: Lab) -> None:
+    source = open_source(lab.tune(), lab.context)
+    labels = torch.arange(4).repeat_interleave(protocol.EXAMPLES)
+    whole = Task(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels, torch.zeros(1), torch.ones(1))
+    folder = replace(source, train=whole, validation=whole)
+    (draw,) = protocol._draws(folder, [1, 3], {"shots": [1], "draws": 1})
+    counts = draw.test.labels.bincount(minlength=2)
+    assert len(draw.test) == counts.sum() == protocol.EXAMPLES
+    # Of 500 at random out of 1,000, each class has 250 with a standard deviation of 8.
+    assert (counts - protocol.EXAMPLES / 2).abs().max() < 50
+
+
 def test_recipes_arrive_as_they_are(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     recipes: list[Recipe] = []
     adapt = protocol.adapt
