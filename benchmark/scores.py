@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from benchmark.space import ChannelSpace, SearchSpace
+from benchmark.space import BlockSpace, ChannelSpace, SearchSpace
 
 
 def ranks(space: SearchSpace, scores: Tensor) -> Tensor:
@@ -37,15 +37,21 @@ def with_ratios(space: SearchSpace, scores: Tensor, ratios: Tensor) -> Tensor:
 def magnitudes(space: SearchSpace, state: Mapping[str, Tensor], norm: str) -> Tensor:
     """Return each unit's magnitude [n]: a weight's absolute value, or the norm (`l1`, `l2`) of a channel's filters.
 
-    A channel that several coupled layers produce (a residual sum) takes the norm over all of its filters.
+    A channel that several coupled layers produce (a residual sum) takes the norm over all of its filters. A block's is
+    the norm of its weights per filter, that is its filters' mean norm (`l1`, or the root of their mean square).
     """
-    if not isinstance(space, ChannelSpace):
+    if not isinstance(space, ChannelSpace | BlockSpace):
         return space.flatten({group.name: state[group.name].abs() for group in space.groups}).cpu().double()
     power = 1 if norm == "l1" else 2
     total = torch.zeros(space.n, dtype=torch.float64)
-    for slot in space.wiring.slots:
-        if slot.side == "out":
-            filters = state[f"{slot.layer}.weight"].detach().cpu().double().flatten(1)
-            units = torch.from_numpy(slot.units)
-            total.index_add_(0, units[units >= 0], filters.abs().pow(power).sum(1)[units >= 0])
+    blocks = space.blocks if isinstance(space, BlockSpace) else ()
+    for place, block in enumerate(blocks):
+        weights = [state[name] for name in state if block.takes(name) and state[name].dim() > 1]
+        norms = torch.cat([weight.detach().cpu().double().flatten(1).abs().pow(power).sum(1) for weight in weights])
+        total[place] = norms.mean()
+    for name, dim in space.wiring.producers:
+        filters = state[name].detach().cpu().double().movedim(dim, 0).flatten(1)
+        units = torch.from_numpy(space.wiring.dims[name][dim])
+        norms = filters.abs().pow(power).sum(1)
+        total.index_add_(0, len(blocks) + units[units >= 0], norms[units >= 0])
     return total.pow(1 / power)

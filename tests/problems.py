@@ -14,10 +14,12 @@ from benchmark.space import SearchSpace, build_space
 from benchmark.training import Task
 
 VGG = ModelRef(name="own:vgg16", width=0.0625)
+RESNET = ModelRef(name="own:resnet20", width=0.25)
 SIZE = 8
 CLASSES = 3
 RECIPE = Recipe(steps=4, batch=12, lr=0.05)
 BUDGETS = (0.5, 0.1, 0.03)
+SHALLOW = (0.9, 0.7, 0.4)  # whole blocks are left out; one of a stage always stays
 
 
 class TwoConvolutions(nn.Module):
@@ -74,6 +76,10 @@ def vgg() -> nn.Module:
     return models.build(VGG, 1, CLASSES, SIZE)
 
 
+def resnet() -> nn.Module:
+    return models.build(RESNET, 1, CLASSES, SIZE)
+
+
 @cache
 def space_of(build: Callable[[], nn.Module], granularity: str, cost: str = "params") -> SearchSpace:
     return build_space(build(), torch.zeros(1, 1, SIZE, SIZE), granularity, cost)
@@ -111,10 +117,10 @@ def dearest_unit(space: SearchSpace, mask: Tensor) -> int:
     """The cost of the one more unit that would cost most; 0 where every unit is kept."""
     present = space.exact_cost(mask)
     costs = [0]
-    for group in space.groups:
-        dropped = torch.nonzero(~mask[space.offsets[group.name]]).flatten()
+    for alike in space.alike:
+        dropped = torch.nonzero(~mask[alike]).flatten()
         if len(dropped):
             more = mask.clone()
-            more[space.offsets[group.name]][dropped[0]] = True
+            more[alike][dropped[0]] = True
             costs.append(space.exact_cost(more) - present)
     return max(costs)

@@ -3,17 +3,19 @@
 from torch import Tensor, nn
 
 from benchmark.errors import unknown
+from benchmark.space.block import BlockSpace
 from benchmark.space.channel import ChannelSpace
+from benchmark.space.combined import BlockChannelSpace
 from benchmark.space.space import SearchSpace
 from benchmark.space.weight import WeightSpace
 
-SPACES: dict[str, type[ChannelSpace] | type[WeightSpace]] = {
-    space.granularity: space for space in (ChannelSpace, WeightSpace)
+SPACES: dict[str, type[ChannelSpace] | type[WeightSpace] | type[BlockSpace]] = {
+    space.granularity: space for space in (ChannelSpace, WeightSpace, BlockSpace, BlockChannelSpace)
 }
 
 
 def build_space(model: nn.Module, example_input: Tensor, granularity: str, cost: str = "params") -> SearchSpace:
-    """Return the search space of `model` whose units are channels or single weights.
+    """Return the search space of `model` whose units are channels, single weights, blocks, or blocks and channels.
 
     `example_input` is one image [1, C, H, W] on the model's device; `cost` ("params" or "macs") is what
     budgets are shares of. The space holds no weights, and `model` is left as it was. Raises `BenchError`

@@ -1,8 +1,15 @@
 """Parameters and multiply-accumulates, measured on a network as it is."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from torch import Tensor, nn, no_grad
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmark.space.contractions import multiplications
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -14,43 +21,53 @@ def weight_layers(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def positions(module: nn.Module, example_input: Tensor) -> dict[str, int]:
-    """Return, per convolution and linear layer, how often its weights are applied to one input.
-
-    That is the number of output positions (1 for a linear layer on a vector), summed over repeated
-    calls; layers that do not run are absent. The network runs once, in eval mode, and is left as it was.
-    """
-    found: dict[str, int] = {}
-
-    def recorder(name: str, outputs: int) -> Callable[[nn.Module, object, Tensor], None]:
-        def record(_layer: nn.Module, _inputs: object, output: Tensor) -> None:
-            found[name] = found.get(name, 0) + output.numel() // (len(example_input) * outputs)
-
-        return record
-
-    training = {layer: layer.training for layer in module.modules()}
-    handles = [
-        module.get_submodule(name).register_forward_hook(recorder(name, weight.shape[0]))
-        for name, weight in weight_layers(module).items()
-    ]
-    try:
-        with no_grad():
-            module.eval()(example_input)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for layer, mode in training.items():
-            layer.training = mode
-    return found
-
-
 def count(module: nn.Module, example_input: Tensor) -> tuple[int, int]:
     """Return (params, macs) of a network for one input.
 
-    Parameters: every entry of every parameter. MACs: one multiply-accumulate is 1; convolutions and
-    linear layers only (batch norm is folded, biases are free). Zeroed weights count: it measures shapes.
+    Parameters: every entry of every parameter. MACs: one multiply-accumulate is 1; all matrix products and convolutions
+    that PyTorch runs, those of activations with each other (attention) too; batch norm is folded, biases are free.
+    Zeroed weights count: it measures shapes. The network runs once, in eval mode, and is left as it was.
     """
-    params = sum(parameter.numel() for parameter in module.parameters())
-    weights = weight_layers(module)
-    macs = sum(weights[name].numel() * times for name, times in positions(module, example_input).items())
-    return params, macs
+    counter = _Counter()
+    with plain_operators(module), counter:
+        module(example_input)
+    return sum(parameter.numel() for parameter in module.parameters()), counter.macs // len(example_input)
+
+
+@contextmanager
+def plain_operators(module: nn.Module) -> Iterator[None]:
+    """Let `module` run in eval mode, without gradients, and attention as products that can be seen."""
+    training = {layer: layer.training for layer in module.modules()}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    forget(module)
+    module.eval()
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        forget(module)
+        for layer, mode in training.items():
+            layer.training = mode
+
+
+def forget(module: nn.Module) -> None:
+    """Let layers drop what they keep of their parameters in eval mode (attention biases): they do when they train."""
+    training = {layer: layer.training for layer in module.modules()}
+    module.train()
+    for layer, mode in training.items():
+        layer.training = mode
+
+
+class _Counter(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+        self.macs += multiplications(func._schema.name.removeprefix("aten::"), named, out)
+        return out

@@ -23,6 +23,7 @@ class Skeleton:
 
     def __init__(self, wiring: Wiring, shapes: Mapping[str, Sequence[int]]) -> None:
         self._shapes = shapes
+        self._readers = frozenset(wiring.readers)
         self._group_sizes = list(wiring.groups.values())
         group_of = np.append(np.repeat(np.arange(len(self._group_sizes)), self._group_sizes), -1)
         self._units = {
@@ -70,11 +71,18 @@ class Skeleton:
         return required.view(-1)
 
     def _picks(self, name: str, dim: int, sums: Tensor, chosen: Tensor) -> list[int]:
-        """Return the channels of one side to join: the best carrier of each chosen unit; without groups, the best."""
+        """Return the channels of one side to join.
+
+        Those that carry chosen units, of a side that reads only the best per unit; without groups, the best.
+        """
         if dim not in self._units[name]:
             return [int(torch.argmax(sums))]
         units, groups = self._units[name][dim], self._groups[name][dim]
-        candidates = torch.where(chosen[units] & (units >= 0), sums, -torch.inf)
+        carriers = chosen[units] & (units >= 0)
+        if (name, dim) not in self._readers:
+            # Some reader may need any of them: gate and value, or query, key and value of one head.
+            return torch.nonzero(carriers).flatten().tolist()
+        candidates = torch.where(carriers, sums, -torch.inf)
         return [
             int(torch.argmax(torch.where(groups == group, candidates, -torch.inf)))
             for group in groups.unique().tolist()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,12 +38,19 @@ class SearchSpace(ABC):
 
     granularity: ClassVar[str]
 
-    def __init__(self, model: nn.Module, groups: tuple[Group, ...], cost_kind: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: tuple[Group, ...],
+        cost_kind: str,
+        whole: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         if cost_kind not in COSTS:
             raise BenchError(f"cost: {cost_kind!r} is unknown; expected one of {', '.join(COSTS)}")
         if not groups:
+            reasons = "".join(f" ({name} {reason})" for name, reason in list(whole.items())[:1])
             raise BenchError(
-                f"{type(model).__name__}: has no unit that could be pruned; use another model or granularity"
+                f"{type(model).__name__}: has no unit that could be pruned{reasons}; use another model or granularity"
             )
         self.cost_kind = cost_kind
         self.groups = groups
@@ -86,6 +94,10 @@ class SearchSpace(ABC):
         """Return an extracted network's state dict at the large model's size, zero where `mask` [n] keeps nothing."""
 
     @abstractmethod
+    def changes(self, mask: Tensor) -> list[dict[str, Any]]:
+        """Return what extraction changes in the modules, as JSON for `benchmark.standalone.apply_changes`."""
+
+    @abstractmethod
     def _required(self, scores: Tensor) -> Tensor:
         """Return the units [n] bool that every architecture ranked by `scores` keeps."""
 
@@ -96,6 +108,15 @@ class SearchSpace(ABC):
     @abstractmethod
     def _extract(self, model: nn.Module, mask: Tensor) -> nn.Module:
         """Return a copy of `model` that holds the units of `mask` [n] bool only."""
+
+    @property
+    def alike(self) -> list[slice]:
+        """The ranges of units that cost the same, one more of them added to an architecture: those of a group."""
+        return list(self.offsets.values())
+
+    def tensors(self, mask: Tensor) -> list[str]:  # noqa: ARG002 - mostly all of them stay, however small
+        """Return the names of the parameters and buffers of the network that `mask` [n] leaves."""
+        return list(self.shapes)
 
     def flatten(self, values: Mapping[str, Tensor]) -> Tensor:
         """Return the flat vector [n] of per-group values (a group's tensor may have any shape)."""
@@ -212,7 +233,7 @@ class SearchSpace(ABC):
     def extract(self, model: nn.Module, architecture: Architecture) -> nn.Module:
         """Return the sub-network of `model` with the kept units and their weights; `model` is untouched.
 
-        Channel units are removed physically, weight units set to zero. Outputs, running statistics and
+        Channel and block units are removed physically, weight units set to zero. Outputs, running statistics and
         gradients on what is kept are those of the gated `model`. Raises `BenchError` when the
         architecture or `model` does not belong to this space.
         """

@@ -38,9 +38,10 @@ def unpack_state(space: SearchSpace, mask: Tensor, content: bytes, where: str = 
         raise BenchError(f"{where}: weights of another large model; use the model they were trained in")
     if description.get("mask") != _digest(mask):
         raise BenchError(f"{where}: weights of another architecture; use the architecture file beside them")
-    if set(kept) != set(space.shapes):
+    names = space.tensors(mask)
+    if set(kept) != set(names):
         raise BenchError(f"{where}: tensors are missing or unknown; make the file again")
-    return space.restore({name: kept[name] for name in space.shapes}, mask.cpu())
+    return space.restore({name: kept[name] for name in names}, mask.cpu())
 
 
 def _digest(mask: Tensor) -> str:

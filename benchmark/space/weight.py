@@ -2,35 +2,38 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.space.counting import positions, weight_layers
 from benchmark.space.skeleton import Skeleton
 from benchmark.space.space import Group, SearchSpace
-from benchmark.space.wiring import trace
+from benchmark.space.wiring import Wiring, trace
 
 
 class WeightSpace(SearchSpace):
-    """Units are the entries of every convolution and linear weight, the classifier's too.
+    """Units are the entries of every weight that multiplies activations: convolutions, linear layers, the classifier.
 
     A group is one weight tensor, named as in the state dict, flattened. Parameters cost: kept
     weights plus all other parameters (biases, batch norm). MACs: kept weights times the positions they
-    are applied to.
+    are applied to, plus the products of activations with each other.
     """
 
     granularity = "weight"
 
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
-        weights = {f"{name}.weight": weight for name, weight in weight_layers(model).items()}
+        wiring = trace(model, example_input)
+        parameters = dict(model.named_parameters())
+        multiplied = {product.tensor for product in wiring.weighted}
+        weights = {name: weight for name, weight in parameters.items() if name in multiplied}
         super().__init__(model, tuple(Group(name, weight.numel()) for name, weight in weights.items()), cost_kind)
         self._weight_shapes = {name: weight.shape for name, weight in weights.items()}
-        self._others = sum(p.numel() for name, p in model.named_parameters() if name not in weights)
-        times = positions(model, example_input)
-        self._times = torch.tensor([times.get(name.removesuffix(".weight"), 0) for name in weights])
-        self._skeleton = Skeleton(trace(model, example_input), self._weight_shapes)
+        self._others = sum(p.numel() for name, p in parameters.items() if name not in weights)
+        self._times = _times(wiring, self._weight_shapes)
+        self._products = int(wiring.products.sum())
+        self._skeleton = Skeleton(wiring, self._weight_shapes)
 
     def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         """Return the kept entries of each weight tensor in one dimension, and all other entries whole."""
@@ -49,15 +52,19 @@ class WeightSpace(SearchSpace):
     def _exact(self, kind: str, a: Tensor) -> int:
         if kind == "params":
             return int(torch.count_nonzero(a)) + self._others
-        kept = torch.stack([torch.count_nonzero(part) for part in a.detach().split(self.sizes)]).cpu()
-        return int((kept * self._times).sum())
+        kept = (
+            times * (part != 0) for times, part in zip(self._times, a.detach().cpu().split(self.sizes), strict=True)
+        )
+        return sum(int(part.sum()) for part in kept) + self._products
 
     def cost(self, a: Tensor) -> Tensor:
         """Return the cost of `a` [n]: linear in the kept weights, exact at 0/1 points."""
         if self.cost_kind == "params":
             return (a.sum(dtype=torch.float64) + self._others).to(a.dtype)
-        kept = torch.stack([part.sum(dtype=torch.float64) for part in a.split(self.sizes)])
-        return (kept * self._times.to(a.device)).sum().to(a.dtype)
+        parts = zip(self._times, a.double().split(self.sizes), strict=True)
+        return (torch.stack([(times.to(a.device) * part).sum() for times, part in parts]).sum() + self._products).to(
+            a.dtype
+        )
 
     def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
         """Return the parameters with every weight multiplied by its entry of `a`."""
@@ -71,6 +78,10 @@ class WeightSpace(SearchSpace):
         parts = mask.float().split(self.sizes)
         return {name: part.view(shape) for (name, shape), part in zip(self._weight_shapes.items(), parts, strict=True)}
 
+    def changes(self, mask: Tensor) -> list[dict[str, Any]]:  # noqa: ARG002 - only zeros come in
+        """Return nothing: the modules of the extracted network are the large model's."""
+        return []
+
     def embed(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - kept its size
         """Return the state as it is: the extracted network has the large model's size."""
         return dict(state)
@@ -81,7 +92,9 @@ class WeightSpace(SearchSpace):
     def _prefix(self, required: Tensor, order: Tensor, limit: int) -> int:
         per_unit = np.ones(self.n, dtype=np.int64)
         if self.cost_kind == "macs":
-            per_unit = np.repeat(self._times.numpy(), self.sizes)
+            per_unit = torch.cat(
+                [times.expand(size) for times, size in zip(self._times, self.sizes, strict=True)]
+            ).numpy()
         spent = np.cumsum(per_unit[order.numpy()]) + self.exact_cost(required)
         return int(np.searchsorted(spent, limit, side="right"))
 
@@ -92,3 +105,15 @@ class WeightSpace(SearchSpace):
         for (name, shape), part in zip(self._weight_shapes.items(), mask.split(self.sizes), strict=True):
             parameters[name].mul_(part.view(shape).to(parameters[name].device))
         return copy
+
+
+def _times(wiring: Wiring, shapes: Mapping[str, torch.Size]) -> list[Tensor]:
+    """Return how often each weight tensor is applied to one input: one number [1], or one per entry [size]."""
+    times = {name: torch.zeros(1, dtype=torch.int64) for name in shapes}
+    for product in wiring.weighted:
+        shape = shapes[product.tensor]
+        part = torch.zeros(shape, dtype=torch.int64)
+        part[tuple(slice(*product.ranges.get(dim, (0, size))) for dim, size in enumerate(shape))] = product.times
+        whole = bool((part == product.times).all())
+        times[product.tensor] = times[product.tensor] + (product.times if whole else part.view(-1))
+    return list(times.values())

@@ -1,178 +1,200 @@
 """Which channels of a network are coupled, and where each of them is produced and read."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-import torch_pruning as tp
-from torch import nn
+from torch import Tensor, nn
 
-from benchmark.space.counting import CONVOLUTIONS
+from benchmark.space.atoms import NONE, Outcome, Side
+from benchmark.space.contractions import Weighted
+from benchmark.space.tracer import OUTPUT, Tracer
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One side of a layer whose channels belong to groups.
-
-    `units[i]` is the unit (numbered over all groups) behind channel i of that side, -1 where the
-    channel belongs to no group. `side` is "in" (read), "out" (produced) or "through" (a layer that
-    treats channels one by one: batch norm, PReLU, depthwise convolution). `remove(layer, channels)`
-    is the torch-pruning function that takes channels away on that side.
-    """
-
-    layer: str
-    side: str
-    units: Indices
-    remove: Callable[[nn.Module, list[int]], nn.Module]
 
 
 @dataclass(frozen=True)
 class Wiring:
     """The coupled channel groups of a network.
 
-    `groups` maps a group's name (its first producing layer) to its number of units, in the order of
-    the network's layers. `slots` lists every layer side they touch. `dims` gives, per entry of the
-    state dict, the governed dimensions and their unit maps. `whole` names the couplings that stay
-    as they are, with the reason.
+    `groups` maps a group's name (its first producing layer) to its number of units, in the order of the network's
+    layers. `dims` gives, per entry of the state dict, the governed dimensions and the unit (numbered over all groups)
+    behind each of their indices, -1 where an index belongs to no group. `producers` and `readers` are the weights'
+    dimensions on which units are made and read (a depthwise convolution does neither: they go through). `whole` names
+    the couplings that stay as they are, with the reason, and `cuts`, for groups that went through an operation that
+    cuts at a position, which. `weighted` and `products` are the multiply-accumulates of one run: with a weight, and of
+    activations with each other (units [n + 1], the last entry for those that always stay).
     """
 
     groups: dict[str, int]
-    slots: tuple[Slot, ...]
     dims: dict[str, dict[int, Indices]]
+    producers: tuple[tuple[str, int], ...]
+    readers: tuple[tuple[str, int], ...]
     whole: dict[str, str]
+    cuts: dict[str, str]
+    weighted: tuple[Weighted, ...]
+    products: Indices
 
 
-@dataclass
-class _Coupling:
-    """Units of one dependency group before they get their final numbers."""
-
+@dataclass(frozen=True)
+class _Group:
     name: str
-    size: int
-    parts: dict[tuple[str, str], tuple[Indices, Indices]]
-    removers: dict[tuple[str, str], Callable[[nn.Module, list[int]], nn.Module]]
-    problem: str
+    components: Sequence[int]
 
 
-def trace(model: nn.Module, example_input: torch.Tensor) -> Wiring:
-    """Return the wiring of `model`, traced by torch-pruning's dependency graph on a copy.
+def trace(model: nn.Module, example_input: Tensor) -> Wiring:
+    """Return the wiring of `model`, by one run on `example_input`, one image [1, C, H, W], in eval mode on the CPU.
 
-    `example_input` is one image [1, C, H, W]. The network's input and its outputs (a coupling that no
-    layer reads) never form a group. A coupling that runs through an operation for which removing a
-    channel is not the same as masking it where it is read is left whole.
+    The network's input and its outputs never form a group, nor do channels that an operator mixes with others
+    which cannot go with them. A group needs at least two units. `model` is left as it was.
     """
-    copy = deepcopy(model).requires_grad_(True)
-    with torch.enable_grad():
-        graph = tp.DependencyGraph().build_dependency(copy, [example_input], verbose=False)
-    couplings = _couplings(copy, graph)
-    readable = [c for c in couplings if any(side == "in" for _, side in c.parts) or c.problem]
-    admitted = [c for c in readable if not c.problem]
-    slots = _slots(copy, admitted)
+    if next(model.parameters()).device.type != "cpu":
+        model = deepcopy(model).cpu()
+    tracer = Tracer(model)
+    with tracer.watching():
+        tracer.output(model(example_input.detach().cpu()))
+    outcome = tracer.atoms.outcome()
+    order = {name: place for place, name in enumerate(dict(model.named_parameters()))}
+    dims = _dims(outcome)
+    groups, whole = _groups(outcome, dims, order)
+    unit = _units(outcome, groups)
+    governed = {name: {dim: unit[found] for dim, found in entry.items()} for name, entry in dims.items()}
+    governed = {
+        name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in governed.items()
+    }
+    governed |= {alias: governed[name] for alias, name in tracer.aliases.items() if name in governed}
+    sides = [side for side in outcome.sides if side.dim in governed.get(side.tensor, {})]
+    through = tracer.contractions.depthwise
+    products = np.zeros(sum(len(group.components) for group in groups) + 1, dtype=np.int64)
+    atom = np.append(unit[np.minimum(outcome.component, len(unit) - 1)], NONE)
+    for label, each in tracer.contractions.products:
+        # NONE is -1 and so counts as the last one.
+        products += each * np.bincount(atom[label.numpy().ravel()] % len(products), minlength=len(products))
     return Wiring(
-        groups={c.name: c.size for c in admitted},
-        slots=slots,
-        dims=_dims(copy, slots),
-        whole={c.name: c.problem for c in readable if c.problem},
+        groups={group.name: len(group.components) for group in groups},
+        dims={name: entry for name, entry in governed.items() if entry},
+        producers=tuple((side.tensor, side.dim) for side in sides if not side.reads and side.tensor not in through),
+        readers=tuple((side.tensor, side.dim) for side in sides if side.reads),
+        whole=whole,
+        cuts={g.name: outcome.cuts[c] for g in groups for c in reversed(g.components) if c in outcome.cuts},
+        weighted=tuple(tracer.contractions.weighted),
+        products=products,
     )
 
 
-def _couplings(model: nn.Module, graph: tp.DependencyGraph) -> list[_Coupling]:
-    names = {layer: name for name, layer in model.named_modules()}
-    found: list[_Coupling] = []
-    covered: dict[str, set[int]] = {}
-    for name, layer in model.named_modules():
-        if not isinstance(layer, (*CONVOLUTIONS, nn.Linear)) or layer not in graph.module2node:
+def only(wiring: Wiring, names: Sequence[str], whole: dict[str, str]) -> Wiring:
+    """Return the wiring with the groups of these names only; `whole` says why the others stay as they are."""
+    starts = np.cumsum([0, *wiring.groups.values()])
+    renamed = np.full(starts[-1] + 1, NONE, dtype=np.int64)
+    sizes = {name: size for name, size in wiring.groups.items() if name in names}
+    place = 0
+    for (name, size), start in zip(wiring.groups.items(), starts, strict=False):
+        if name in sizes:
+            renamed[start : start + size] = np.arange(place, place + size)
+            place += size
+    dims = {name: {dim: renamed[units] for dim, units in entry.items()} for name, entry in wiring.dims.items()}
+    dims = {name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in dims.items()}
+    products = np.zeros(place + 1, dtype=np.int64)
+    np.add.at(products, renamed, wiring.products)
+    return replace(
+        wiring,
+        groups=sizes,
+        dims={name: entry for name, entry in dims.items() if entry},
+        producers=tuple(side for side in wiring.producers if side[1] in dims.get(side[0], {})),
+        readers=tuple(side for side in wiring.readers if side[1] in dims.get(side[0], {})),
+        whole={**wiring.whole, **whole},
+        products=products,
+    )
+
+
+def _dims(outcome: Outcome) -> dict[str, dict[int, Indices]]:
+    """Return the component behind each index of each dimension that has any."""
+    dims: dict[str, dict[int, Indices]] = defaultdict(dict)
+    for side, components in outcome.sides.items():
+        dims[side.tensor][side.dim] = components
+    for name, components in outcome.elements.items():
+        if components.ndim == 0 or (components == NONE).all():
             continue
-        open_channels = [i for i in range(layer.weight.shape[0]) if i not in covered.get(name, ())]
-        if not open_channels:
-            continue
-        remove = graph.get_pruner_of_module(layer).prune_out_channels
-        coupling = _coupling(name, open_channels, graph.get_pruning_group(layer, remove, open_channels), names)
-        for (other, side), (channels, _) in coupling.parts.items():
-            if side != "in":
-                covered.setdefault(other, set()).update(channels.tolist())
-        found.append(coupling)
-    return found
-
-
-def _coupling(name: str, roots: list[int], group: Any, names: dict[nn.Module, str]) -> _Coupling:
-    """Translate one torch-pruning group; `problem` says why it cannot be used, or is empty."""
-    position = {root: unit for unit, root in enumerate(roots)}
-    coupling = _Coupling(name, len(roots), {}, {}, "")
-    for item in group.items:
-        layer, remove = item.dep.target.module, item.dep.handler
-        side = _side(layer, remove.__name__)
-        if side == "none":
-            continue
-        if side not in ("in", "out", "through"):
-            coupling.problem = side
-            continue
-        channels = np.asarray(item.idxs, dtype=np.int64)
-        units = np.asarray([position[root] for root in item.root_idxs], dtype=np.int64)
-        key = (names[layer], side)
-        coupling.parts[key] = (channels, units)
-        coupling.removers[key] = remove
-        if len(set(np.bincount(units, minlength=len(roots)).tolist())) > 1:
-            coupling.problem = f"reaches {names[layer]} with a part of its units, or unequally often"
-    return coupling
-
-
-def _side(layer: nn.Module, remover: str) -> str:
-    """Say where `layer` loses channels: "in", "out", "through", "none" (it has no parameters), or a problem."""
-    if isinstance(layer, (*CONVOLUTIONS, nn.Linear)):
-        groups = getattr(layer, "groups", 1)
-        if groups == 1:
-            return "in" if remover == "prune_in_channels" else "out"
-        if groups == layer.weight.shape[0] == layer.in_channels:
-            return "through"
-        return "runs through a grouped convolution"
-    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-        return "through"
-    if isinstance(layer, nn.PReLU):
-        return "through" if layer.num_parameters > 1 else "none"
-    if isinstance(layer, (tp.ops._ElementWiseOp, tp.ops._ReshapeOp, tp.ops._ConcatOp)):
-        return "none"
-    if isinstance(layer, tp.ops._OutputOp):
-        return "is the network's output"
-    return f"runs through {type(layer).__name__.strip('_')}"
-
-
-def _slots(model: nn.Module, couplings: list[_Coupling]) -> tuple[Slot, ...]:
-    units: dict[tuple[str, str], Indices] = {}
-    removers: dict[tuple[str, str], Callable[[nn.Module, list[int]], nn.Module]] = {}
-    start = 0
-    for coupling in couplings:
-        for key, (channels, members) in coupling.parts.items():
-            if key not in units:
-                units[key] = np.full(_width(model.get_submodule(key[0]), key[1]), -1, dtype=np.int64)
-                removers[key] = coupling.removers[key]
-            assert np.all(units[key][channels] < 0), f"{key[0]}: two groups claim one channel"
-            units[key][channels] = members + start
-        start += coupling.size
-    return tuple(Slot(layer, side, units[layer, side], removers[layer, side]) for layer, side in units)
-
-
-def _width(layer: nn.Module, side: str) -> int:
-    weight = layer.weight
-    assert isinstance(weight, torch.Tensor | None)
-    if weight is None:
-        assert isinstance(layer.num_features, int)
-        return layer.num_features
-    return weight.shape[1 if side == "in" else 0]
-
-
-def _dims(model: nn.Module, slots: tuple[Slot, ...]) -> dict[str, dict[int, Indices]]:
-    dims: dict[str, dict[int, Indices]] = {}
-    for slot in slots:
-        layer = model.get_submodule(slot.layer)
-        if slot.side == "in":
-            dims.setdefault(f"{slot.layer}.weight", {})[1] = slot.units
-            continue
-        for name, tensor in layer.state_dict().items():
-            if tensor.dim() > 0:
-                dims.setdefault(f"{slot.layer}.{name}", {})[0] = slot.units
+        dim = _varying(components)
+        if dim is None:
+            for component in np.unique(components[components != NONE]).tolist():
+                outcome.whole.setdefault(component, f"cuts {name} along more than one dimension")
+        else:
+            dims[name][dim] = np.moveaxis(components, dim, 0).reshape(components.shape[dim], -1)[:, 0]
     return dims
+
+
+def _varying(components: Indices) -> int | None:
+    """Return the only dimension along which components differ."""
+    for dim, size in enumerate(components.shape):
+        table = np.moveaxis(components, dim, 0).reshape(size, -1)
+        if (size > 1 or components.size == 1) and (table == table[:, :1]).all():
+            return dim
+    return None
+
+
+def _groups(
+    outcome: Outcome, dims: dict[str, dict[int, Indices]], order: dict[str, int]
+) -> tuple[list[_Group], dict[str, str]]:
+    """Return the groups in the network's order, and why other couplings are none.
+
+    Units are of one group when they are cut from the same dimensions of the same tensors, equally often.
+    """
+    signatures: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
+    for name, entry in dims.items():
+        for dim, components in entry.items():
+            found, counts = np.unique(components[components != NONE], return_counts=True)
+            for component, count in zip(found.tolist(), counts.tolist(), strict=True):
+                signatures[component].append((name, dim, count))
+    made: dict[int, tuple[int, int]] = {}
+    read: set[int] = set()
+    names = list(order)
+    for side, index, component in _producers(outcome, order):
+        made.setdefault(component, (order[side.tensor], index))
+    for side, components in outcome.sides.items():
+        if side.reads:
+            read.update(components.tolist())
+    # What nothing reads is the network's output, or what an operation without a rule reads.
+    read.update(component for component, reason in outcome.whole.items() if reason != OUTPUT)
+    found_groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for component in sorted(set(made) & read, key=made.__getitem__):
+        # Sides of the same tensors cut equally often, and made by the same layer first.
+        found_groups[made[component][0], *sorted(signatures[component])].append(component)
+    groups: list[_Group] = []
+    whole: dict[str, str] = {}
+    for key, members in sorted(found_groups.items(), key=lambda item: made[item[1][0]]):
+        first = names[key[0]].removesuffix(".weight")
+        taken = len([1 for group in groups if group.name.split(":")[0] == first]) + sum(
+            name.split(":")[0] == first for name in whole
+        )
+        name = f"{first}:{taken + 1}" if taken else first
+        reason = next((outcome.whole[c] for c in members if c in outcome.whole), "")
+        if not reason and len(members) == 1:
+            why = outcome.mixed.get(members[0])
+            reason = f"its channels can only go together: {why} mixes them" if why else "has one channel"
+        if reason:
+            whole[name] = reason
+        else:
+            groups.append(_Group(name, members))
+    return groups, whole
+
+
+def _producers(outcome: Outcome, order: dict[str, int]) -> Iterator[tuple[Side, int, int]]:
+    sides = [side for side in outcome.sides if not side.reads and side.tensor in order]
+    for side in sorted(sides, key=lambda side: order[side.tensor]):
+        for index, component in enumerate(outcome.sides[side].tolist()):
+            yield side, index, component
+
+
+def _units(outcome: Outcome, groups: list[_Group]) -> Indices:
+    """Return the unit of each component, NONE for the others (and for NONE itself, the last entry)."""
+    highest = max((int(components.max()) for components in outcome.sides.values()), default=0)
+    unit = np.full(highest + 2, NONE, dtype=np.int64)
+    place = 0
+    for group in groups:
+        unit[list(group.components)] = np.arange(place, place + len(group.components))
+        place += len(group.components)
+    return unit

@@ -3,6 +3,7 @@
 from functools import cache
 
 import torch
+from coupled import COUPLED
 from torch import Tensor, nn
 
 from benchmark.config import ModelRef
@@ -151,16 +152,16 @@ TOYS = [
 ]
 LARGE = {"vgg16": ModelRef(name="own:vgg16", width=0.125), "resnet20": ModelRef(name="own:resnet20", width=0.5)}
 NAMES = [*LARGE, *(toy.__name__ for toy in TOYS)]
-SIZES = {"vgg16": 8, "resnet20": 8} | {toy.__name__: 4 for toy in TOYS}
+SIZES = {"vgg16": 8, "resnet20": 8} | dict.fromkeys([*(toy.__name__ for toy in TOYS), *COUPLED], 4)
 
 
 def network(name: str) -> nn.Module:
     """A fresh network with random weights and running statistics that are not the identity."""
     torch.manual_seed(0)
-    toys = {toy.__name__: toy for toy in TOYS}
+    toys = {toy.__name__: toy for toy in TOYS} | COUPLED
     module = toys[name]() if name in toys else build(LARGE[name], 1, 5, 8)
     for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.bias, std=0.3)
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             assert layer.running_mean is not None and layer.running_var is not None

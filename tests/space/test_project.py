@@ -133,7 +133,11 @@ def worst_scores(space: SearchSpace, seed: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "budget"), [("vgg16", 0.01), ("resnet20", 0.02), ("Flattened", None), ("Residual", None)]
+    ("name", "budget"),
+    [
+        *[("vgg16", 0.01), ("resnet20", 0.02), ("Flattened", None), ("Residual", None), ("Transformer", None)],
+        *[("GatedUnit", None), ("DepthwiseMultiplied", None), ("GroupedInFour", None), ("LibraryAttention", None)],
+    ],
 )
 def test_single_weights_stay_connected(name: str, budget: float | None) -> None:
     """With positive weights every kept path passes a signal, so every layer and the input must have a gradient."""

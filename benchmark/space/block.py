@@ -1,0 +1,138 @@
+"""Block units: an architecture leaves out residual branches or whole layers, and the network becomes shallower."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import BenchError
+from benchmark.space.resize import Change
+from benchmark.space.skippable import skippable
+from benchmark.space.skipping import NO_CHANNELS, Skipping
+from benchmark.space.space import Group, SearchSpace
+from benchmark.space.wiring import Wiring
+
+
+class BlockSpace(SearchSpace):
+    """Units are blocks: residual branches; in a network without residual sums, layers as wide as what they read.
+
+    What a block is, `benchmark.space.blocks.find` says. A block that is off adds nothing, and a layer that is off
+    passes on what it reads; extraction takes their modules out. A group is the blocks of one kind and stage, those
+    that make the same steps and give the same shape, and is named after the first of them. Every architecture keeps
+    at least one block of each group. Blocks of a group may cost differently, as the first one of a stage often does.
+    `blocks` are these units in their order; `wiring.whole` names what could be no block, with the reason.
+    """
+
+    granularity = "block"
+
+    def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
+        wiring = self._wired(model, example_input)
+        found, whole = skippable(model, example_input, wiring)
+        if found is None:
+            reason = next((f" ({name} {reason})" for name, reason in whole.items()), "")
+            raise BenchError(
+                f"{type(model).__name__}: has no blocks that could be skipped{reason}; use another model or granularity"
+            )
+        self._skipping: Skipping = found
+        self.blocks = tuple(found.blocks)
+        self.wiring = replace(wiring, whole={**wiring.whole, **whole})
+        sizes = Counter(block.kind for block in self.blocks)
+        first = {kind: next(block.name for block in self.blocks if block.kind == kind) for kind in sizes}
+        groups = [Group(_unlike(first[kind], wiring), size) for kind, size in sizes.items()]
+        self._block_groups = len(groups)
+        groups += [Group(name, size) for name, size in wiring.groups.items()]
+        super().__init__(model, tuple(groups), cost_kind)
+
+    @staticmethod
+    def _wired(_model: nn.Module, _example_input: Tensor) -> Wiring:
+        """Return the channels that are pruned beside the blocks: none."""
+        return NO_CHANNELS
+
+    @property
+    def alike(self) -> list[slice]:
+        """The ranges of units that cost the same: every block is one of its own."""
+        single = [slice(place, place + 1) for place in range(len(self.blocks))]
+        return [*single, *list(self.offsets.values())[self._block_groups :]]
+
+    @cached_property
+    def minimum(self) -> float:
+        """Return the smallest budget that can be met whatever the scores: one unit per group, of blocks the dearest."""
+        mask = self._required(torch.zeros(self.n))
+        for group in self.groups[: self._block_groups]:
+            where = self.offsets[group.name]
+            costs = []
+            for unit in range(where.start, where.stop):
+                mask[where] = False
+                mask[unit] = True
+                costs.append(self.exact_cost(mask))
+            mask[where] = False
+            mask[where.start + costs.index(max(costs))] = True
+        return self.exact_cost(mask) / self.total
+
+    def _exact(self, kind: str, a: Tensor) -> int:
+        return self._skipping.costs[kind].of_kept(self._skipping.kept(a))
+
+    def cost(self, a: Tensor) -> Tensor:
+        """Return the cost of `a` [n]: linear in the blocks, and the widths in them; exact at 0/1 points."""
+        return self._skipping.cost(self.cost_kind, a)
+
+    def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
+        """Return the parameters with the last scale of every branch multiplied by its entry of `a`.
+
+        That scale and shift (a norm's, a layer's, a layer scale) make the whole branch: at 0 it adds zeros. A layer
+        becomes the mixture of itself and the identity.
+        """
+        return self._skipping.gate(parameters, a)
+
+    def weight_masks(self, mask: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - what is pruned is gone
+        """Return nothing: the extracted network has no pruned weights."""
+        return {}
+
+    def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """Return the state dict of the extracted network: without the tensors of the blocks that are skipped."""
+        return self._skipping.cut(state, mask)
+
+    def restore(self, kept: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """Return the full-size state dict of an extracted network's, zero elsewhere."""
+        return self._skipping.spread(kept, mask)
+
+    def embed(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        """Return an extracted network's state dict at the large model's size, zero elsewhere."""
+        return self.restore(state, mask)
+
+    def tensors(self, mask: Tensor) -> list[str]:
+        """Return the names of the extracted network's parameters and buffers."""
+        return self._skipping.tensors(mask)
+
+    def changes(self, mask: Tensor) -> list[Change]:
+        """Return what extraction changes in the modules, as JSON: what is replaced by the identity or by zeros."""
+        return self._skipping.changes(mask)
+
+    def _required(self, scores: Tensor) -> Tensor:
+        mask = torch.zeros(self.n, dtype=torch.bool)
+        for part, kept in zip(scores.split(self.sizes), mask.split(self.sizes), strict=True):
+            kept[torch.argmax(part)] = True
+        return mask
+
+    def _prefix(self, required: Tensor, order: Tensor, limit: int) -> int:
+        low, high = 0, len(order)
+        while low < high:
+            middle = (low + high + 1) // 2
+            mask = required.clone()
+            mask[order[:middle]] = True
+            if self.exact_cost(mask) <= limit:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _extract(self, model: nn.Module, mask: Tensor) -> nn.Module:
+        return self._skipping.extracted(model, mask)
+
+
+def _unlike(name: str, wiring: Wiring) -> str:
+    """Return a name that no group of channels has."""
+    return f"{name} (block)" if name in wiring.groups else name

@@ -1,0 +1,178 @@
+"""Load a network that `dapbench extract` wrote, without this package: copy this one file next to it.
+
+    from standalone import load
+    network = load("network.safetensors")
+
+Needs torch, safetensors, and the library of the large model (torchvision, timm, or a module of your own). The file
+holds tensors and, in its header, a JSON description: which large model to build, what to change in its modules, and
+the names of the tensors. Nothing is unpickled.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def load(path: str | Path) -> nn.Module:
+    """Return the network that `dapbench extract` wrote to `path`, in eval mode; `ValueError` for any other file."""
+    with safe_open(path, "pt") as file:
+        header = (file.metadata() or {}).get("dapbench-network")
+        if header is None:
+            raise ValueError(f"{path}: not a network of `dapbench extract`")
+        description = json.loads(header)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    return rebuild(description, tensors)
+
+
+def rebuild(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network of a file's description and tensors, in eval mode."""
+    network = build_large_model(description["model"])
+    apply_changes(network, description["changes"], tensors)
+    return network.eval()
+
+
+def build_large_model(model: Mapping[str, Any]) -> nn.Module:
+    """Return the large model of a description: name, in_channels, classes, image_size, options. Weights are random."""
+    library, _, name = model["name"].partition(":")
+    channels, classes, size = model["in_channels"], model["classes"], model["image_size"]
+    if library == "torchvision":
+        return _torchvision(name, channels, classes, size, model["options"])
+    if library == "timm":
+        return _timm(name, {"in_chans": channels, "num_classes": classes, **model["options"]}, size)
+    if library == "own":
+        from benchmark.models.registry import model_class
+
+        factory: Any = model_class(model["name"])
+    else:
+        module, _, function = name.partition(":")
+        factory = getattr(importlib.import_module(module), function)
+    network: nn.Module = factory(in_channels=channels, classes=classes, image_size=size, **model["options"])
+    return network
+
+
+def _torchvision(name: str, channels: int, classes: int, size: int, options: Mapping[str, Any]) -> nn.Module:
+    from torchvision import models
+
+    given: dict[str, Any] = {"num_classes": classes}
+    if name.startswith("vit_"):
+        given["image_size"] = size
+    elif name.startswith("maxvit"):
+        given["input_size"] = (size, size)
+    elif name in ("googlenet", "inception_v3"):
+        # Without the classifiers on the way, whose logits a training would get as well.
+        given |= {"aux_logits": False, "init_weights": False}
+    network: nn.Module = models.get_model(name, weights=None, **{**given, **options})
+    if channels != 3:
+        # The constructors know three colours only.
+        place, old = next((key, part) for key, part in network.named_modules() if isinstance(part, nn.Conv2d))
+        shape = (old.out_channels, old.kernel_size, old.stride, old.padding, old.dilation, old.groups)
+        parent, _, leaf = place.rpartition(".")
+        first = nn.Conv2d(channels, *shape, bias=old.bias is not None, padding_mode=old.padding_mode)  # type: ignore[arg-type]
+        setattr(network.get_submodule(parent), leaf, first)
+    return network
+
+
+def _timm(name: str, options: dict[str, Any], size: int) -> nn.Module:
+    import timm
+
+    try:
+        network: nn.Module = timm.create_model(name, **{"img_size": size, **options})
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        network = timm.create_model(name, **options)  # takes images of any size
+    return network
+
+
+def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tensors: Mapping[str, Tensor]) -> None:
+    """Make a large model into a sub-network of it, in place.
+
+    `changes` says which modules are replaced and which attributes are set, `tensors` are the sub-network's parameters
+    and buffers by their names in the state dict; those of the large model that are not named there are removed with
+    their modules.
+    """
+    for change in changes:
+        module = network.get_submodule(change["module"])
+        if "replace" in change:
+            module = _REPLACEMENTS[change["replace"]](module)
+            parent, _, leaf = change["module"].rpartition(".")
+            setattr(network.get_submodule(parent), leaf, module)
+        for attribute, value in change.get("set", {}).items():
+            setattr(module, attribute, tuple(value) if isinstance(value, list) else value)
+    placed: dict[int, nn.Parameter] = {}
+    for name, old in list(network.state_dict(keep_vars=True).items()):
+        parent, _, leaf = name.rpartition(".")
+        owner, tensor = network.get_submodule(parent), tensors[name]
+        if isinstance(old, nn.Parameter):
+            # A parameter that two modules share stays shared.
+            tensor = placed.setdefault(id(old), nn.Parameter(tensor, old.requires_grad))
+        setattr(owner, leaf, tensor)
+
+
+class Skipped(nn.Module):
+    """Stands where a layer or block was left out: returns its first input, whatever else it is given.
+
+    Where `results` is more than 1 it comes with as many values less one, all None.
+    """
+
+    def __init__(self, _replaced: nn.Module) -> None:
+        super().__init__()
+        self.results = 1
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Any:
+        """Return `x` as it is."""
+        return x if self.results == 1 else (x, *[None] * (self.results - 1))
+
+
+class Nothing(Skipped):
+    """Stands where a residual branch was left out: returns zeros in the shape of its first input.
+
+    `size`, if set, is that of dimension `dim`; of maps every `stride`-th row and column is returned.
+    """
+
+    def __init__(self, replaced: nn.Module) -> None:
+        super().__init__(replaced)
+        self.size: int | None = None
+        self.dim = self.stride = 1
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Any:
+        """Return zeros like `x`."""
+        x = torch.zeros_like(x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride])
+        return super().forward(
+            x if self.size is None else x.narrow(self.dim, 0, 1).repeat_interleave(self.size, self.dim)
+        )
+
+
+class KeptHeads(nn.Module):
+    """`nn.MultiheadAttention` of one tensor to itself, with some of its heads: fewer than its width has room for."""
+
+    def __init__(self, replaced: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = replaced.num_heads, replaced.head_dim
+        self.batch_first, self.dropout = replaced.batch_first, replaced.dropout
+        self.in_proj_weight, self.in_proj_bias = replaced.in_proj_weight, replaced.in_proj_bias
+        self.out_proj = replaced.out_proj
+        # Layers of the library that would compute past this module ask for this, and then do not.
+        self._qkv_same_embed_dim = False
+
+    def forward(self, query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        """Return the attention of `query` [N, L, E] (or [L, N, E] as the original has it) to itself, and no weights."""
+        x = query if self.batch_first else query.transpose(0, 1)
+        q, k, v = (
+            part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            for part in F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
+        )
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
+        out = self.out_proj(mixed)
+        return (out if self.batch_first else out.transpose(0, 1)), None
+
+
+_REPLACEMENTS: dict[str, Callable[[Any], nn.Module]] = {"identity": Skipped, "zero": Nothing, "attention": KeptHeads}
