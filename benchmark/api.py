@@ -109,6 +109,7 @@ def problem(
         seed=seed,
         device=device,
         load_pretrained=load_pretrained,
+        elsewhere=pretrained,
     )
     return made
 

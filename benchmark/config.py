@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from benchmark.errors import BenchError, unknown
 from benchmark.explain import explain
 
-Granularity = Literal["channel", "weight"]
+Granularity = Literal["channel", "weight", "block", "block+channel"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs"]
 Arm = Literal["twice"]
@@ -117,10 +117,32 @@ class DataSection(Section):
 
 
 class ModelRef(Section):
-    """The large model: `own:NAME`, and the factor on every layer's usual width."""
+    """The large model: `own:NAME`, `torchvision:NAME`, `timm:NAME`, or `python:package.module:factory`.
+
+    `width` is the factor on every layer's usual width (own: models only), `options` are further keyword arguments of
+    the library's constructor. `pretrained` takes the weights that torchvision or timm publish, `file` those of a local
+    file (.safetensors, or a state dict); a relative path counts from the folder where the command runs.
+    """
 
     name: str
     width: Positive = 1.0
+    pretrained: bool = False
+    file: str | None = None
+    options: dict[str, bool | int | float | str] = {}
+
+    @property
+    def library(self) -> str:
+        """Where the model comes from: own, torchvision, timm or python."""
+        return self.name.partition(":")[0]
+
+    @property
+    def trained(self) -> bool:
+        """Whether its weights come from elsewhere."""
+        return self.pretrained or self.file is not None
+
+    def untrained(self) -> "ModelRef":
+        """Return the same network without weights from elsewhere."""
+        return self.model_copy(update={"pretrained": False, "file": None})
 
 
 class Recipe(Section):

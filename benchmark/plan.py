@@ -4,7 +4,7 @@ Nothing here imports torch: a pipeline stage whose cells are all finished takes 
 what only a method's class can tell is remembered in the store, under the hash of its code.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 
 from benchmark.cells import Cell, CellResult, Kind, Store
 from benchmark.config import DatasetRef, Params, Recipe, Section, SuiteConfig, TargetRef, parse
-from benchmark.errors import BenchError
-from benchmark.files import canonical_json, read_json, sha256, share, write_json
+from benchmark.files import share
 from benchmark.fingerprint import fingerprint
+from benchmark.known import elsewhere, module_of, remembered
 
 # The defaults that keys were made with. An option at its default is left out of a cell's spec, so that introducing
 # it changes no key; the code of config.py is not in the key either. So a default may only be left out as long
@@ -23,7 +23,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "DatasetRef": {"classes": None, "channels": None, "size": None},
     "TargetRef": dict.fromkeys(("shots", "draws", "pool", "steps", "batch", "test", "ways")),
     "Split": {"train": 0.6, "validation": 0.2},
-    "ModelRef": {"width": 1.0},
+    "ModelRef": {"width": 1.0, "pretrained": False, "file": None, "options": {}},
     "Recipe": {
         "momentum": 0.9,
         "weight_decay": 5e-4,
@@ -221,22 +221,19 @@ class Plan:
                 "params": given.model_dump(mode="json", exclude_defaults=True),
             }
 
-        answer = self._remembered({"method": name, "params": merged}, look)
+        answer = remembered(self.store, {"method": name, "params": merged}, look)
         granularities = tuple(answer["granularities"])
         return Method(answer["module"], answer["reference"], granularities, answer["params"])
 
     @cached_property
     def model_module(self) -> str:
         """The module that defines the suite's large model."""
-        name = self.config.model.name
+        return module_of(self.config.model, self.store)
 
-        def look() -> dict[str, Any]:
-            from benchmark.models.registry import model_class
-
-            return {"module": model_class(name).__module__}
-
-        module: str = self._remembered({"model": name}, look)["module"]
-        return module
+    @cached_property
+    def elsewhere(self) -> dict[str, str]:
+        """What keys say of a large model that is a library's, or pretrained elsewhere."""
+        return elsewhere(self.config.model, self.store, f"suites.{self.suite}.model")
 
     def code(self) -> dict[str, str]:
         """Return the code fingerprint of every kind of cell in this suite: pretrain, transfer, search-METHOD."""
@@ -247,19 +244,6 @@ class Plan:
             for name, modules in roots.items()
         }
 
-    def _remembered(self, question: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Answer `question` from the store as long as the code of the answer's `module` is what it was."""
-        path = self.store.root / "known" / f"{sha256(canonical_json(question))}.json"
-        try:
-            known: dict[str, Any] = read_json(path)
-            if known["code"] == fingerprint((known["module"],)):
-                return known
-        except (BenchError, KeyError, TypeError):
-            pass  # never asked, or not readable: look again
-        answer = look()
-        write_json(path, {**answer, "code": fingerprint((answer["module"],))})
-        return answer
-
     def _source(self, seed: int) -> dict[str, Any]:
         config, threads = self.config, self.params.compute.threads
         # Another number of threads sums in another order. One thread is the default, and left out as all defaults are.
@@ -267,10 +251,11 @@ class Plan:
             "source": options(config.data.source),
             "source_digest": self.digests.source,
             "split": options(config.data.split),
-            "model": options(config.model),
+            "model": options(config.model.untrained()),
             "training": options(config.training),
             "seed": seed,
             "device": self.device,
+            **self.elsewhere,
         }
 
     def _cell(self, kind: Kind, spec: dict[str, Any], label: str, hint: float, **more: Any) -> Cell:
@@ -278,7 +263,10 @@ class Plan:
         return Cell(kind, spec, modules, label=f"{self.suite} {kind} {label}", hint=hint, **more)
 
     def _pretrain_cell(self, seed: int) -> Cell:
-        return self._cell("pretrain", self._source(seed), f"s{seed}", HINTS["pretrain"])
+        file = self.config.model.file
+        # The content of the file is in the key, its place is not.
+        inputs = {} if file is None else {"weights": str(Path(file).expanduser().absolute())}
+        return self._cell("pretrain", self._source(seed), f"s{seed}", HINTS["pretrain"], inputs=inputs)
 
     def _tune_cell(self, granularity: str, budget: float) -> Cell:
         config, tuning = self.config, self.config.tuning

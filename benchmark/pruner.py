@@ -50,7 +50,8 @@ class Problem:
     """All that a search may see: the space, the source task, budgets, a seed. Never a target task.
 
     Every random draw goes through `generator` or `draw`, so that a search is a function of its seed. Compute is
-    charged to `flops` by the methods below; a pruner that runs the network itself calls `charge`.
+    charged to `flops` by the methods below; a pruner that runs the network itself calls `charge`. `elsewhere` says that
+    the large model was pretrained elsewhere.
     """
 
     space: SearchSpace
@@ -63,6 +64,7 @@ class Problem:
     device: str
     load_pretrained: Callable[[], tuple[dict[str, Tensor], int]]
     progress: Callable[[float], None] = lambda _share: None
+    elsewhere: bool = False
     flops: int = 0
     pretrain_flops: int = 0
     trace: list[dict[str, float]] = field(default_factory=list)
@@ -77,7 +79,12 @@ class Problem:
         return seeds.generator(self.seed, "search", *names)
 
     def initial(self) -> dict[str, Tensor]:
-        """Return the large model's initial weights: the ones pretraining started from, equal for all methods."""
+        """Return the large model's initial weights: the ones pretraining started from, equal for all methods.
+
+        Of a model pretrained elsewhere these are its pretrained weights, for the suite's training starts there.
+        """
+        if self.elsewhere:
+            return {name: tensor.clone() for name, tensor in self.pretrained().items()}
         return self._initialised(seeds.derive(self.seed, "init"))
 
     def draw(self, number: int) -> dict[str, Tensor]:
@@ -155,7 +162,7 @@ class Pruner(ABC):
 
     name: ClassVar[str]
     reference: ClassVar[str]
-    granularities: ClassVar[tuple[str, ...]] = ("channel", "weight")
+    granularities: ClassVar[tuple[str, ...]] = ("channel", "weight", "block", "block+channel")
 
     class Parameters(Section):
         """The method's parameters with their defaults."""

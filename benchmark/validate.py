@@ -14,16 +14,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.config import DatasetRef, Params, SuiteConfig, TargetRef, parse
+from benchmark.config import DatasetRef, ModelRef, Params, SuiteConfig, TargetRef, parse
 from benchmark.errors import BenchError, unknown
 from benchmark.files import canonical_json, sha256, write_json
+from benchmark.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FREE_MB = 100
 _WRITTEN = (".cells", "data", "artifacts", "reports")
-_LIBRARIES = ("torch", "torch-pruning", "scikit-learn")
+_LIBRARIES = ("torch", "torchvision", "timm", "scikit-learn")
 
 
 def validate(
@@ -130,14 +131,14 @@ def check_methods(params: Params, where: str) -> None:
 def check_names(params: Params, where: str, suites: Collection[str]) -> None:
     """Raise `BenchError` for a data set or a large model that does not exist.
 
-    A user's own images are looked for only where one of `suites` needs them.
+    A user's own images, and the models and weights of libraries, are looked for only where one of `suites` needs them.
     """
     from benchmark import data, models
     from benchmark.data.registry import check_classes
 
     for name, suite in params.suites.items():
         with _named(where):
-            models.check_ref(suite.model, f"suites.{name}.model")
+            (models.check_ref if name in suites else models.check_form)(suite.model, f"suites.{name}.model")
             for key, ref in _refs(suite):
                 place = f"suites.{name}.data.{key}"
                 if name in suites or not _is_local(ref, f"{place}.name"):
@@ -192,7 +193,9 @@ def _check_budgets(name: str, suite: SuiteConfig, shape: tuple[int, ...], classe
     from benchmark import models
     from benchmark.space import build_space
 
-    network = models.build(suite.model, shape[0], classes, shape[1])
+    with _named(f"{where}: suites.{name}.model"):
+        network = models.build(suite.model, shape[0], classes, shape[1])
+        models.check_images(network, suite.model, shape[0], classes, shape[1])
     for granularity in suite.grid.granularities:
         with _named(f"{where}: suites.{name}"):
             space = build_space(network, torch.zeros(1, *shape), granularity, suite.grid.cost)
@@ -246,6 +249,7 @@ def _state(params: Params, suites: list[str]) -> str:
     libraries = [version(name) for name in _LIBRARIES]
     described = params.model_dump(mode="json", exclude={"compute"})
     files = [_stamp(ref) for suite in suites for _, ref in _refs(params.suites[suite])]
+    files += [_model_stamp(params.suites[suite].model) for suite in suites]
     return sha256(canonical_json([described, suites, code, installed, libraries, files]))
 
 
@@ -265,6 +269,16 @@ def _stamp(ref: DatasetRef) -> str:
         return dataset.stamp(option)
     except (BenchError, OSError):
         return ""
+
+
+def _model_stamp(ref: ModelRef) -> str:
+    """What changes when a user's own weights or a user's own model do."""
+    try:
+        module = fingerprint((ref.name.split(":")[1],)) if ref.library == "python" else ""
+        status = Path(ref.file).expanduser().stat() if ref.file is not None else None
+    except (BenchError, OSError, IndexError):
+        return ""
+    return module if status is None else f"{module} {status.st_size} {status.st_mtime_ns}"
 
 
 def _existing(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmark.cli.options import PARAMS, Params, Suites
 from benchmark.cli.program import app, command, examples
+from benchmark.errors import BenchError
 
 PANEL = "What there is"
 
@@ -59,18 +60,37 @@ def suites(params: Params = PARAMS) -> None:
         tasks = sum(len(suite.shots(target)) * suite.draws(target) for target in suite.data.targets)
         shots = f"{tasks} few-shot tasks on {len(suite.data.targets)} targets"
         running = "*" if name in described.run.suites else ""
-        table.add_row(running, name, suite.title, f"{suite.model.name} x {suite.model.width:g}", f"{axes}, {shots}")
+        table.add_row(running, name, suite.title, f"{_model(suite.model)}", f"{axes}, {shots}")
     _console().print(table)
 
 
-@command("dapbench models", panel=PANEL)
-def models() -> None:
+@command("dapbench models", "dapbench models timm:convnext", "dapbench models resnet18", panel=PANEL)
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="List those whose names begin with it, or hold it.")
+    ] = None,
+) -> None:
     """List the large models whose sub-architectures can be searched."""
     from benchmark.models import model_class, model_names
 
+    if name is not None:
+        begin: list[str] = []
+        inside: list[str] = []
+        for library in ("own", "torchvision", "timm"):
+            for known in model_names(library):
+                (begin if known.startswith(name) else inside if name in known else []).append(known)
+        if not begin + inside:
+            raise BenchError(f"NAME: no model begins with {name!r} or holds it; `dapbench models` says what there is")
+        print(*(begin or inside), sep="\n")
+        return
     table = _table("model", "what it is")
-    for name in model_names():
-        table.add_row(name, _paragraphs(model_class(name))[0])
+    for own in model_names():
+        table.add_row(own, _paragraphs(model_class(own))[0])
+    table.add_row("torchvision:NAME", f"One of torchvision's {len(model_names('torchvision'))} classifiers.")
+    table.add_row(
+        "timm:NAME", f"One of timm's {len(model_names('timm'))} models; NAME.TAG says which published weights."
+    )
+    table.add_row("python:package.module:factory", "A network of your own (docs/extending.md).")
     _console().print(table)
 
 
@@ -113,6 +133,10 @@ def data_prepare(suite: Suites = None, params: Params = PARAMS) -> None:
             classes = str(len(manifest["classes"]))
             table.add_row(name, task, manifest["name"], str(manifest["count"]), classes, shape, manifest["licence"])
     _console().print(table)
+
+
+def _model(ref: Any) -> str:
+    return f"{ref.name} x {ref.width:g}" if ref.library == "own" else ref.name + ", pretrained" * ref.trained
 
 
 def _console() -> Console:

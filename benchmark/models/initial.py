@@ -3,13 +3,13 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from benchmark.errors import BenchError
-from benchmark.seeds import derive, generator
+from benchmark.seeds import generator
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
+_LAWS = "_initial_laws"  # the attribute of a layer where the laws of its other parameters are noted
 
 
 def initialise(module: nn.Module, seed: int) -> None:
@@ -17,40 +17,25 @@ def initialise(module: nn.Module, seed: int) -> None:
 
     Convolutions: normal with variance 2 / fan-in (He et al. 2015), bias 0; the fan-in is that of
     the present shape, so an extracted network is drawn for its own width. Linear layers: uniform
-    in +-1/sqrt(fan-in), weights and bias (PyTorch's default). Normalisation: scale 1, shift 0,
-    running statistics reset. Each layer has its own generator, derived from `seed` and its name,
-    so that a layer's draw does not depend on the other layers. Draws are made in float32 on the CPU.
+    in +-1/sqrt(fan-in), weights and bias (PyTorch's default), and so `nn.MultiheadAttention`'s joint projection of its
+    input. Normalisation: scale 1, shift 0, running statistics reset.
 
-    Raises `BenchError` for a layer with parameters of another kind.
+    All other parameters (class tokens, tables of positions, layer scales, ...) keep the law that the model's
+    constructor gave them: one whose values were all equal is set to that value again, any other is normal with the
+    mean and standard deviation it had, whatever its present shape. They are noted on the layer when it is initialised
+    for the first time, which `build` does. A parameter that is not trained (`requires_grad` false) stays as it is.
+
+    Each layer has its own generator, derived from `seed` and its name, so that a layer's draw does not depend on the
+    other layers. Draws are made in float32 on the CPU.
     """
     for name, layer in module.named_modules():
-        _initialise_layer(layer, name, seed)
-
-
-def head_name(module: nn.Module) -> str:
-    """Return the name of the classifier: the last linear layer. `BenchError` when there is none."""
-    names = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
-    if not names:
-        raise BenchError(
-            f"{type(module).__name__}: has no linear layer that could be its classifier; use a model with one"
-        )
-    return names[-1]
-
-
-def replace_head(module: nn.Module, classes: int, seed: int) -> None:
-    """Put a freshly drawn linear classifier for `classes` classes in the place of the old one."""
-    parent_name, _, leaf = head_name(module).rpartition(".")
-    parent = module.get_submodule(parent_name)
-    old = getattr(parent, leaf)
-    new = nn.Linear(
-        old.in_features, classes, bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype
-    )
-    _initialise_layer(new, leaf, derive(seed, "replace head"))
-    setattr(parent, leaf, new)
+        initialise_layer(layer, name, seed)
 
 
 @torch.no_grad()
-def _initialise_layer(layer: nn.Module, name: str, seed: int) -> None:
+def initialise_layer(layer: nn.Module, name: str, seed: int) -> None:
+    """Re-draw the parameters that `layer`, called `name`, has itself; its children's stay."""
+    known: tuple[str, ...] = ("weight", "bias")
     if isinstance(layer, CONVOLUTIONS):
         fan_in = layer.weight[0].numel()
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator(seed, name)) * math.sqrt(2 / fan_in))
@@ -61,8 +46,34 @@ def _initialise_layer(layer: nn.Module, name: str, seed: int) -> None:
         draw = generator(seed, name)
         for parameter in (layer.weight, layer.bias):
             if parameter is not None:
-                parameter.copy_((torch.rand(parameter.shape, generator=draw) * 2 - 1) * bound)
+                parameter.copy_(_uniform(parameter, bound, draw))
     elif isinstance(layer, NORMS):
         layer.reset_parameters()
-    elif next(layer.parameters(recurse=False), None) is not None:
-        raise BenchError(f"{name}: no initial law for a layer of type {type(layer).__name__}; add one to initialise()")
+    else:
+        known = ()
+    for key, parameter in layer.named_parameters(recurse=False):
+        if key not in known and parameter.requires_grad:
+            _initialise_other(layer, key, parameter, generator(seed, name, key))
+
+
+def _initialise_other(layer: nn.Module, key: str, parameter: Tensor, draw: torch.Generator) -> None:
+    if key == "in_proj_weight":
+        parameter.copy_(_uniform(parameter, 1 / math.sqrt(parameter.shape[1]), draw))
+        return
+    mean, deviation = layer.__dict__.setdefault(_LAWS, {}).setdefault(key, _law(parameter))
+    parameter.copy_(torch.randn(parameter.shape, generator=draw) * deviation + mean)
+
+
+def _uniform(parameter: Tensor, bound: float, draw: torch.Generator) -> Tensor:
+    return (torch.rand(parameter.shape, generator=draw) * 2 - 1) * bound
+
+
+def _law(parameter: Tensor) -> tuple[float, float]:
+    """The mean and standard deviation of a parameter's values, to three digits: no sum's rounding is in them."""
+    values = parameter.detach().double()
+    if values.numel() < 2 or bool((values == values.flatten()[0]).all()):
+        return float(values.flatten()[0]), 0.0
+    deviation = float(f"{values.std(correction=0).item():.3g}")
+    mean = float(f"{values.mean().item():.3g}")
+    # Of a table drawn around zero the mean is chance.
+    return (0.0 if abs(mean) < 0.1 * deviation else mean), deviation

@@ -1,7 +1,7 @@
 """Few-shot tasks on the targets: what is drawn, and the training on it."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,11 +78,11 @@ def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapp
     for draw in draws:
         models.replace_head(template, draw.classes, draw.seed)
         states.append({name: tensor.detach().clone() for name, tensor in template.state_dict().items()})
-    head = models.head_name(network)
     if isinstance(recipe, FineTuning) and recipe.trained == "head":
-        trained = _probed(template, head, states, draws, recipe)
+        trained = _probed(template, states, draws, recipe)
     else:
-        body = {name: mask for name, mask in masks.items() if not name.startswith(f"{head}.")}
+        heads = tuple(f"{name}." for name in models.head_names(network))
+        body = {name: mask for name, mask in masks.items() if not name.startswith(heads)}
         trained = _fine_tuned(template, states, draws, recipe, body)
     template.eval()
     return [accuracy(partial(_run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
@@ -111,18 +111,21 @@ def _fine_tuned(
 
 def _alone(template: nn.Module, state: State, draw: Draw, recipe: Recipe, masks: Mapping[str, Tensor]) -> State:
     template.load_state_dict(state)
-    template.train()
-    # A replica's batches: a network that cannot be stacked is trained no other than one that can.
-    together = stacked_batches([draw.train], recipe, _orders([draw]))
-    data = ((images[0], labels[0]) for images, labels in together)
-    fit(template, dict(template.named_parameters()), data, recipe, masks)
+    fit(template.train(), dict(template.named_parameters()), _batches(draw, recipe), recipe, masks)
     return {name: tensor.detach().clone() for name, tensor in template.state_dict().items()}
 
 
-def _probed(
-    template: nn.Module, head: str, states: Sequence[State], draws: Sequence[Draw], recipe: Recipe
-) -> list[State]:
+def _batches(draw: Draw, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """A replica's batches: a network that cannot be stacked is trained no other than one that can."""
+    for images, labels in stacked_batches([draw.train], recipe, _orders([draw])):
+        yield images[0], labels[0]
+
+
+def _probed(template: nn.Module, states: Sequence[State], draws: Sequence[Draw], recipe: Recipe) -> list[State]:
     """Train the heads on the features of the frozen body in eval mode; all draws share one pass through the body."""
+    head, *others = models.head_names(template)
+    if others or not _ends_in(template, head, draws[0].train):
+        return [_probed_alone(template, state, draw, recipe) for state, draw in zip(states, draws, strict=True)]
     names = [name for name in states[0] if name.startswith(f"{head}.")]
     heads = {name: torch.stack([state[name] for state in states]).requires_grad_() for name in names}
     features = _features(template, head)
@@ -137,6 +140,26 @@ def _probed(
         {**state, **{name: tensor[index].detach() for name, tensor in heads.items()}}
         for index, state in enumerate(states)
     ]
+
+
+def _probed_alone(template: nn.Module, state: State, draw: Draw, recipe: Recipe) -> State:
+    template.load_state_dict(state)
+    fit(template.eval(), models.freeze_body(template), _batches(draw, recipe), recipe)
+    return {name: tensor.detach().clone() for name, tensor in template.state_dict().items()}
+
+
+def _ends_in(template: nn.Module, head: str, task: Task) -> bool:
+    """Whether the logits are what a linear head makes of one row of features per image."""
+    layer, seen = template.get_submodule(head), []
+    handle = layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    images = task.shown(task.pixels(torch.arange(1, device=task.labels.device)))
+    with torch.no_grad():
+        logits = template.eval()(images)
+    handle.remove()
+    if not isinstance(layer, nn.Linear) or len(seen) != 1:
+        return False
+    features, found = seen[0]
+    return features.ndim == 2 and torch.equal(found, logits)
 
 
 def _features(template: nn.Module, head: str) -> Callable[[Tensor], Tensor]:

@@ -1,19 +1,35 @@
-"""Step one: train the large model on the source."""
+"""Step one: train the large model on the source, or take and check the weights it has from elsewhere."""
+
+from pathlib import Path
 
 from safetensors.torch import save
+from torch import nn
 
+from benchmark import models, seeds
 from benchmark.cells import Cell, CellOutput, Context
-from benchmark.protocol.source import open_source
+from benchmark.errors import BenchError
+from benchmark.files import file_sha256
+from benchmark.protocol.source import Source, open_source
 from benchmark.space.counting import count
-from benchmark.training import accuracy, training_flops
+from benchmark.training import accuracy, batches, fit, on_device, training_flops
 
 
 def compute(cell: Cell, context: Context) -> CellOutput:
-    """Train the large model of the cell's seed; returns its accuracies and `final.safetensors`, its state."""
+    """Train the large model of the cell's seed; returns its accuracies and `final.safetensors`, its state.
+
+    A model pretrained elsewhere is not trained, and costs nothing here: its weights are loaded, and evaluated. When
+    their classifier is for another number of classes than the source's, it is replaced by a linear readout: a new
+    one, trained by the suite's source recipe on the features of the frozen network. Its accuracy is then that of
+    the readout.
+    """
     source = open_source(cell, context)
-    network = source.large_model()
-    _, macs = count(network, source.example().to(source.device))
-    images = source.train_on_source(network)
+    if "pretrained" in cell.spec:
+        network, steps = _given(cell, source)
+        flops = 0
+    else:
+        network, steps = source.large_model(), source.recipe.steps
+        _, macs = count(network, source.example().to(source.device))
+        flops = training_flops(macs, source.train_on_source(network))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     return CellOutput(
         values={
@@ -21,8 +37,26 @@ def compute(cell: Cell, context: Context) -> CellOutput:
                 "validation": accuracy(network, source.validation),
                 "test": accuracy(network, source.test),
             },
-            "flops": training_flops(macs, images),
-            "steps": source.recipe.steps,
+            "flops": flops,
+            "steps": steps,
         },
         files={"final.safetensors": save(state)},
     )
+
+
+def _given(cell: Cell, source: Source) -> tuple[nn.Module, int]:
+    """The large model with the weights from elsewhere, in eval mode, and the steps its classifier was trained for."""
+    named = {"file": cell.inputs["weights"]} if "weights" in cell.inputs else {"pretrained": True}
+    if "file" in named and file_sha256(Path(cell.inputs["weights"])) != cell.spec["pretrained"]:
+        raise BenchError(f"{cell.inputs['weights']}: the weights changed since this cell was planned; run again")
+    channels, size, _ = source.train.shape
+    ref = source.model.model_copy(update=named)
+    network, whole = models.build_pretrained(ref, channels, source.classes, size)
+    if not whole:
+        models.replace_head(network, source.classes, seeds.derive(source.seed, "init"))
+    network = on_device(network, source.device).eval()
+    if whole:
+        return network, 0
+    order = seeds.generator(source.seed, "source-order")
+    fit(network, models.freeze_body(network), batches(source.train, source.recipe, order), source.recipe)
+    return network, source.recipe.steps

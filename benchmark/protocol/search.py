@@ -39,6 +39,7 @@ def compute(cell: Cell, context: Context) -> CellOutput:
         seed=spec["seed"],
         device=source.device,
         load_pretrained=load_pretrained,
+        elsewhere="pretrained" in spec,
         progress=lambda share: context.progress(cell.label, share),
     )
     found = method_instance.search(problem)
@@ -97,8 +98,8 @@ def _check_budgets(method: str, problem: Problem, found: list[SubNetwork]) -> No
 
 
 def _one_more(space: SearchSpace, mask: Tensor) -> Iterator[Tensor]:
-    """The masks with one more unit, one for each group that lacks any: the units of a group cost the same."""
-    for part in space.offsets.values():
+    """The masks with one more unit, one for each range of units of the same cost that lacks any."""
+    for part in space.alike:
         if not bool(mask[part].all()):
             more = mask.clone()
             more[part.start + int(mask[part].int().argmin())] = True
@@ -108,6 +109,7 @@ def _one_more(space: SearchSpace, mask: Tensor) -> Iterator[Tensor]:
 def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference: str) -> dict[str, Any]:
     return {
         "model": spec["model"],
+        **({"pretrained": spec["pretrained"]} if "pretrained" in spec else {}),
         "source": spec["source"],
         "method": spec["method"],
         "parameters": spec["params"],

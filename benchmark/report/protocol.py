@@ -18,9 +18,15 @@ def protocol(params: Params, suite: str) -> list[str]:
 
 def _task(config: SuiteConfig) -> str:
     split, targets = config.data.split, config.data.targets
-    width = "its usual width" if config.model.width == 1 else f"{config.model.width:g} times its usual width"
+    model = config.model
+    width = "its usual width" if model.width == 1 else f"{model.width:g} times its usual width"
+    large = f"{model.name} at {width}" if model.library == "own" else model.name
+    if model.options:
+        large += f" ({', '.join(f'{name} = {value}' for name, value in model.options.items())})"
+    if model.trained:
+        large += ", pretrained elsewhere"
     text = (
-        f"Large model: {config.model.name} at {width}. Source: {_dataset(config.data.source)}, of which "
+        f"Large model: {large}. Source: {_dataset(config.data.source)}, of which "
         f"{percent(split.train)} train, {percent(split.validation)} validation and the rest test. "
         f"{'Target' if len(targets) == 1 else 'Targets'}: "
         + "; ".join(f"{target.label} ({_dataset(target)})" for target in targets)

@@ -171,7 +171,7 @@ def states(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
 def probed_by_hand(network: nn.Module, draw: Draw, recipe: Recipe) -> nn.Linear:
     """Nesterov SGD on the features of the frozen network, one plain linear layer at a time."""
     models.replace_head(network, draw.classes, draw.seed)
-    head: Any = network.get_submodule(models.head_name(network))
+    head: Any = network.get_submodule(models.head_names(network)[0])
     caught: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].detach()))
     weights = [head.weight.detach().clone(), head.bias.detach().clone()]
