@@ -1,5 +1,6 @@
 """From an architecture file to a network that runs, and back: extraction, and networks as files."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +9,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmark import models, seeds
-from benchmark.config import ModelRef
+from benchmark import models, seeds, standalone
+from benchmark.config import ModelRef, parse
 from benchmark.errors import BenchError
 from benchmark.files import atomic_write, write_json
-from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space, count
+from benchmark.space import Architecture, SearchSpace, build_space, count
 from benchmark.space.container import SCHEMA, decode, encode
 from benchmark.space.state import unpack_state
 
 
-def large_model(architecture: Architecture, ref: ModelRef | None = None) -> nn.Module:
+def large_model(architecture: Architecture, ref: ModelRef | None = None, trained: bool = True) -> nn.Module:
     """Return the large model that an architecture was found in, with the initial weights of its seed.
 
-    What to build stands in the architecture's metadata; `ref` names another model instead. Raises `BenchError` when
-    the metadata do not say it.
+    What to build stands in the architecture's metadata; `ref` names another model instead. A model with weights from
+    elsewhere has those, unless `trained` is false: then they need not be at hand. Raises `BenchError` when the metadata
+    do not say which model it is, and when its weights cannot be had.
     """
     channels, size = _shape(architecture.meta)
-    chosen = ref or _ref(architecture.meta)
+    chosen = ref or model_ref(architecture.meta)
+    if not trained:
+        chosen = chosen.untrained()
     network = models.build(chosen, channels, architecture.meta["classes"], size)
-    models.initialise(network, seeds.derive(architecture.meta.get("seed", 0), "init"))
+    if not chosen.trained:
+        models.initialise(network, seeds.derive(architecture.meta.get("seed", 0), "init"))
     return network
 
 
@@ -37,21 +42,23 @@ def space_of(model: nn.Module, architecture: Architecture) -> SearchSpace:
     return build_space(model, example, architecture.granularity, architecture.meta.get("cost", "params"))
 
 
-def extract(model: nn.Module, architecture: Architecture) -> nn.Module:
+def extract(model: nn.Module, architecture: Architecture, space: SearchSpace | None = None) -> nn.Module:
     """Return the sub-network of `model` as a network of its own, with the weights that `model` has.
 
     At channel granularity it is physically smaller, at weight granularity its pruned weights are zero. `model` is
-    untouched. Raises `BenchError` when the architecture was made for another model.
+    untouched. `space` is its search space, where that is at hand: building one of a large model takes a while. Raises
+    `BenchError` when the architecture was made for another model.
     """
-    return space_of(model, architecture).extract(model, architecture)
+    return (space or space_of(model, architecture)).extract(model, architecture)
 
 
-def load_weights(model: nn.Module, architecture: Architecture, path: Path) -> None:
+def load_weights(model: nn.Module, architecture: Architecture, path: Path, space: SearchSpace | None = None) -> None:
     """Load weights into the large model in place: a pruner's own (`.weights.safetensors`), or a full state dict.
 
-    Raises `BenchError` for a file that is a pickle, damaged, or of another model or architecture.
+    `space` is the model's search space, where that is at hand. Raises `BenchError` for a file that is a pickle,
+    damaged, or of another model or architecture.
     """
-    space = space_of(model, architecture)
+    space = space or space_of(model, architecture)
     mask = space.mask(architecture)
     try:
         with safe_open(path, "pt") as file:
@@ -59,11 +66,7 @@ def load_weights(model: nn.Module, architecture: Architecture, path: Path) -> No
     except (SafetensorError, OSError):
         packed = True  # the reader below says what is wrong with it
     if packed:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise BenchError(f"{path}: cannot be read ({error.strerror}); expected a safetensors file") from error
-        state = unpack_state(space, mask, content, str(path))
+        state = unpack_state(space, mask, _read(path, "expected a safetensors file"), str(path))
     else:
         state = load_file(path)
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -73,16 +76,25 @@ def load_weights(model: nn.Module, architecture: Architecture, path: Path) -> No
     model.load_state_dict(state)
 
 
-def save_network(network: nn.Module, architecture: Architecture, path: Path, weights: str) -> None:
+def save_network(
+    network: nn.Module, architecture: Architecture, path: Path, weights: str, space: SearchSpace | None = None
+) -> None:
     """Write an extracted network: its tensors to `path` (safetensors), its description also beside it as JSON.
 
-    `weights` says where the weights come from. `load_network` reads the file back. Both files appear whole or not at
-    all; `BenchError` when they cannot be written.
+    The description says which large model to build and what to change in it; `load_network` reads the file back, and
+    so does `benchmark/standalone.py` without this package. `weights` says where the weights come from, `space` is the
+    large model's search space, where that is at hand. Both files appear whole or not at all; `BenchError` when they
+    cannot be written.
     """
     channels, size = _shape(architecture.meta)
-    params, macs = count(network, torch.zeros(1, channels, size, size))
+    model = models.describe(model_ref(architecture.meta), channels, architecture.meta["classes"], size)
+    if space is None:
+        space = space_of(standalone.build_large_model(model), architecture)
+    params, macs = count(network, example_of(network, architecture.meta["input"]))
     description = {
         "schema": SCHEMA,
+        "model": model,
+        "changes": space.changes(space.mask(architecture)),
         "granularity": architecture.granularity,
         "kept": architecture.kept,
         "sizes": architecture.sizes,
@@ -93,7 +105,8 @@ def save_network(network: nn.Module, architecture: Architecture, path: Path, wei
         "macs": macs,
         "layers": [_layer(name, module) for name, module in network.named_modules() if not list(module.children())],
     }
-    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    # Of their own, because safetensors refuses tensors that share their memory.
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     atomic_write(path, encode("network", description, tensors))
     write_json(path.with_suffix(".json"), description)
 
@@ -101,25 +114,62 @@ def save_network(network: nn.Module, architecture: Architecture, path: Path, wei
 def load_network(path: Path) -> nn.Module:
     """Return the network that `save_network` wrote, in eval mode.
 
-    Raises `BenchError` for a file that is missing, a pickle, damaged, or not an extracted network.
+    Raises `BenchError` for a file that is missing, a pickle, damaged, or not an extracted network, and when the
+    library of its large model is not installed.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}); `dapbench extract` writes such a file") from error
+    return open_network(path)[1]
+
+
+def open_network(path: Path) -> tuple[dict[str, Any], nn.Module]:
+    """Return the description of the network that `save_network` wrote, and the network as `load_network` gives it."""
+    content = _read(path, "`dapbench extract` writes such a file")
     description, tensors = decode("network", content, str(path))
-    meta = description["meta"]
-    channels, size = _shape(meta)
-    network = models.build(_ref(meta), channels, meta["classes"], size)
-    if description["granularity"] == "channel":
-        space = ChannelSpace(network, torch.zeros(1, channels, size, size))
-        # The tensors decide; of the mask only the widths matter.
-        network = space.extract(network, space.architecture(space.mask_of_kept(description["kept"])))
+    network = _rebuilt(path, lambda: standalone.rebuild(description, tensors))
+    if sum(parameter.numel() for parameter in network.parameters()) != description.get("params"):
+        raise BenchError(f"{path}: its tensors do not fit its description; extract it again")
+    return description, network
+
+
+def dense_network(path: Path, description: dict[str, Any]) -> nn.Module:
+    """Return the large model of the network in `path`, with random weights, in eval mode."""
+    return _rebuilt(path, lambda: standalone.build_large_model(description["model"])).eval()
+
+
+def example_of(network: nn.Module, shape: Sequence[int], batch: int = 1) -> torch.Tensor:
+    """Return a batch of black images [channels, height, width] as the network takes them: its type, its device."""
+    like = next(network.parameters())
+    return torch.zeros(batch, *shape, dtype=like.dtype, device=like.device)
+
+
+def _read(path: Path, expected: str) -> bytes:
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise BenchError(f"{path}: its tensors do not fit its description; extract it again") from error
-    return network.eval()
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read ({error.strerror}); {expected}") from error
+
+
+def _rebuilt(path: Path, build: Callable[[], nn.Module]) -> nn.Module:
+    """What `build` makes of the description in `path`; what is wrong with that, in one line."""
+    try:
+        with torch.random.fork_rng(devices=[]):  # the random weights that are replaced change nobody's draws
+            return build()
+    except ImportError as error:
+        raise BenchError(
+            f"{path}: its large model needs {error.name}; install it (pip install {error.name})"
+        ) from error
+    except BenchError as error:
+        raise BenchError(f"{path}: {error}") from error
+    except KeyError as error:
+        raise BenchError(f"{path}: lacks {error}; extract it again") from error
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise BenchError(
+            f"{path}: its large model cannot be built as it says ({_first_line(error)}); "
+            "use the version of its library that it was made with, or extract it again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _layer(name: str, module: nn.Module) -> dict[str, Any]:
@@ -127,10 +177,11 @@ def _layer(name: str, module: nn.Module) -> dict[str, Any]:
     return {"name": name, "type": type(module).__name__, "parameters": shapes}
 
 
-def _ref(meta: dict[str, Any]) -> ModelRef:
+def model_ref(meta: dict[str, Any]) -> ModelRef:
+    """Return the large model that an architecture's metadata name; `BenchError` when they do not."""
     if "model" not in meta:
         raise BenchError("architecture: its metadata do not name the large model; name it (--model)")
-    return ModelRef(**meta["model"])
+    return parse(ModelRef, meta["model"], "architecture", "model")
 
 
 def _shape(meta: dict[str, Any]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("dapbench", "torch", "torchvision", "torch-pruning", "numpy", "scikit-learn", "safetensors")
+LIBRARIES = ("dapbench", "torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
 
 
 @cache

@@ -2,10 +2,11 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -29,7 +30,9 @@ Width = Annotated[float | None, typer.Option("--width", help="The factor on the 
 def search(
     suite: Suite,
     method: Annotated[str, typer.Option("--method", metavar="NAME", help="A method of params.yaml.")],
-    granularity: Annotated[str, typer.Option("--granularity", help="channel or weight.")] = "channel",
+    granularity: Annotated[
+        str, typer.Option("--granularity", help="channel, weight, block or block+channel.")
+    ] = "channel",
     budget: Annotated[float | None, typer.Option("--budget", help="Share of the cost. Default: the smallest.")] = None,
     seed: Seed = 0,
     variant: Annotated[str, typer.Option("--variant", metavar="NAME", help="A variant of the method.")] = "",
@@ -107,6 +110,8 @@ def show(architecture: ArchitectureFile) -> None:
 @command(
     "dapbench extract dap.safetensors --out network.safetensors",
     "dapbench extract dap.safetensors --model own:vgg16 --width 0.125 --state dap.weights.safetensors",
+    "dapbench extract dap.safetensors --out network.safetensors --loader load_network.py",
+    "dapbench extract dap.safetensors --onnx network.onnx --torch-export network.pt2",
     panel=PANEL,
 )
 def extract(
@@ -114,34 +119,142 @@ def extract(
     model: Annotated[str | None, typer.Option("--model", help="The large model. Default: the one in the file.")] = None,
     width: Width = None,
     state: Annotated[
-        Path | None, typer.Option("--state", metavar="FILE", help="Weights (.safetensors). Default: initial ones.")
+        Path | None,
+        typer.Option("--state", metavar="FILE", help="Weights (.safetensors). Default: the large model's first."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write it.")] = None,
+    loader: Annotated[
+        Path | None, typer.Option("--loader", metavar="FILE", help="Also write the Python file that loads it anywhere.")
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Also write it as ONNX.")] = None,
+    torch_export: Annotated[
+        Path | None, typer.Option("--torch-export", metavar="FILE", help="Also write it as a torch.export program.")
+    ] = None,
 ) -> None:
     """Write the sub-network as a PyTorch network of its own: safetensors, with its description as JSON beside it.
 
-    `benchmark.api.load_network(FILE)` gives the `torch.nn.Module` back.
+    `load("network.safetensors")` of the loader gives the `torch.nn.Module` back, without this package unless the large
+    model is one of its own; `benchmark.api.load_network` does the same. ONNX files and torch.export programs take any
+    number of images, and are compared with the network before they are written.
     """
     from benchmark.space import Architecture
 
     found = Architecture.load(architecture)
     path = out or architecture.with_suffix(".network.safetensors")
-    if path.resolve() in (architecture.resolve(), state and state.resolve()):
-        raise BenchError(f"--out: {path} is what the network is made from; name another file")
-    from benchmark import extraction
+    if path.suffix == ".json":
+        raise BenchError(f"--out: {path} is where the description goes; name a .safetensors file")
+    written = {"--out": path, "--loader": loader, "--onnx": onnx, "--torch-export": torch_export}
+    _check_apart({option: file for option, file in written.items() if file}, [architecture, state])
+    from benchmark import export, extraction, standalone
+    from benchmark.files import atomic_write
 
     described = _model_of(found, model, width)
     try:
-        large = extraction.large_model(described)
+        ref = extraction.model_ref(described.meta)
+        large = extraction.large_model(described, ref, trained=state is None)
+        space = extraction.space_of(large, described)
         if state is not None:
-            extraction.load_weights(large, described, state)
-        network = extraction.extract(large, described)
+            extraction.load_weights(large, described, state, space)
+        network = extraction.extract(large, described, space).eval()
     except BenchError as error:
         raise BenchError(str(error) if state and str(state) in str(error) else f"{architecture}: {error}") from error
     origin = f"of {state.name}" if state else f"initial, of seed {found.meta.get('seed', 0)}, untrained"
-    extraction.save_network(network, described, path, origin)
+    if ref.trained and not state:
+        origin = f"pretrained, of {ref.file or ref.name}"
+    extraction.save_network(network, described, path, origin, space)
     print(f"{path}: {_number(found.meta['params'])} parameters, weights {origin}")
     print(f"{path.with_suffix('.json')}: its description")
+    if loader:
+        atomic_write(loader, Path(standalone.__file__).read_bytes())
+        print(f"{loader}: its loader")
+    example = extraction.example_of(network, found.meta["input"])
+    for file, write in ((onnx, export.export_onnx), (torch_export, export.export_program)):
+        if file:
+            print(f"{file}: the same network, outputs within {write(network, example, file):.1e} of the largest")
+
+
+@command(
+    "dapbench measure network.safetensors",
+    "dapbench measure small.safetensors smaller.safetensors --device cuda --batch 1 --batch 256 --out measured.json",
+    panel=PANEL,
+)
+def measure(
+    networks: Annotated[list[Path], typer.Argument(metavar="NETWORK-FILE...", help="Files of dapbench extract.")],
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    batch: Annotated[
+        list[int] | None, typer.Option("--batch", min=1, help="Images at once; repeat for several. Default: 1 and 64.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the CPU.")] = 1,
+    warmup: Annotated[int, typer.Option("--warmup", min=1, help="Passes before those that are timed.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", min=2, help="Passes that are timed.")] = 30,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all of it as JSON.")] = None,
+) -> None:
+    """Measure latency and memory of extracted networks beside their large models, pass by pass in turn.
+
+    A ratio is the network's value over that of its large model (dense): below 1 it is faster or smaller. Latencies are
+    medians with quartiles, their ratios medians over pairs of passes with a 95 % interval. Zeroed single weights save
+    neither time nor memory; removed channels do.
+    """
+    from benchmark.files import write_json
+    from benchmark.measure import Settings
+    from benchmark.measure import measure as run
+
+    _check_choice("device", device, ("cpu", "cuda"), "--device")
+    if out:
+        _check_apart({"--out": out}, networks)
+    found = run(networks, Settings(device, tuple(batch or (1, 64)), threads, warmup, repeats))
+    _show_measured(found)
+    if out:
+        write_json(out, found)
+
+
+def _check_apart(written: dict[str, Path], read: Sequence[Path | None]) -> None:
+    """Raise `BenchError` when a file to be written is one that is read, or stands for two options."""
+    taken = {file.resolve() for file in read if file}
+    for option, file in written.items():
+        if file.resolve() in taken:
+            raise BenchError(f"{option}: {file} is read or written already; name another file")
+        taken |= {file.resolve(), file.with_suffix(".json").resolve()} if option == "--out" else {file.resolve()}
+
+
+def _show_measured(found: dict[str, Any]) -> None:
+    settings, about = found["settings"], found["provenance"]
+    place = about["machine"]["cpu"] if settings["device"] == "cpu" else about["device"]
+    print(
+        f"{place}, threads {settings['threads']}, torch {about['libraries']['torch']}, channels-last; "
+        f"{settings['repeats']} passes in turn, after {settings['warmup']} untimed"
+    )
+    for batch in settings["batches"]:
+        table = Table(box=None, pad_edge=False, title=f"\nbatch {batch}", title_justify="left")
+        table.add_column("network", overflow="fold")
+        for column in ("params", "ms (quartiles)", "of dense (95 %)", "MiB", "of dense"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for row in found["rows"]:
+            if row["batch"] == batch:
+                table.add_row(*_measured(row))
+        Console(highlight=False).print(table)
+
+
+def _measured(row: dict[str, Any]) -> list[str]:
+    """A row of the table: network, parameters, latency and its ratio, peak memory and its ratio."""
+    time, ratio = row["latency"], row["ratios"]["latency"]
+    size = _short(row["params"])
+    spent = f"{time['median']:.3g} ({time['q1']:.3g}-{time['q3']:.3g})"
+    memory = f"{row['memory']['peak'] / 2**20:.3g}"
+    if row["file"] == "dense":
+        return [f"dense {row['model']['name']}", size, spent, "", memory, ""]
+    interval = "" if ratio["low"] is None else f" ({ratio['low']:.3g}-{ratio['high']:.3g})"
+    relative = f"{ratio['median']:.3g}{interval}"
+    name = row["file"].removesuffix(".safetensors")
+    return [name, size, spent, relative, memory, f"{row['ratios']['memory']:.3g}"]
+
+
+def _short(value: int) -> str:
+    """A count in three digits: 11.7 M."""
+    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= factor:
+            return f"{value / factor:.3g}{unit}"
+    return str(value)
 
 
 def _model_of(found: Any, model: str | None, width: float | None) -> Any:
@@ -166,13 +279,15 @@ def _model_of(found: Any, model: str | None, width: float | None) -> Any:
 def _check_search(
     described: Any, suite: str, method: str, variant: str, granularity: str, budget: float | None
 ) -> None:
+    from benchmark.config import Granularity
+
     if suite not in described.suites:
         raise unknown("suite", suite, described.suites, "--suite")
     if method not in described.methods:
         raise unknown("method", method, described.methods, "--method")
     if variant and variant not in described.methods[method].variants:
         raise unknown("variant", variant, described.methods[method].variants, "--variant")
-    _check_choice("granularity", granularity, ("channel", "weight"), "--granularity")
+    _check_choice("granularity", granularity, get_args(Granularity), "--granularity")
     if budget is not None and not 0 < budget < 1:
         raise BenchError(f"--budget: a share of the large model's cost between 0 and 1, such as 0.05, not {budget:g}")
 
