@@ -94,7 +94,8 @@ def macs_terms(
     start = 0
     for size in wiring.groups.values():
         units = np.arange(start, start + size)
-        yield int(wiring.products[units].sum()), [units, *(_block(blocks, _cut(wiring, units)) if blocks else [])]
+        entries = int(wiring.products[units].sum())
+        yield entries, [units, *(_block(blocks, _cut(wiring, units)) if blocks and entries else [])]
         start += size
     yield int(wiring.products[-1]), []
 

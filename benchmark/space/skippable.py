@@ -35,10 +35,9 @@ def skippable(model: nn.Module, example_input: Tensor, wiring: Wiring) -> tuple[
         blocks = [block for block in blocks if not block.layer]
     blocks = _grouped(blocks, whole)
     trial = _Trial(model, image, wiring, flow)
-    blocks = [_in_form(trial, block) for block in blocks] if blocks and trial.problem(blocks) else blocks
-    found: list[Block] = []
     if blocks and trial.problem(blocks):
-        for block in blocks:
+        found: list[Block] = []
+        for block in [_in_form(trial, block) for block in blocks]:
             problem = trial.problem([*found, block])
             if problem:
                 whole[block.name] = problem

@@ -115,9 +115,9 @@ def extracted(model: nn.Module, wiring: Wiring, mask: Tensor, own: bool = True) 
     tensors = Slices(wiring, shapes, mask).cut(values)
     if own:
         tensors = {name: tensor.clone() if tensor._is_view() else tensor for name, tensor in tensors.items()}
+    forget(model)
     # The modules are copied without their tensors, which are replaced next.
     copy = deepcopy(model, {id(tensor): tensor for tensor in state.values()})
-    forget(copy)
     apply_changes(copy, changes(model, wiring, mask.cpu().numpy()), tensors)
     return copy
 
