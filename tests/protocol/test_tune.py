@@ -238,10 +238,11 @@ def test_every_unseen_class_is_measured_also_where_the_set_lies_class_by_class(l
     whole = Task(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels, torch.zeros(1), torch.ones(1))
     folder = replace(source, train=whole, validation=whole)
     (draw,) = protocol._draws(folder, [1, 3], {"shots": [1], "draws": 1})
-    counts = draw.test.labels.bincount(minlength=2)
-    assert len(draw.test) == counts.sum() == protocol.EXAMPLES
-    # Of 500 at random out of 1,000, each class has 250 with a standard deviation of 8.
-    assert (counts - protocol.EXAMPLES / 2).abs().max() < 50
+    assert draw.test.labels.bincount().tolist() == [protocol.EXAMPLES / 2] * 2
+
+
+def test_classes_come_in_turn_as_long_as_they_have_images() -> None:
+    assert protocol._in_turn(torch.tensor([1, 1, 1, 0, 2, 0])).tolist() == [3, 0, 4, 5, 1, 2]
 
 
 def test_recipes_arrive_as_they_are(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
