@@ -249,22 +249,25 @@ def _git(root: Path, *arguments: str) -> str | None:
 def _show(console: Console, params: Params, suite: str, root: Path) -> None:
     """Print the main table in short: default variants, the headline's weights mode and shots."""
     from benchmark.stats import read_summary
+    from benchmark.stats.groups import OVERALL
 
     summary = read_summary(root, suite)
     weights, shots = summary["headline"]["weights"], summary["headline"]["shots"]
     config = params.suites[suite]
     budgets = [1.0, *sorted(config.grid.budgets, reverse=True)]
     cells = {tuple(cell[name] for name in ENTRY): cell for cell in summary["cells"]}
-    for target in config.data.targets:
+    labels = [target.label for target in config.data.targets]
+    for target in [*labels, *([OVERALL] if len(labels) > 1 else [])]:
         for granularity in config.grid.granularities:
-            title = f"{suite}: accuracy on {target.label}, {shots}-shot, {weights} weights, {granularity} units"
+            where = "over all targets" if target == OVERALL else f"on {target}"
+            title = f"{suite}: accuracy {where}, {shots}-shot, {weights} weights, {granularity} units"
             table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
             table.add_column("of the " + config.grid.cost, no_wrap=True)
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
             for method in params.run.methods:
                 found = [
-                    cells.get((granularity, method, "", weights, target.label, budget, shots)) for budget in budgets
+                    cells.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets
                 ]
                 if any(found):
                     table.add_row(method, *(_entry(cell) for cell in found))
