@@ -26,7 +26,7 @@ class Row(BaseModel):
     model: str
     method: str
     variant: str
-    granularity: Literal["channel", "weight", "block"]
+    granularity: Literal["channel", "weight", "block", "block+channel"]
     cost: Literal["params", "macs"]
     budget: float = Field(gt=0.0, le=1.0)
     complexity: float = Field(gt=0.0, le=1.0)

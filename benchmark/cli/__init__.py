@@ -1,9 +1,9 @@
 """`dapbench`, the command line."""
 
-from benchmark.cli import experiment, networks, registries
+from benchmark.cli import experiment, guarantee, networks, registries, zoo
 from benchmark.cli.program import app
 
-__all__ = ["app", "experiment", "main", "networks", "registries"]
+__all__ = ["app", "experiment", "guarantee", "main", "networks", "registries", "zoo"]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ METHODS = {
 }
 VARIANTS = {"l2": "L2", "layerwise-l2": "layerwise, L2", "second-order": "second order"}
 COSTS = {"params": "parameters", "macs": "MACs"}
-GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks"}
+GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks", "block+channel": "blocks and channels"}
 
 
 def label(method: str, variant: str = "") -> str:

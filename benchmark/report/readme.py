@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import Params, load_params
-from benchmark.errors import BenchError
-from benchmark.files import atomic_write
 from benchmark.report import twice
 from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown, markdown_entry
+from benchmark.report.blocks import holds, marks, put
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.suites import in_order
 from benchmark.report.view import View
 from benchmark.stats import read_summary
 
-BEGIN = "<!-- results:begin -->"
-END = "<!-- results:end -->"
+BLOCK = "results"
+BEGIN, END = marks(BLOCK)
 
 
 def render_block(summary: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> str:
@@ -66,31 +65,15 @@ def update(path: Path, params: Params | None = None) -> bool:
     All suites of `run.suites` are in it, `run.headline` above the others; params.yaml and reports/ are looked for
     beside the README. Raises `BenchError` when the markers are missing.
     """
-    text = _read(path)
-    fresh = _replaced(path, text, params)
-    if fresh != text:
-        atomic_write(path, fresh.encode())
-    return fresh != text
+    return put(path, BLOCK, lambda: _block(path, params))
 
 
 def check(path: Path, params: Params | None = None) -> bool:
     """Return whether the block of the README at `path` is what `update` would write."""
-    text = _read(path)
-    return _replaced(path, text, params) == text
+    return holds(path, BLOCK, lambda: _block(path, params))
 
 
-def _replaced(path: Path, text: str, params: Params | None) -> str:
-    begin, end = text.find(BEGIN), text.find(END)
-    if begin < 0 or end < begin:
-        raise BenchError(f"{path}: no results block; add the lines {BEGIN} and {END} where it belongs")
+def _block(path: Path, params: Params | None) -> str:
     suites = in_order(params or load_params(path.parent / "params.yaml"))
     headline, *others = (read_summary(path.parent, suite) for suite in suites)
-    block = render_block(headline, others)
-    return f"{text[: begin + len(BEGIN)]}\n{block}\n{text[end:]}"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read ({error.strerror}); run in the repository's folder") from error
+    return render_block(headline, others)

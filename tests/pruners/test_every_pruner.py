@@ -1,6 +1,6 @@
 """What holds for every registered pruner, at every granularity it serves and for each of its options."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
@@ -8,8 +8,19 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
-from problems import BUDGETS, CLASSES, SIZE, dearest_unit, pretrained_weights, problem, space_of, vgg
-from torch import Tensor
+from problems import (
+    BUDGETS,
+    CLASSES,
+    SHALLOW,
+    SIZE,
+    dearest_unit,
+    pretrained_weights,
+    problem,
+    resnet,
+    space_of,
+    vgg,
+)
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmark.config import Section, parse
@@ -37,6 +48,15 @@ class Case:
 
     def __str__(self) -> str:
         return "-".join([self.method, self.granularity, *(f"{name}={value}" for name, value in self.options)])
+
+    @property
+    def build(self) -> Callable[[], nn.Module]:
+        """The large model; layers of a plain network are no blocks where channels are pruned as well."""
+        return resnet if self.granularity == "block+channel" else vgg
+
+    def problem(self, seed: int = 0, **more: Any) -> Problem:
+        budgets = self.pruner().budgets(SHALLOW if self.granularity == "block" else BUDGETS)
+        return problem(self.granularity, budgets, seed, self.build, **more)
 
     def pruner(self) -> Pruner:
         kind = pruners()[self.method]
@@ -76,7 +96,7 @@ every = pytest.mark.parametrize("case", CASES, ids=str)
 def searched(case: Case, seed: int, global_seed: int) -> Outcome:
     reports: list[float] = []
     pruner = case.pruner()
-    made = problem(case.granularity, pruner.budgets(BUDGETS), seed, progress=reports.append)
+    made = case.problem(seed, progress=reports.append)
     made.load_pretrained()
     torch.manual_seed(global_seed)
     state = torch.get_rng_state()
@@ -93,7 +113,7 @@ def outcome(case: Case, seed: int = 0) -> Outcome:
 def test_a_pruner_says_what_it_is(kind: type[Pruner]) -> None:
     assert kind.__doc__ is not None and kind.__doc__ != Pruner.__doc__
     assert kind.reference.strip() and kind.granularities
-    assert set(kind.granularities) <= {"channel", "weight"}
+    assert set(kind.granularities) <= {"channel", "weight", "block", "block+channel"}
     assert issubclass(kind.Parameters, Section) and kind.Parameters.__doc__
     # The docstring cites what the reference names: each of its arXiv numbers.
     for number in (word.strip(",;.") for word in kind.reference.split() if word[:4].isdigit() and "." in word):
@@ -126,15 +146,15 @@ def test_every_budget_is_met_from_below_within_one_unit(case: Case) -> None:
 
 @every
 def test_no_group_is_empty_and_the_input_reaches_the_output(case: Case) -> None:
-    network = vgg().double().eval()
-    space = space_of(vgg, case.granularity)
+    network = case.build().double().eval()
+    space = space_of(case.build, case.granularity)
     # With positive weights nothing cancels and no unit is dead: a signal is lost only where the mask cuts it.
     ones = {name: torch.ones_like(p) for name, p in network.named_parameters() if not name.endswith("bias")}
     shifts = {name: torch.zeros_like(p) for name, p in network.named_parameters() if name.endswith("bias")}
     for sub in outcome(case).found:
         assert all(bool(part.any()) for part in sub.mask.split(space.sizes))
         images = torch.ones(1, 1, SIZE, SIZE, dtype=torch.float64, requires_grad=True)
-        logits = functional_call(network, {**space.gate(ones, sub.mask.double()), **shifts}, (images,))
+        logits = functional_call(network, space.gate({**ones, **shifts}, sub.mask.double()), (images,))
         (gradient,) = torch.autograd.grad(logits.sum(), images)
         assert float(logits.detach().max()) > 0 and float(gradient.max()) > 0
 
@@ -155,17 +175,17 @@ def test_another_seed_gives_another_search(case: Case) -> None:
 
 @every
 def test_inputs_are_left_as_they_were(case: Case) -> None:
-    given = {name: tensor.clone() for name, tensor in pretrained_weights(0)[0].items()}
-    before = problem(case.granularity)
+    given = {name: tensor.clone() for name, tensor in pretrained_weights(0, case.build)[0].items()}
+    before = case.problem()
     result = outcome(case)
-    for name, tensor in pretrained_weights(0)[0].items():
+    for name, tensor in pretrained_weights(0, case.build)[0].items():
         assert torch.equal(tensor, given[name]) and not tensor.requires_grad
     for part in ("train", "validation"):
         now, then = getattr(result.problem, part), getattr(before, part)
         assert torch.equal(now.images, then.images) and torch.equal(now.labels, then.labels)
     network = result.problem.network
     assert {name: tensor.shape for name, tensor in network.state_dict().items()} == {
-        name: tensor.shape for name, tensor in vgg().state_dict().items()
+        name: tensor.shape for name, tensor in case.build().state_dict().items()
     }
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
@@ -181,7 +201,7 @@ def test_a_problem_has_no_target() -> None:
 
 @every
 def test_own_weights_are_whole(case: Case) -> None:
-    expected = vgg().state_dict()
+    expected = case.build().state_dict()
     for sub in outcome(case).found:
         if sub.state is None:
             continue
@@ -211,7 +231,7 @@ def test_compute_is_charged(case: Case) -> None:
     result = outcome(case)
     assert result.problem.flops > 0 or not trains(result)
     asked = case.method == "magnitude" or dict(case.options).get("law") == "pretrained"
-    assert result.problem.pretrain_flops == (pretrained_weights(0)[1] if asked else 0)
+    assert result.problem.pretrain_flops == (pretrained_weights(0, case.build)[1] if asked else 0)
 
 
 class Counting:
@@ -221,7 +241,7 @@ class Counting:
         self.images = 0
         next(made.network.children()).register_forward_hook(self.count)
 
-    def count(self, module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def count(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert module.training
         self.images += len(inputs[0])
 
@@ -230,7 +250,7 @@ class Counting:
 @pytest.mark.parametrize("case", [case for case in CASES if case.method != "lottery_ticket"], ids=str)
 def test_the_account_is_what_the_large_model_was_shown(case: Case) -> None:
     pruner = case.pruner()
-    made = problem(case.granularity, pruner.budgets(BUDGETS))
+    made = case.problem()
     made.load_pretrained()
     counted = Counting(made)
     pruner.search(made)
@@ -257,7 +277,7 @@ def test_an_interrupt_gets_through(case: Case) -> None:
         raise KeyboardInterrupt
 
     pruner = case.pruner()
-    made = problem(case.granularity, pruner.budgets(BUDGETS), progress=interrupt)
+    made = case.problem(progress=interrupt)
     if outcome(case).progress:
         with pytest.raises(KeyboardInterrupt):
             pruner.search(made)

@@ -1,0 +1,66 @@
+"""The zoo: which networks of torchvision and timm can be pruned."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from benchmark.cli.program import command
+
+if TYPE_CHECKING:
+    from benchmark.zoo.check import Row
+
+PANEL = "What there is"
+
+
+@command(
+    "dapbench zoo --jobs 2",
+    "dapbench zoo --models timm:vit_tiny_patch16_224 torchvision:resnet18 --out rows.json",
+    panel=PANEL,
+)
+def zoo(
+    models: Annotated[
+        list[str] | None, typer.Option("--models", metavar="NAME", help="Check this one only; more may follow.")
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="More for --models.")] = None,
+    library: Annotated[str | None, typer.Option("--library", help="torchvision or timm. Default: both.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Default: one per core.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="What one network may take.")] = 10.0,
+    memory: Annotated[float, typer.Option("--memory", min=0.1, metavar="GB", help="What one may take.")] = 14.0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the rows there. Default: only of the whole zoo.")
+    ] = None,
+) -> None:
+    """Build, prune and check networks of torchvision and timm, and say which are served.
+
+    The whole zoo is written to reports/zoo.json and reports/zoo.md. What is finished is kept in .zoo, so an interrupted
+    run goes on where it was. Exit code 1 when a network that is treated gives wrong numbers.
+    """
+    from benchmark.errors import BenchError
+    from benchmark.executor.local import available_jobs
+    from benchmark.files import write_json
+    from benchmark.zoo import choices, report
+    from benchmark.zoo.progress import Progress
+    from benchmark.zoo.run import Limits, run
+
+    names = [*(models or ()), *(more or ())]
+    if names and library:
+        raise BenchError("--library: the networks are named already; give --models or --library")
+    entries = choices.named(names) if names else choices.zoo(library)
+    with Progress(len(entries), Console(file=sys.stderr, highlight=False)) as progress:
+        rows = run(entries, Path(".zoo"), jobs or available_jobs(), Limits(60 * minutes, memory), progress)
+    if out is not None:
+        write_json(out, report.document(rows))
+    elif not names and not library:
+        report.write(Path("reports"), rows)
+    _tell(rows)
+    raise typer.Exit(int(any(row["wrong"] for row in rows)))
+
+
+def _tell(rows: "list[Row]") -> None:
+    for row in rows:
+        if row["status"] != "ok":
+            print(f"{row['model']}: refused: {row['reason']}")
+    print(f"{sum(row['status'] == 'ok' for row in rows)} of {len(rows)} networks are served")
