@@ -266,9 +266,7 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
             for method in params.run.methods:
-                found = [
-                    cells.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets
-                ]
+                found = [cells.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
                 if any(found):
                     table.add_row(method, *(_entry(cell) for cell in found))
             console.print(table)
