@@ -31,7 +31,7 @@ def methods(
     if name is None:
         table = _table("method", "granularities", "what it does")
         for key, kind in pruners().items():
-            table.add_row(key, ", ".join(kind.granularities), _paragraphs(kind)[0])
+            table.add_row(key, "\n".join(kind.granularities), _paragraphs(kind)[0])
         console.print(table)
         return
     kind = pruner(name, "NAME")

@@ -195,7 +195,7 @@ def test_a_problem_has_no_target() -> None:
     # What a search is given, all of it: a new field must be looked at here, for it could carry a target task.
     assert {field.name for field in fields(Problem)} == {
         *("space", "network", "train", "validation", "recipe", "budgets", "seed", "device"),
-        *("load_pretrained", "progress", "flops", "pretrain_flops", "trace"),
+        *("load_pretrained", "progress", "elsewhere", "flops", "pretrain_flops", "trace"),
     }
 
 
