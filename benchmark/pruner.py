@@ -3,18 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from benchmark import seeds
 from benchmark.config import Recipe, Section
 from benchmark.models import initialise
 from benchmark.space import SearchSpace
+from benchmark.space.slicing import run
 from benchmark.training import (
     FLOPS_PER_MAC,
     Task,
@@ -115,7 +115,7 @@ class Problem:
         buffers = {name: tensor for name, tensor in state.items() if name not in names}
         effective = {**self.space.gate(parameters, gates), **buffers}
         with autocast(images.device, self.recipe):
-            logits: Tensor = functional_call(ready(self.network, self.recipe), effective, (images,))
+            logits: Tensor = run(ready(self.network, self.recipe), effective, images)
         return at_least_single(logits)
 
     def batches(self, task: Task, recipe: Recipe, *names: str | int) -> Any:
@@ -150,7 +150,7 @@ class Problem:
         gated = {**self.space.gate(parameters, mask.float().to(self.device)), **buffers}
         self.charge(self.space.macs(mask), len(self.validation), training=False)
         self.network.eval()
-        return accuracy(lambda images: functional_call(self.network, gated, (images,)), self.validation)
+        return accuracy(partial(run, self.network, gated), self.validation)
 
 
 class Pruner(ABC):

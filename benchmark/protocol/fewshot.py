@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from benchmark import models, seeds
 from benchmark.config import FineTuning, Recipe
 from benchmark.data.splits import assert_disjoint, draw_shots, draw_ways, split_target
 from benchmark.protocol.source import Source, opened
 from benchmark.replicas import NotStackable, Replicas
+from benchmark.space.slicing import run
 from benchmark.training import Task, accuracy, fit, ready, stacked_batches
 
 State = dict[str, Tensor]
@@ -85,11 +85,7 @@ def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapp
         body = {name: mask for name, mask in masks.items() if not name.startswith(heads)}
         trained = _fine_tuned(template, states, draws, recipe, body)
     template.eval()
-    return [accuracy(partial(_run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
-
-
-def _run(template: nn.Module, state: State, images: Tensor) -> Tensor:
-    return functional_call(template, state, (images,))
+    return [accuracy(partial(run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
 
 
 def _orders(draws: Sequence[Draw]) -> list[torch.Generator]:

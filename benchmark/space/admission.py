@@ -3,8 +3,10 @@
 import re
 import traceback
 from collections import defaultdict
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,17 @@ from benchmark.space.slicing import Gates, extracted, run
 from benchmark.space.wiring import Wiring, only
 
 TOLERANCE = 1e-9  # relative, in double precision
+SMALL = 8  # units, below which a group always loses half of them
+NO_OTHERS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def admitted(model: nn.Module, example_input: Tensor, wiring: Wiring) -> Wiring:
     """Return the wiring with those groups only that can be cut together; the others' reasons are in its `whole`.
 
     A copy of `model` in double precision, with weights drawn so that no branch is silent, runs on a random image: once
-    with units of the groups in question masked, once without them, for two choices of units. Groups are tried together,
-    and where the two differ or the smaller network does not run, kind by kind and in halves, on top of those admitted
-    before.
+    with units of the groups in question masked, once without them, for two choices of units; and on two images in
+    training mode, if it draws no random numbers there. Groups are tried together, and where the two differ or the
+    smaller network does not run, kind by kind and in halves, on top of those admitted before.
     """
     if not wiring.groups:
         return wiring
@@ -79,42 +83,72 @@ class _Trial:
         self._wiring = wiring
         self._model = deepcopy(model).cpu().double().eval().requires_grad_(False)
         shake(self._model)
-        shape = example_input.shape
-        self._image = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
+        shape = (2, *example_input.shape[1:])
+        self._images = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
         self._gates = Gates(wiring)
         drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in wiring.groups.items()}
-        self._draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
+        draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
+        self._turns = [(draw, False) for draw in draws]
+        if self._trains():
+            self._turns.append((draws[0], True))
 
     def problem(self, names: list[str]) -> str:
         """Return why the groups of these names cannot be cut together, or nothing."""
-        return next(filter(None, (self._problem(names, draw) for draw in self._draws)), "")
+        return next(filter(None, (self._problem(names, *turn) for turn in self._turns)), "")
 
-    def _problem(self, names: list[str], draw: dict[str, Tensor]) -> str:
+    def _problem(self, names: list[str], draw: dict[str, Tensor], training: bool) -> str:
         chosen = set(names)
         mask = torch.cat([kept if name in chosen else torch.ones_like(kept) for name, kept in draw.items()])
-        parameters = dict(self._model.named_parameters())
+        images = self._images if training else self._images[:1]
+        self._model.train(training)
         with torch.no_grad():
-            masked = _flat(run(self._model, self._gates.apply(parameters, mask.double()), self._image))
+            # The smaller one first: where it does not run, it mostly fails early.
             try:
-                cut = _flat(extracted(self._model, self._wiring, mask, own=False)(self._image))
+                cut = _flat(_keeping_buffers(extracted(self._model, self._wiring, mask, own=False), images))
             except Exception as error:
                 return f"cannot be cut: {operation(error)}"
+            gated = self._gates.apply(dict(self._model.named_parameters()), mask.double())
+            masked = _flat(_keeping_buffers(self._model, images, gated))
         difference = (
             float((masked - cut).abs().max() / masked.abs().max()) if masked.shape == cut.shape else float("nan")
         )
         if difference <= TOLERANCE:
             return ""
         via = next((f", by {self._wiring.cuts[name]}" for name in reversed(names) if name in self._wiring.cuts), "")
-        return f"cutting its channels is not masking them (outputs differ by {difference:.0e}{via})"
+        when = " in training mode" if training else ""
+        return f"cutting its channels is not masking them{when} (outputs differ by {difference:.0e}{via})"
+
+    def _trains(self) -> bool:
+        """Tell whether the model runs in training mode and gives the same there whenever it runs."""
+        before = torch.random.get_rng_state()
+        try:
+            with torch.no_grad():
+                output = _flat(_keeping_buffers(self._model.train(), self._images))
+        except Exception:  # whatever a network says that does not take two images, or does not train
+            return False
+        finally:
+            self._model.eval()
+            drawn = not torch.equal(before, torch.random.get_rng_state())
+            torch.random.set_rng_state(before)
+        return not drawn and bool(output.isfinite().all())
 
 
 def _kept(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return which units stay, twice: a random half, and only the last few.
+    """Return which units stay, twice: a random part, of every group another share of it, and only the last few.
 
-    What divides channels at fixed places, or counts them, may by chance not notice a random half, but does these.
+    What divides channels at fixed places, or counts them, may by chance not notice the first, but does the second.
     """
     few = torch.randint(1, max(size // 2, 1) + 1, (), generator=generator)
-    return torch.randperm(size, generator=generator) < max(size // 2, 1), torch.arange(size) >= size - few
+    # Between a quarter and three quarters; of a small group its half, for fewer would show nothing of an order.
+    some = (
+        size // 4 + int(torch.randint(size // 2 + 1, (), generator=generator)) if size >= SMALL else max(size // 2, 1)
+    )
+    return torch.randperm(size, generator=generator) < some, torch.arange(size) >= size - few
+
+
+def _keeping_buffers(model: nn.Module, images: Tensor, parameters: Mapping[str, Tensor] = NO_OTHERS) -> Any:
+    """Return what `model` computes, with these parameters where given; its running statistics stay as they were."""
+    return run(model, {**{name: buffer.clone() for name, buffer in model.named_buffers()}, **parameters}, images)
 
 
 def _flat(output: Any) -> Tensor:
@@ -129,14 +163,15 @@ def shake(model: nn.Module) -> None:
     for name, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
             continue
-        draw = torch.randn(tensor.shape, generator=seeds.generator(0, "admission", name), dtype=tensor.dtype)
+        # In single precision, which is drawn faster.
+        draw = torch.randn(tensor.shape, generator=seeds.generator(0, "admission", name))
         if name.endswith("running_var"):
             tensor.copy_(0.5 + draw.abs())
         elif name not in parameters:
             if name.endswith("running_mean"):
                 tensor.copy_(0.1 * draw)
         elif tensor.dim() > 1:
-            tensor.copy_(draw / max(tensor[0].numel(), 1) ** 0.5)
+            tensor.copy_(draw).div_(max(tensor[0].numel(), 1) ** 0.5)
         else:
             tensor.copy_((1 if name.endswith("weight") else 0) + 0.2 * draw)
 

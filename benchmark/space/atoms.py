@@ -126,6 +126,12 @@ class Atoms:
         if len(atoms):
             self._whole.append((atoms, reason))
 
+    def keep_all(self, module: str, reason: str) -> None:
+        """Say that nothing that the weights of a module read or make can ever be cut."""
+        for side, atoms in self._of_sides():
+            if side.tensor.startswith(f"{module}."):
+                self._whole.append((np.arange(atoms.start, atoms.stop), reason))
+
     def outcome(self) -> Outcome:
         """Return the components."""
         one, other = _concatenated(self._joins)

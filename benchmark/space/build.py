@@ -1,5 +1,8 @@
 """From a large model to its search space."""
 
+from copy import deepcopy
+
+import torch
 from torch import Tensor, nn
 
 from benchmark.errors import unknown
@@ -17,10 +20,14 @@ SPACES: dict[str, type[ChannelSpace] | type[WeightSpace] | type[BlockSpace]] = {
 def build_space(model: nn.Module, example_input: Tensor, granularity: str, cost: str = "params") -> SearchSpace:
     """Return the search space of `model` whose units are channels, single weights, blocks, or blocks and channels.
 
-    `example_input` is one image [1, C, H, W] on the model's device; `cost` ("params" or "macs") is what
-    budgets are shares of. The space holds no weights, and `model` is left as it was. Raises `BenchError`
-    for an unknown granularity or cost.
+    `example_input` is one image [1, C, H, W] on the model's device (of several the first is taken); `cost` ("params" or
+    "macs") is what budgets are shares of. The space holds no weights, and `model` is left as it was. Raises
+    `BenchError` for an unknown granularity or cost.
     """
     if granularity not in SPACES:
         raise unknown("granularity", granularity, SPACES, "granularity")
-    return SPACES[granularity](model, example_input, cost)
+    # Tensors of inference mode hide of which operators an operator is made.
+    with torch.inference_mode(False):
+        if any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
+            model = deepcopy(model)
+        return SPACES[granularity](model, example_input.clone(), cost)

@@ -150,7 +150,10 @@ class Contractions:
         found, label = self._tracer.parameter(weight), self._tracer.labels(named["input"])
         makes, reads = (1, 0) if named["transposed"] else (0, 1)
         if found is None or weight.shape != found[1].shape or (groups > 1 and named["transposed"]):
-            reason = f"runs through a convolution with computed weights in {self._tracer.where}"
+            kind = "grouped transposed convolution"
+            if groups == 1 or not named["transposed"]:
+                kind = "convolution with computed weights"
+            reason = f"runs through a {kind} in {self._tracer.where}"
             for tensor in (x, weight, *([named["bias"]] if named["bias"] is not None else [])):
                 self._atoms.keep(self._tracer.labels(tensor), reason)
             self.products.append((torch.full((1,), NONE), multiplications("convolution", named, out)))

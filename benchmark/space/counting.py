@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.space.contractions import multiplications
@@ -26,11 +27,15 @@ def count(module: nn.Module, example_input: Tensor) -> tuple[int, int]:
 
     Parameters: every entry of every parameter. MACs: one multiply-accumulate is 1; all matrix products and convolutions
     that PyTorch runs, those of activations with each other (attention) too; batch norm is folded, biases are free.
-    Zeroed weights count: it measures shapes. The network runs once, in eval mode, and is left as it was.
+    An einsum that sums over an index of size 1 is such a product, though it runs element by element. Zeroed weights
+    count: it measures shapes. The network runs once, in eval mode, and is left as it was.
     """
     counter = _Counter()
-    with plain_operators(module), counter:
-        module(example_input)
+    with plain_operators(module):
+        # A copy, for no operators are seen of a tensor of inference mode.
+        image = example_input.clone()
+        with _Einsums(counter), counter:
+            module(image)
     return sum(parameter.numel() for parameter in module.parameters()), counter.macs // len(example_input)
 
 
@@ -43,7 +48,7 @@ def plain_operators(module: nn.Module) -> Iterator[None]:
     forget(module)
     module.eval()
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -55,6 +60,8 @@ def plain_operators(module: nn.Module) -> Iterator[None]:
 def forget(module: nn.Module) -> None:
     """Let layers drop what they keep of their parameters in eval mode (attention biases): they do when they train."""
     training = {layer: layer.training for layer in module.modules()}
+    if all(training.values()):
+        return
     module.train()
     for layer, mode in training.items():
         layer.training = mode
@@ -71,3 +78,26 @@ class _Counter(TorchDispatchMode):
         named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
         self.macs += multiplications(func._schema.name.removeprefix("aten::"), named, out)
         return out
+
+
+class _Einsums(TorchFunctionMode):
+    """Counts what PyTorch makes a product of two tensors element by element, for the index it sums over has size 1."""
+
+    def __init__(self, counter: _Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = self._counter.macs
+        out = func(*args, **(kwargs or {}))
+        if func is torch.einsum and self._counter.macs == before and _sums_a_product(args[0]):
+            self._counter.macs += out.numel()
+        return out
+
+
+def _sums_a_product(equation: Any) -> bool:
+    """Tell whether an equation of two tensors sums over an index of both."""
+    read, _, made = equation.partition("->") if isinstance(equation, str) else ("", "", "")
+    factors = read.split(",")
+    # Without an arrow, what is in both is summed.
+    return len(factors) == 2 and bool(set.intersection(*map(set, factors)) - set(made) - set(" ."))

@@ -15,7 +15,9 @@ from benchmark.space.wiring import Indices, Wiring
 Change = dict[str, Any]
 # What modules call their number of attention heads, and the width of all heads together.
 HEADS = frozenset({"num_heads", "heads", "n_heads", "num_attention_heads", "nhead"})
-WIDTHS = frozenset({"attn_dim", "all_head_dim", "inner_dim", "attention_dim", "val_attn_dim", "dh", "expanded_dim"})
+WIDTHS = frozenset(
+    {"attn_dim", "all_head_dim", "inner_dim", "attention_dim", "val_attn_dim", "dh", "expanded_dim", "out_dim"}
+)
 
 
 def changes(model: nn.Module, wiring: Wiring, kept: Indices) -> list[Change]:

@@ -6,7 +6,6 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from benchmark import seeds
 from benchmark.space.admission import TOLERANCE, operation, shake
@@ -14,6 +13,7 @@ from benchmark.space.blocks import Block, find
 from benchmark.space.counting import count
 from benchmark.space.dataflow import Dataflow
 from benchmark.space.skipping import Skipping
+from benchmark.space.slicing import run
 from benchmark.space.wiring import Wiring
 
 
@@ -26,7 +26,7 @@ def skippable(model: nn.Module, example_input: Tensor, wiring: Wiring) -> tuple[
     """
     if next(model.parameters()).device.type != "cpu":
         model = deepcopy(model).cpu()
-    image = example_input.detach().cpu()
+    image = example_input[:1].detach().cpu()
     flow = Dataflow(model, image)
     blocks, whole = find(model, flow)
     if wiring.groups:
@@ -97,7 +97,7 @@ class _Trial:
     def _difference(self, skipping: Skipping, mask: Tensor) -> str:
         parameters = dict(self._model.named_parameters())
         with torch.no_grad():
-            silenced = functional_call(self._model, skipping.gate(parameters, mask.double()), (self._image,))
+            silenced = run(self._model, skipping.gate(parameters, mask.double()), self._image)
             try:
                 network = skipping.extracted(self._model, mask, own=False)
                 without = network(self._image)

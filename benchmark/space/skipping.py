@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.space.bilinear import Array, Bilinear, Term, macs_terms, params_terms
 from benchmark.space.blocks import Block
-from benchmark.space.counting import CONVOLUTIONS
+from benchmark.space.counting import CONVOLUTIONS, forget
 from benchmark.space.resize import Change, changes
 from benchmark.space.slicing import Gates, Slices
 from benchmark.space.wiring import Indices, Wiring
@@ -126,6 +126,7 @@ class Skipping:
         tensors = self.cut({name: tensor.detach() for name, tensor in state.items()}, mask)
         if own:
             tensors = {name: tensor.clone() if tensor._is_view() else tensor for name, tensor in tensors.items()}
+        forget(model)
         # The modules are copied without their tensors, which are replaced next.
         copy = deepcopy(model, {id(tensor): tensor for tensor in state.values()})
         apply_changes(copy, self.changes(mask), tensors)

@@ -87,21 +87,33 @@ class Slices:
         return tuple(torch.from_numpy(side) for side in np.ix_(*sides)) or (...,)
 
 
-def run(model: nn.Module, parameters: Mapping[str, Tensor], *inputs: Any) -> Any:
-    """Return what `model` computes with other parameters, by their names in `named_parameters`.
+def run(model: nn.Module, tensors: Mapping[str, Tensor], *inputs: Any) -> Any:
+    """Return what `model` computes with other parameters and buffers; what is not named in `tensors` is its own.
 
-    `functional_call` by itself leaves the other parameters behind in a module that has two names, and takes what
-    layers keep of the model's own.
+    Of a tensor with several names the first counts, that in `named_parameters` and `named_buffers`; what the run writes
+    to a buffer is under all its names. `functional_call` by itself leaves the other tensors behind in a module that has
+    two names, and takes what layers keep of the model's own parameters.
     """
-    given = dict(parameters)
+    given: dict[str, Tensor] = {}
     first: dict[int, str] = {}
     for place, module in model.named_modules():
-        for leaf, parameter in module.named_parameters(place, recurse=False):
-            known = first.setdefault(id(parameter), leaf)
-            if known in parameters:
-                given[leaf] = parameters[known]
+        for leaf, held in (*module._parameters.items(), *module._buffers.items()):
+            if held is not None:
+                name = f"{place}.{leaf}" if place else leaf
+                known = first.setdefault(id(held), name)
+                if known in tensors:
+                    given[name] = tensors[known]
     forget(model)
-    return functional_call(model, given, inputs, tie_weights=False)
+    try:
+        result = functional_call(model, given, inputs, tie_weights=False)
+    finally:
+        forget(model)
+    if not tensors.keys() <= given.keys():
+        for name, buffer in model.named_buffers(remove_duplicate=False):
+            known = first[id(buffer)]
+            if name not in given and name in tensors and known in tensors:
+                tensors[name].copy_(tensors[known])
+    return result
 
 
 def extracted(model: nn.Module, wiring: Wiring, mask: Tensor, own: bool = True) -> nn.Module:

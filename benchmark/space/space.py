@@ -3,6 +3,7 @@
 import hashlib
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +49,8 @@ class SearchSpace(ABC):
         if cost_kind not in COSTS:
             raise BenchError(f"cost: {cost_kind!r} is unknown; expected one of {', '.join(COSTS)}")
         if not groups:
-            reasons = "".join(f" ({name} {reason})" for name, reason in list(whole.items())[:1])
+            common = [reason for reason, _ in Counter(whole.values()).most_common(1)]
+            reasons = "".join(f" ({next(name for name in whole if whole[name] == why)} {why})" for why in common)
             raise BenchError(
                 f"{type(model).__name__}: has no unit that could be pruned{reasons}; use another model or granularity"
             )

@@ -8,7 +8,7 @@ cut together, which is how attention heads and the channels of grouped convoluti
 What an operator without a rule reads stays whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,6 +59,7 @@ class Tracer(TorchDispatchMode):
         self.contractions = Contractions(self)
         self._labels = WeakIdKeyDictionary()
         self._stack: list[str] = []
+        self._weights = WeakIdKeyDictionary()  # what attention of the library returns, and the module's name
 
     @property
     def where(self) -> str:
@@ -71,7 +72,7 @@ class Tracer(TorchDispatchMode):
         handles = []
         for module, name in self._modules.items():
             handles.append(module.register_forward_pre_hook(lambda *_, name=name: self._stack.append(name)))
-            handles.append(module.register_forward_hook(self._leave, always_call=True))
+            handles.append(module.register_forward_hook(self._leave, with_kwargs=True, always_call=True))
         try:
             with plain_operators(self._model), self:
                 yield self
@@ -79,8 +80,20 @@ class Tracer(TorchDispatchMode):
             for handle in handles:
                 handle.remove()
 
-    def _leave(self, *_: Any) -> None:
-        self._stack.pop()
+    def _leave(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        name = self._stack.pop()
+        if not isinstance(module, nn.MultiheadAttention) or not isinstance(result, tuple):
+            return
+        masks = [*given[3:4], *given[5:6], named.get("key_padding_mask"), named.get("attn_mask")]
+        if any(mask is not None for mask in masks):
+            self.atoms.keep_all(name, f"runs through {name} with a mask, which has no form with fewer heads")
+        if result[1] is not None:
+            self._weights[result[1]] = name
+
+    def _used(self, tensors: Iterable[Tensor]) -> None:
+        """Leave attention whole whose weights are used: with fewer heads it gives none."""
+        for name in [self._weights.pop(tensor) for tensor in tensors if tensor in self._weights]:
+            self.atoms.keep_all(name, f"runs through {name}, whose attention weights are used")
 
     def parameter(self, tensor: Tensor) -> tuple[str, Tensor] | None:
         """Return name and tensor of the parameter or buffer that `tensor` is, or is a view of."""
@@ -130,9 +143,10 @@ class Tracer(TorchDispatchMode):
 
     def output(self, value: Any) -> None:
         """Say that `value` is what the network returns."""
-        for tensor in tree_leaves(value):
-            if isinstance(tensor, Tensor):
-                self.atoms.keep(self.labels(tensor), OUTPUT)
+        tensors = [tensor for tensor in tree_leaves(value) if isinstance(tensor, Tensor)]
+        self._used(tensors)
+        for tensor in tensors:
+            self.atoms.keep(self.labels(tensor), OUTPUT)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and follow its labels."""
@@ -150,6 +164,8 @@ class Tracer(TorchDispatchMode):
         self, func: Any, name: str, args: Any, kwargs: Any, named: dict[str, Any], out: Any, mutable: bool
     ) -> None:
         tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        if self._weights:
+            self._used(tensors)
         if mutable and name == "copy":
             self.write(args[0], self.labels(args[1]))
         elif name in FACTORIES:

@@ -14,6 +14,7 @@ from benchmark.space.contractions import Weighted
 from benchmark.space.tracer import OUTPUT, Tracer
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
+UNLIKE = "is coupled like no other channel: none else is cut from the same dimensions of the same tensors, as often"
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ class _Group:
 
 
 def trace(model: nn.Module, example_input: Tensor) -> Wiring:
-    """Return the wiring of `model`, by one run on `example_input`, one image [1, C, H, W], in eval mode on the CPU.
+    """Return the wiring of `model`, by one run on the first image of `example_input` [N, C, H, W], in eval mode.
 
     The network's input and its outputs never form a group, nor do channels that an operator mixes with others
-    which cannot go with them. A group needs at least two units. `model` is left as it was.
+    which cannot go with them. A group needs at least two units. `model`, which runs on the CPU, is left as it was.
     """
     if next(model.parameters()).device.type != "cpu":
         model = deepcopy(model).cpu()
     tracer = Tracer(model)
     with tracer.watching():
-        tracer.output(model(example_input.detach().cpu()))
+        tracer.output(model(example_input[:1].detach().cpu()))
     outcome = tracer.atoms.outcome()
     order = {name: place for place, name in enumerate(dict(model.named_parameters()))}
     dims = _dims(outcome)
@@ -150,10 +151,12 @@ def _groups(
             for component, count in zip(found.tolist(), counts.tolist(), strict=True):
                 signatures[component].append((name, dim, count))
     made: dict[int, tuple[int, int]] = {}
+    width: dict[int, int] = {}
     read: set[int] = set()
     names = list(order)
     for side, index, component in _producers(outcome, order):
         made.setdefault(component, (order[side.tensor], index))
+        width.setdefault(component, len(outcome.sides[side]))
     for side, components in outcome.sides.items():
         if side.reads:
             read.update(components.tolist())
@@ -174,7 +177,8 @@ def _groups(
         reason = next((outcome.whole[c] for c in members if c in outcome.whole), "")
         if not reason and len(members) == 1:
             why = outcome.mixed.get(members[0])
-            reason = f"its channels can only go together: {why} mixes them" if why else "has one channel"
+            alone = "has one channel" if width[members[0]] == 1 else UNLIKE
+            reason = f"its channels can only go together: {why} mixes them" if why else alone
         if reason:
             whole[name] = reason
         else:

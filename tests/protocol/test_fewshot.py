@@ -158,13 +158,13 @@ def pretrained(request: pytest.FixtureRequest, lab: Lab) -> nn.Module:
 def states(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """What every network is measured with."""
     found: list[dict[str, Tensor]] = []
-    run = fewshot._run
+    run = fewshot.run
 
     def spy(template: nn.Module, state: dict[str, Tensor], images: Tensor) -> Tensor:
         found.append(state)
         return run(template, state, images)
 
-    monkeypatch.setattr(fewshot, "_run", spy)
+    monkeypatch.setattr(fewshot, "run", spy)
     return found
 
 

@@ -138,14 +138,14 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
     found = lab.search("random", granularity)
     cell = lab.transfer(found, "fresh", 0.1, recipe={**FINETUNE, "weight_decay": 0.0})
     trained: list[dict[str, Tensor]] = []
-    run_ = fewshot._run
+    run_ = fewshot.run
 
     def spy_run(template: Any, state: dict[str, Tensor], images: Tensor) -> Tensor:
         trained.append(state)
         return run_(template, state, images)
 
     network, masks, *_ = protocol._subnetwork(cell, lab.context, open_source(cell, lab.context))
-    monkeypatch.setattr(fewshot, "_run", spy_run)
+    monkeypatch.setattr(fewshot, "run", spy_run)
     lab.again(cell)
     assert len(trained) == 4
     assert set(masks) == ({f"{name}.weight" for name in weight_layers(network)} if granularity == "weight" else set())

@@ -80,8 +80,8 @@ def test_groups_of_one_kind_are_cut_from_the_same_layers_of_different_blocks() -
 
 def test_two_choices_of_units_that_places_cannot_balance() -> None:
     for size in (2, 3, 8, 33):
-        half, last = _kept(size, torch.Generator().manual_seed(size))
-        assert int(half.sum()) == size // 2
+        some, last = _kept(size, torch.Generator().manual_seed(size))
+        assert 1 <= int(some.sum()) < size
         few = int(last.sum())
         assert 1 <= few <= size // 2
         assert last.tolist() == [False] * (size - few) + [True] * few

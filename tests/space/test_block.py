@@ -336,3 +336,31 @@ def test_blocks_of_large_models() -> None:
     plain = build_space(networks.network("vgg16"), networks.example("vgg16"), "block")
     assert [group.size for group in plain.groups] == [2, 5]
     assert set(plain.wiring.whole.values()) == {"is the only block of its kind"}
+
+
+def test_what_layers_keep_is_not_copied_into_a_sub_network() -> None:
+    class Keeping(shallow.TwoBottlenecks):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.rand(4))
+            self.kept: list[Tensor] = []
+
+        def train(self, mode: bool = True) -> nn.Module:
+            if mode:
+                self.kept = []
+            return super().train(mode)
+
+        def forward(self, x: Tensor) -> Tensor:
+            scale = self.scale[:, None, None] ** 2
+            if not self.training:
+                self.kept = self.kept or [scale]
+                scale = self.kept[0]
+            return self.head(self.second(self.first(self.stem(x) * scale)).mean((2, 3)))
+
+    model, image = Keeping().eval(), shallow.example("TwoBottlenecks")
+    space = build_space(model, image, "block+channel")
+    model(image)
+    mask = networks.random_mask(space, 1)
+    extracted = space.extract(model, space.architecture(mask))
+    assert extracted.get_parameter("scale").shape != model.scale.shape
+    assert extracted(image).shape == (1, 2)
