@@ -28,12 +28,29 @@ class Net(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Shared(nn.Module):
+    """One module under two names that runs by both, and one parameter in two modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3)
+        self.one = nn.Conv2d(16, 16, 1)
+        self.same = self.one
+        self.wide, self.tied = nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 1)
+        self.tied.weight = self.wide.weight
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.same(self.one(self.stem(x).relu()).relu()).relu()
+        return self.head(self.tied(self.wide(x).relu()).relu().mean((2, 3)))
+
+
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Row]:
     """Check a small network instead of one of a library."""
 
-    def run(chance: float = 0.0) -> Row:
-        net = Net(chance)
+    def run(net: nn.Module | None = None) -> Row:
+        net = net or Net()
         randomise(net, images(8))
         monkeypatch.setattr(module, "prepared", lambda _name: (net.eval(), 8))
         return check("timm:net", "net")
@@ -110,6 +127,15 @@ def test_a_cost_that_differs_is_found(checked: Callable[..., Row], monkeypatch: 
     assert "counted differently" in row["reason"]
 
 
+def test_modules_with_two_names_and_shared_parameters_are_compared(checked: Callable[..., Row]) -> None:
+    net = Shared()
+    tensors = {name: id(parameter) for name, parameter in net.named_parameters(remove_duplicate=False)}
+    row = checked(net)
+    assert (row["status"], row["reason"], row["note"], row["costs"]) == ("ok", "", "", True)
+    assert row["groups"] == 1  # all 16 channels are one group
+    assert {name: id(parameter) for name, parameter in net.named_parameters(remove_duplicate=False)} == tensors
+
+
 def test_a_failure_after_the_space_was_built_is_wrong(
     checked: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,9 +163,20 @@ def test_a_network_of_which_too_little_is_in_groups_is_refused(
     checked: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SHARE", 1.5)
+    described(
+        monkeypatch,
+        "layer norm in stages.0.norm mixes them",
+        "layer norm in stages.1.blocks.7.norm2 mixes them",
+        *3 * ["cannot be cut: `x.reshape(B, N, C)` in net.py (invalid for size 3)"],
+        "runs through roll",
+        "runs through sort",
+    )
     row = checked()
     assert (row["status"], row["wrong"]) == ("refused", False)
-    assert row["reason"].startswith("only 100% of the parameters lie in groups")
+    assert row["reason"] == (
+        "only 100% of the parameters lie in groups. Left whole: "
+        "cannot be cut: `x.reshape(B, N, C)` in net.py (3); layer norm mixes them (2); runs through roll (1)"
+    )
 
 
 def test_pruning_that_changes_nothing_is_no_comparison(
@@ -152,30 +189,35 @@ def test_pruning_that_changes_nothing_is_no_comparison(
 
 
 def test_a_training_step_with_chance_in_it_is_not_compared(checked: Callable[..., Row]) -> None:
-    row = checked(0.5)
+    row = checked(Net(chance=0.5))
     assert row["status"] == "ok"
     assert row["errors"]["gradient"] is None
     assert row["note"] == "no training step: its forward pass draws random numbers"
 
 
+def described(monkeypatch: pytest.MonkeyPatch, *reasons: str) -> None:
+    """Let the spaces that are built leave one more group whole for each of these reasons."""
+    proper = module.build_space
+
+    def build(*arguments: object) -> ChannelSpace:
+        space = proper(*arguments)  # type: ignore[arg-type]
+        assert isinstance(space, ChannelSpace)
+        space.wiring = replace(space.wiring, whole={str(place): reason for place, reason in enumerate(reasons)})
+        return space
+
+    monkeypatch.setattr(module, "build_space", build)
+
+
 def test_reasons_that_differ_by_places_and_sizes_only_are_one(
     checked: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {
-        "a": "layer norm in blocks.0.norm1 mixes them",
-        "b": "layer norm in blocks.11.norm1 mixes them",
-        "c": "cannot be cut: `x.view(2)` in net.py (shape [1, 2] (of 3))",
-        "d": "runs through roll in stages.3",
-    }
-    proper = module.build_space
-
-    def described(*arguments: object) -> ChannelSpace:
-        space = proper(*arguments)  # type: ignore[arg-type]
-        assert isinstance(space, ChannelSpace)
-        space.wiring = replace(space.wiring, whole=whole)
-        return space
-
-    monkeypatch.setattr(module, "build_space", described)
+    described(
+        monkeypatch,
+        "layer norm in blocks.0.norm1 mixes them",
+        "layer norm in blocks.11.norm1 mixes them",
+        "cannot be cut: `x.view(2)` in net.py (shape [1, 2] (of 3))",
+        "runs through roll in stages.3",
+    )
     assert checked()["whole"] == [
         {"reason": "layer norm in blocks.#.norm1 mixes them", "groups": 2},
         {"reason": "cannot be cut: `x.view(2)` in net.py", "groups": 1},

@@ -54,6 +54,42 @@ def test_nothing_is_left_to_chance_or_at_its_constant(monkeypatch: pytest.Monkey
     torch.testing.assert_close(again.token, model.token, rtol=0, atol=0)
 
 
+class Chain(nn.Module):
+    """Norms that run in another order than they are registered in; the first runs once more at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.unused = nn.BatchNorm2d(3)
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = 100 + x * torch.tensor([7.0, 1.0, 0.0]).view(3, 1, 1)  # the last channel is constant
+        middle = 50 * self.first(x).square()
+        self.seen = [x, middle]
+        return self.first(self.second(middle))
+
+
+@torch.no_grad()
+def test_running_statistics_are_those_of_the_images_in_the_order_of_execution() -> None:
+    model = Chain()
+    network.randomise(model, network.images(8))
+    assert not model.training
+    model(network.images(8))
+    for norm, x in zip((model.first, model.second), model.seen, strict=True):
+        assert norm.running_mean is not None and norm.running_var is not None
+        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        # The constant channel's variance is 0, and becomes this share of the average one.
+        floor = 0.05 * variance.mean()
+        assert float(variance[2]) < floor
+        ratio = norm.running_var / variance.clamp(min=floor)
+        assert ratio.min() >= 0.8 and ratio.max() <= 1.25 and ratio.std() > 1e-3
+        shift = (norm.running_mean - mean) / variance.clamp(min=floor).sqrt()
+        assert 1e-3 < float(shift.abs().max()) < 0.4
+    assert model.unused.running_var is not None and model.unused.running_var.tolist() == [1, 1, 1]
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
 def test_outputs_are_all_numbers_of_a_result() -> None:
     one, two, index = torch.ones(1), torch.ones(2), torch.arange(3)
     assert network.outputs((one, None, {"a": [two, index]})) == [one, two]

@@ -46,9 +46,12 @@ ROWS = [
 ]
 
 
+PROVENANCE = {"device": "cpu", "machine": {"cpu": "Some Processor 9"}}
+
+
 def content(rows: list[Row] = ROWS) -> report.Document:
     versions = {"torch": "9.1", "torchvision": "9.2", "timm": "9.3"}
-    return {"schema": report.SCHEMA, "rows": rows, "provenance": {}, "versions": versions}
+    return {"schema": report.SCHEMA, "rows": rows, "provenance": PROVENANCE, "versions": versions}
 
 
 def test_totals_are_counted_per_library() -> None:
@@ -60,7 +63,7 @@ def test_totals_are_counted_per_library() -> None:
 
 def test_a_page_says_what_is_served_what_is_not_and_how_exactly() -> None:
     page = report.markdown(content())
-    assert "torch 9.1, torchvision 9.2, timm 9.3" in page
+    assert "Made with torch 9.1, torchvision 9.2, timm 9.3 on Some Processor 9 by `dapbench zoo`." in page
     line = "| alexnet | alexnet | ok | 64 | 2.35\u00a0M | 120.00\u00a0M | 12 | 345 | 95\u00a0% | 1.2\u00a0% |"
     assert f"\n{line} 2e-15 | 3e-07 | 4e-14 |\n" in page
     assert "\n| timm:strange | strange | – | torch.roll moves channels |\n" in page

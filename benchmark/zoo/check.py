@@ -8,12 +8,11 @@ from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import BenchError
-from benchmark.space import ChannelSpace, build_space, count
+from benchmark.space import ChannelSpace, build_space, count, slicing
 from benchmark.zoo.network import images, outputs, prepared, told
 
 EFFECT = 1e-3  # of the outputs, for a comparison to say something
@@ -23,7 +22,7 @@ FLOAT64, FLOAT32 = 1e-9, 1e-5  # the largest error, in standard deviations of th
 DERIVED = 100_000_000  # of a network's weights at most, in tensors drawn at random, are gradients compared: for memory
 FLOOR = 1e-3  # of the largest gradient: what a tensor's error is relative to where its own gradients are smaller
 DISAGREE = 1e9  # the error of what is not finite, or has another shape
-REASONS = 5  # that a refusal names
+REASONS = 3  # that a refusal names
 Kind = Literal["float64", "float32", "gradient", "statistics"]
 
 
@@ -141,8 +140,7 @@ def _fill(row: Row) -> None:
     faults = _faults(row)
     row["wrong"] = bool(faults)
     if not faults and row["share"] is not None and row["share"] < SHARE:
-        why = "; ".join(f"{entry['reason']} ({entry['groups']})" for entry in row["whole"][:REASONS])
-        faults = [f"only {row['share']:.0%} of the parameters lie in groups. Left whole: {why}"]
+        faults = [f"only {row['share']:.0%} of the parameters lie in groups. Left whole: {_commonest(row['whole'])}"]
     row["reason"] = "; ".join(faults)
     row["status"] = "refused" if faults else "ok"
 
@@ -158,6 +156,18 @@ def _describe(row: Row, space: ChannelSpace) -> None:
 def _kind(reason: str) -> str:
     """Return a reason without what differs from layer to layer: the places of blocks, and sizes."""
     return re.sub(r"\.\d+(?=[. ]|$)", ".#", re.sub(r" \(.*\)$", "", reason))
+
+
+def placeless(reason: str) -> str:
+    """Return a reason without the module it is in, whose name says little outside its network; a file's name does."""
+    return re.sub(r" in (?!\S*\.py\b)[\w#]+(\.[\w#]+)*", "", reason)
+
+
+def _commonest(whole: list[Whole]) -> str:
+    groups: Counter[str] = Counter()
+    for entry in whole:
+        groups[placeless(entry["reason"])] += entry["groups"]
+    return "; ".join(f"{reason} ({number})" for reason, number in groups.most_common(REASONS))
 
 
 def _faults(row: Row) -> list[str]:
@@ -210,7 +220,7 @@ def _run(model: nn.Module, x: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def _masked(model: nn.Module, space: ChannelSpace, mask: Tensor, x: Tensor) -> list[Tensor]:
     gated = space.gate(dict(model.named_parameters()), mask.to(x.dtype))
-    return outputs(functional_call(model, gated, (x,)))
+    return outputs(slicing.run(model, gated, x))
 
 
 def _apart(ours: list[Tensor], theirs: list[Tensor]) -> float:
@@ -284,7 +294,7 @@ def _stepped(
     """Return the gradients of these parameters, and the floating-point buffers after the step's forward pass."""
     parameters = {name: p.detach().requires_grad_(name in names) for name, p in model.named_parameters()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    found = outputs(functional_call(model, {**gate(parameters), **buffers}, (x,)))
+    found = outputs(slicing.run(model, {**gate(parameters), **buffers}, x))
     generator = torch.Generator().manual_seed(4)
     targets = [torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype) for tensor in found]
     loss = torch.stack([(one - other).square().mean() for one, other in zip(found, targets, strict=True)]).sum()

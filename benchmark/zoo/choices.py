@@ -14,7 +14,7 @@ FAMILIES = {
     "byoanet": "eca_botnext26ts_256",
     "byobnet": "gernet_s",  # mobileone_s1 is smaller, but a network to be rewritten before it is used
     "cait": "cait_xxs24_224",
-    "coat": "coat_tiny",
+    "coat": "coat_lite_tiny",  # coat_tiny is a little smaller, and so are its hidden layers
     "convit": "convit_tiny",
     "convmixer": "convmixer_768_32",
     "convnext": "convnext_atto",  # the zepto ones have no layer norm

@@ -77,8 +77,7 @@ def randomise(model: nn.Module, x: Tensor) -> None:
     """Replace whatever an initialiser set to a constant or to almost nothing, the same at every call.
 
     Norms and layer scales begin at 1, 0 or 1e-6, biases and tokens at 0, some last layers at a thousandth of the usual
-    size: there, two networks that differ may agree. Running statistics are those of the images `x`, disturbed: others
-    let some networks grow their activations until rounding shows.
+    size: there, two networks that differ may agree. Then the network is settled on the images `x`.
     """
     generator = torch.Generator().manual_seed(2)
     for name, parameter in model.named_parameters():
@@ -93,18 +92,35 @@ def randomise(model: nn.Module, x: Tensor) -> None:
                 parameter.normal_(0, 0.1, generator=generator)
             else:
                 parameter.uniform_(0.2, 0.8, generator=generator)
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.0
-    model.train()(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    _settle(model.eval(), x, generator)
+
+
+def _settle(model: nn.Module, x: Tensor, generator: torch.Generator) -> None:
+    """Set the running statistics to those of the images, slightly disturbed, one norm after the other as they run.
+
+    So each norm sees what the disturbed ones before it leave: activations that grow from layer to layer would grow the
+    rounding, too.
+    """
+    settled = set()
+
+    def settle(norm: nn.modules.batchnorm._BatchNorm, args: tuple[Tensor, ...]) -> None:
         mean, variance = norm.running_mean, norm.running_var
-        if mean is not None and variance is not None:
-            variance.clamp_(min=QUIET * float(variance.mean()))
-            mean.add_(0.3 * variance.sqrt() * torch.randn(mean.shape, generator=generator))
-            variance.mul_(0.5 + torch.rand(variance.shape, generator=generator))
+        if mean is None or variance is None or norm in settled:
+            return
+        settled.add(norm)
+        found, average = torch.var_mean(args[0].transpose(0, 1).flatten(1), 1, correction=0)
+        found.clamp_(min=max(QUIET * float(found.mean()), norm.eps))
+        mean.copy_(average + 0.1 * found.sqrt() * torch.randn(found.shape, generator=generator))
+        variance.copy_(found * (0.8 + 0.45 * torch.rand(found.shape, generator=generator)))
+
+    hooks = [
+        module.register_forward_pre_hook(settle)
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
+    model(x)
+    for hook in hooks:
+        hook.remove()
 
 
 def told(error: Exception | None) -> str:

@@ -1,8 +1,7 @@
 """The zoo's result file and its table: reports/zoo.json, and reports/zoo.md made from it."""
 
-import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -12,7 +11,7 @@ from benchmark.errors import BenchError
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.provenance import provenance
 from benchmark.report.labels import NBSP, plural
-from benchmark.zoo.check import FLOAT32, FLOAT64, SHARE, Kind, Row
+from benchmark.zoo.check import FLOAT32, FLOAT64, SHARE, Kind, Row, placeless
 
 SCHEMA = 1
 NAME = "zoo.json"
@@ -86,12 +85,13 @@ def markdown(content: Document) -> str:
         f"{totals(content)} A network is served when all that is compared agrees, and at least {SHARE:.0%} of its "
         "parameters lie in groups of channels that may be removed. From timm one network stands for each "
         "architecture family.",
-        "Every network has random weights (no norm, bias or layer scale is left at its initial constant), ten classes "
-        "and the smallest input it takes from 64 pixels on. Random architectures at 50, 10 and 2 % of the parameters, "
+        "Every network has random weights (no norm, bias or layer scale is left at its initial constant; running "
+        "statistics are those of the images, slightly disturbed), ten classes and the smallest input it takes from 64 "
+        "pixels on. Random architectures at 50, 10 and 2 % of the parameters, "
         "or at the smallest there are, are run masked and extracted. Errors are the largest difference in standard "
         f"deviations of the outputs (at most {FLOAT64:.0e} in double and {FLOAT32:.0e} in single precision), or "
         "relative to a tensor's largest gradient. Costs are those of the search space, our counter and torch's. "
-        f"Made with {libraries} by `dapbench zoo`.",
+        f"Made with {libraries} on {_machine(content['provenance'])} by `dapbench zoo`.",
         "## Errors",
         _errors(rows),
     ]
@@ -113,6 +113,12 @@ def markdown(content: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _machine(provenance: Mapping[str, Any]) -> str:
+    """Return what ran the networks: the device, or the processor's name."""
+    device = provenance["device"]
+    return str(provenance["machine"]["cpu"] if device == "cpu" else device)
+
+
 def _errors(rows: Sequence[Row]) -> str:
     lines = ["| compared | networks | median | largest | of |", "|:--|--:|--:|--:|:--|"]
     for kind, title in KINDS.items():
@@ -129,8 +135,7 @@ def _whole(rows: Sequence[Row]) -> str:
     networks: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for entry in row["whole"]:
-            # A module's name says little outside its network, a file's name does.
-            reason = re.sub(r" in (?!\S*\.py\b)[\w#]+(\.[\w#]+)*", "", entry["reason"])
+            reason = placeless(entry["reason"])
             groups[reason] += entry["groups"]
             networks[reason].add(row["model"])
     lines = ["| reason | networks | groups |", "|:--|--:|--:|"]
