@@ -36,13 +36,14 @@ class SubNetwork:
     `mask` bool [n] over the search space's units; `state` the weights and statistics of the full-size large
     model by name (what the mask drops is ignored), or None if the pruner has none of its own: then
     inheriting means to keep the pretrained large model's. `origin` says in words how the budget was reached, where
-    one search serves several.
+    one search serves several; `notes` are what the pruner measured on the way and nobody's result depends on.
     """
 
     budget: float
     mask: Tensor
     state: dict[str, Tensor] | None = None
     origin: str = ""
+    notes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

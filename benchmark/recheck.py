@@ -6,8 +6,13 @@ sample is recomputed instead, and only if every number of it is the same, bit fo
 """
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ from rich.console import Console
 
 from benchmark import seeds
 from benchmark.assemble import FOUND, result_rows, tuning_of
-from benchmark.config import Params
+from benchmark.config import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
 from benchmark.plan import Digests, Plan, Transfer
@@ -41,13 +46,24 @@ RESULT = (
 Numbers = dict[tuple[Any, ...], Any]
 
 
-def recheck(params: Params, suite: str, jobs: int | None = None, root: Path = Path()) -> int:
+def recheck(
+    params: Params,
+    suite: str,
+    jobs: int | None = None,
+    root: Path = Path(),
+    methods: Sequence[str] | None = None,
+    against: Path | None = None,
+) -> int:
     """Recompute a sample of a suite's cells under the present code; returns the exit code, 1 when a number differs.
 
     The sample is drawn by the code's hash: one seed's pretraining and all its searches; and at two budgets the choice
     of learning rates, and for each method, variant, granularity, weights mode and arm one retraining. If all of it
     equals the committed rows, reports/results/SUITE/recheck.json says so, and dvc.lock takes the present code for the
-    one that made the results. `BenchError` when there are no committed results, or they are of other data.
+    one that made the results. With `methods` this is checked and told for those only.
+
+    Another processor rounds differently, and then no row can be met bit for bit. With `against`, a checkout of the code
+    that made the results, that code computes the sample too, on this machine, and its numbers take the rows' place.
+    `BenchError` when there are no committed results, or they are of other data or of other code than `against` has.
     """
     console, places = Console(highlight=False), Places(root)
     digests = Digests.of(prepare_data(params, suite, root))
@@ -60,36 +76,103 @@ def recheck(params: Params, suite: str, jobs: int | None = None, root: Path = Pa
         console.print(f"{suite}: the results are those of the present code; nothing to check.")
         return 0
     choice = sha256(canonical_json(now))
-    plan = _narrowed(params, suite, root, choice)
+    chosen = [name for name in params.run.methods if name in (methods or params.run.methods)]
+    computed = _numbers(params, suite, root, choice, chosen, jobs)
+    if computed is None:
+        return 1
+    if against is None:
+        plan = _narrowed(params, suite, root, choice, chosen)
+        known, whose = _plain(_committed(plan, places)), "committed"
+    else:
+        known, whose = _of_other_code(against, suite, root, choice, chosen, jobs, before), f"by {against}"
+    wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
+    for place in wrong[:SHOWN]:
+        name = " ".join(str(part) for part in place if part != "")
+        console.print(f"{name}: {known.get(place)} {whose}, {computed[place]} now", soft_wrap=True)
+    if wrong:
+        remedy = f"`dapbench reproduce --suite {suite}` recomputes the suite"
+        console.print(f"{suite}: {len(wrong)} of {len(computed)} results differ; {remedy}", soft_wrap=True)
+        return 1
+    plan = _narrowed(params, suite, root, choice, chosen)
+    _record(plan, places, before, now, computed, against is not None)
+    stage(params, "code", suite, root=root)
+    _tell_lock(suite, root, [name for name in params.run.methods if name not in chosen])
+    equal = "the committed ones" if against is None else "those of the code before"
+    console.print(f"{suite}: {len(computed)} recomputed results are {equal}, bit for bit; all stand.")
+    return 0
+
+
+def _numbers(
+    params: Params, suite: str, root: Path, choice: str, methods: Sequence[str], jobs: int | None
+) -> Numbers | None:
+    """The sample's numbers under the code that runs; None when a cell failed."""
+    plan = _narrowed(params, suite, root, choice, methods)
     tunings = [tuning.cell for tuning in plan.tunings() if tuning.budget in (1.0, *_budgets(plan, choice))]
     work = [(plan, plan.methods)]
     failures = fill(work, root, jobs, "search") or run_step("tune", tunings, work, root, jobs)
     sample = [] if failures else list(_sample(plan, choice))
     failures = failures or run_step("transfer", [transfer.cell for transfer in sample], work, root, jobs)
     if failures:
-        return tell(failures)
-    computed, committed = _computed(plan, sample), _committed(plan, places)
-    wrong = [place for place, value in computed.items() if place not in committed or committed[place] != value]
-    for place in wrong[:SHOWN]:
-        name = " ".join(str(part) for part in place if part != "")
-        console.print(f"{name}: {committed.get(place)} committed, {computed[place]} now", soft_wrap=True)
-    if wrong:
-        remedy = f"`dapbench reproduce --suite {suite}` recomputes the suite"
-        console.print(f"{suite}: {len(wrong)} of {len(computed)} results differ; {remedy}", soft_wrap=True)
+        tell(failures)
+        return None
+    return _plain(_computed(plan, sample))
+
+
+def _plain(numbers: Numbers) -> Numbers:
+    """The same numbers as JSON keeps them."""
+    content: Numbers = {place: json.loads(canonical_json(value)) for place, value in numbers.items()}
+    return content
+
+
+def _of_other_code(
+    folder: Path,
+    suite: str,
+    root: Path,
+    choice: str,
+    methods: Sequence[str],
+    jobs: int | None,
+    before: dict[str, str],
+) -> Numbers:
+    """The sample's numbers as the code in `folder` computes them here, in a process of its own."""
+    if not (folder / "benchmark" / "recheck.py").is_file():
+        raise BenchError(f"--against {folder}: no checkout of this project; make one with `git worktree add`")
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "numbers.json"
+        request = {"suite": suite, "choice": choice, "methods": list(methods), "jobs": jobs, "out": str(out)}
+        environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
+        # -P: not the folder it runs in, whose data and cells it shares, but PYTHONPATH says which code that is.
+        command = [sys.executable, "-P", "-m", "benchmark.recheck", json.dumps(request)]
+        ended = subprocess.run(command, cwd=root, env=environment, check=False)
+        if ended.returncode or not out.exists():
+            raise BenchError(f"--against {folder}: its code could not compute the sample; its message stands above")
+        answer = read_json(out)
+    for name in ("pretrain", "transfer", "tune", *(f"search-{method}" for method in methods)):
+        if answer["code"].get(name) != before.get(name):
+            raise BenchError(f"--against {folder}: not the code that made the committed results ({name} differs)")
+    return {tuple(entry["place"]): entry["value"] for entry in answer["numbers"]}
+
+
+def answer(request: dict[str, Any], root: Path = Path()) -> int:
+    """Compute what `recheck --against` of another checkout asks this one for, and write it; returns the exit code."""
+    params, suite, methods = load_params(root / "params.yaml"), request["suite"], request["methods"]
+    numbers = _numbers(params, suite, root, request["choice"], methods, request["jobs"])
+    if numbers is None:
         return 1
-    _record(plan, places, before, now, computed)
-    stage(params, "code", suite, root=root)
-    _tell_lock(suite, root)
-    console.print(f"{suite}: {len(computed)} recomputed results are the committed ones, bit for bit; all stand.")
+    content = {
+        "code": _narrowed(params, suite, root, request["choice"], methods).code(),
+        "numbers": [{"place": list(place), "value": value} for place, value in numbers.items()],
+    }
+    write_json(Path(request["out"]), content)
     return 0
 
 
-def _narrowed(params: Params, suite: str, root: Path, choice: str) -> Plan:
-    """The suite's plan with one seed."""
+def _narrowed(params: Params, suite: str, root: Path, choice: str, methods: Sequence[str]) -> Plan:
+    """The suite's plan with one seed and some methods."""
     config = params.suites[suite]
     seed = config.grid.seeds[seeds.derive(0, choice) % len(config.grid.seeds)]
     narrow = config.model_copy(update={"grid": config.grid.model_copy(update={"seeds": [seed]})})
-    return plan_of(params.model_copy(update={"suites": {**params.suites, suite: narrow}}), suite, root)
+    run = params.run.model_copy(update={"methods": list(methods)})
+    return plan_of(params.model_copy(update={"run": run, "suites": {**params.suites, suite: narrow}}), suite, root)
 
 
 def _budgets(plan: Plan, choice: str) -> list[float]:
@@ -146,12 +229,16 @@ def _result(row: Row) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in RESULT)
 
 
-def _record(plan: Plan, places: Places, before: dict[str, str], now: dict[str, str], computed: Numbers) -> None:
+def _record(
+    plan: Plan, places: Places, before: dict[str, str], now: dict[str, str], computed: Numbers, twice: bool
+) -> None:
     path = places.results(plan.suite, NAME)
     record = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "seed": plan.config.grid.seeds[0],
         "results": len(computed),
+        "compared": "with the code before, on one machine" if twice else "with the committed results",
+        "methods": plan.methods,
         "code": {name: [before.get(name), digest] for name, digest in now.items() if before.get(name) != digest},
         "provenance": provenance(plan.device),
     }
@@ -159,8 +246,8 @@ def _record(plan: Plan, places: Places, before: dict[str, str], now: dict[str, s
     write_json(path, {"schema": SCHEMA, "checks": [*known, record]})
 
 
-def _tell_lock(suite: str, root: Path) -> None:
-    """Write the hashes of the suite's new code files where dvc.lock has those of the old ones.
+def _tell_lock(suite: str, root: Path, others: Sequence[str]) -> None:
+    """Write the hashes of the suite's new code files where dvc.lock has those of the old ones, but not for `others`.
 
     `dvc commit` would do it, but needs the pretrained models and architectures, which are not in git.
     """
@@ -170,7 +257,9 @@ def _tell_lock(suite: str, root: Path) -> None:
     if not path.exists():
         return
     lock = load_yaml(path)
-    for stage_lock in lock["stages"].values():
+    for name, stage_lock in lock["stages"].items():
+        if name.partition("@")[2] in [f"{suite}-{method}" for method in others]:
+            continue
         for dependency in stage_lock.get("deps", []):
             if dependency["path"].startswith(f"reports/code/{suite}/"):
                 content = (root / dependency["path"]).read_bytes()
@@ -179,3 +268,7 @@ def _tell_lock(suite: str, root: Path) -> None:
                     len(content),
                 )
     dump_yaml(path, lock)
+
+
+if __name__ == "__main__":
+    sys.exit(answer(json.loads(sys.argv[1])))

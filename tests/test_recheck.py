@@ -1,6 +1,7 @@
 """Committed results after a change of code: a suite of seconds, and fingerprints that are told to differ."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,9 +16,17 @@ from benchmark.recheck import recheck
 from benchmark.stages import run_suite, stage
 
 METHODS = ["dense", "uniform"]
+CODE = Path(__file__).parents[1]
 LOCK = """\
 schema: '2.0'
 stages:
+  search@tiny-dense:
+    cmd: dapbench stage search --suite tiny --method dense
+    deps:
+    - path: reports/code/tiny/search-dense.json
+      hash: md5
+      md5: of the code before
+      size: 1
   transfer@tiny-uniform:
     cmd: dapbench stage transfer --suite tiny --method uniform
     deps:
@@ -33,7 +42,7 @@ stages:
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory):
+def computed(tmp_path_factory):
     root = tmp_path_factory.mktemp("committed")
     content = rich()
     content["run"]["methods"] = METHODS
@@ -47,6 +56,17 @@ def committed(tmp_path_factory):
             assert stage(params, name, "tiny", method, root=root) == 0
     (root / "dvc.lock").write_text(LOCK)
     return root
+
+
+@pytest.fixture
+def committed(computed):
+    """The folder with its results; what a check writes there is undone."""
+    written = [*sorted((computed / "reports/code/tiny").iterdir()), computed / "dvc.lock"]
+    before = {path: path.read_bytes() for path in written}
+    yield computed
+    for path, content in before.items():
+        path.write_bytes(content)
+    (computed / "reports/results/tiny/recheck.json").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -115,3 +135,35 @@ def test_other_data_are_refused(committed, changed):
             recheck(load_params(committed / "params.yaml"), "tiny", 1, committed)
     finally:
         path.write_text(before)
+
+
+def test_on_another_machine_the_code_before_computes_beside(committed, changed, capsys):
+    # These rows no machine could meet: as if they came from a processor that rounds differently.
+    path = committed / "reports/results/tiny/uniform.json"
+    before = path.read_text()
+    content = json.loads(before)
+    for row in content["rows"]:
+        row["accuracy"] = round(1 - row["accuracy"], 6)
+    path.write_text(json.dumps(content))
+    params = load_params(committed / "params.yaml")
+    try:
+        assert recheck(params, "tiny", 1, committed, ["uniform"], CODE) == 0
+    finally:
+        path.write_text(before)
+    assert "those of the code before, bit for bit" in capsys.readouterr().out
+    (record,) = json.loads((committed / "reports/results/tiny/recheck.json").read_text())["checks"]
+    assert record["methods"] == ["uniform"] and record["compared"] == "with the code before, on one machine"
+    lock = yaml.safe_load((committed / "dvc.lock").read_text())["stages"]
+    assert lock["transfer@tiny-uniform"]["deps"][0]["md5"] != "of the code before"
+    # Nobody looked at the other method.
+    assert lock["search@tiny-dense"]["deps"][0]["md5"] == "of the code before"
+
+
+def test_the_code_before_must_be_that(committed, changed, tmp_path):
+    params = load_params(committed / "params.yaml")
+    with pytest.raises(BenchError, match="no checkout of this project"):
+        recheck(params, "tiny", 1, committed, against=tmp_path)
+    code = committed / "reports/code/tiny/pretrain.json"
+    code.write_text(json.dumps({"code": "another"}))
+    with pytest.raises(BenchError, match=r"not the code that made the committed results \(pretrain differs\)"):
+        recheck(params, "tiny", 1, committed, against=CODE)

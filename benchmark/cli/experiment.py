@@ -88,12 +88,20 @@ def reproduce(suite: Suites = None, jobs: Jobs = None) -> None:
 
 
 @command("dapbench recheck --suite fashion --jobs 2", panel=PANEL)
-def recheck(suite: Suites = None, jobs: Jobs = None) -> None:
+def recheck(
+    suite: Suites = None,
+    method: Methods = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A checkout of the code before: compare with what it computes here."),
+    ] = None,
+    jobs: Jobs = None,
+) -> None:
     """After a change of code: recompute a sample of committed results; if all are the same, they stand."""
     described = _checked(PARAMS, suite)
     from benchmark.recheck import recheck as check
 
-    codes = [check(described, name, jobs) for name in suite or described.run.suites]
+    codes = [check(described, name, jobs, Path(), method, against) for name in suite or described.run.suites]
     raise typer.Exit(max(codes))
 
 

@@ -1,96 +1,93 @@
 """The search of DAP: gradient steps on the units' logits against a law of weights, along a falling budget."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from benchmark.dap.dual import DualAscent, falling_budget
 from benchmark.dap.laws import State, WeightLaw
+from benchmark.dap.pressure import Pressure, falling_budget
 from benchmark.dap.relaxation import gates, slope, undecided
+from benchmark.dap.units import Units, filled
 from benchmark.pruner import Problem, SubNetwork
-from benchmark.space import SearchSpace
-from benchmark.training import loss_of
+from benchmark.training import Task, loss_of
 
 SMOOTHING = 0.9  # of the running size of the loss gradient
+SHOWN = 500  # held-out images at most, to compare the relaxed with the discrete network
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the search needs to know beside the law: see `baselines.dap.DAP.Parameters`."""
+    """What the search needs to know beside the law: see `baselines.dap.DAP.Parameters`. `lr` is that of one step."""
 
     steps: int
     tau_low: float
     tau_high: float
     anneal_from: float | None
     lr: float
-    dual_rate: float
-    damping: float
     hold: float
-    exchangeable: bool
+    tied: bool
 
 
-def search(problem: Problem, law: WeightLaw, settings: Settings) -> list[SubNetwork]:
+def search(
+    problem: Problem, law: WeightLaw, pressure: Pressure, settings: Settings, budgets: Iterable[float]
+) -> list[SubNetwork]:
     """Return one sub-network per budget, from one search whose falling budget passes them all.
 
     Each step: the law gives weights; the loss on held-out source data and the logarithm of the complexity are
     differentiated at the forward gates; the logits move against both, through the backward temperature's slope. The
     two gradients are each divided by their own root mean square, so that one step size serves every network and
-    granularity.
+    granularity. The first time the discrete architecture fits a budget, the logits are set aside for it.
     """
-    space = problem.space
-    logits = ladder(space) if settings.exchangeable else torch.ones(space.n)
-    logits = logits.to(problem.device)
-    members = _membership(space).to(problem.device)
-    dual = DualAscent(settings.dual_rate, settings.damping)
+    budgets = tuple(budgets)
+    space, units = problem.space, Units.of(problem.space, settings.tied, problem.device)
+    logits = units.start
     recipe = problem.recipe.model_copy(update={"steps": settings.steps})
-    held_out = problem.batches(problem.validation, recipe, "scores")
+    one = "of one search for all budgets" if len(budgets) > 1 else "of a search for this budget"
+    passed: dict[float, SubNetwork] = {}
     running = 0.0
-    passed: dict[float, tuple[Tensor, State | None, str]] = {}
-    for step, (images, labels) in enumerate(held_out):
+    for step, (images, labels) in enumerate(problem.batches(problem.validation, recipe, "scores")):
         low = temperature(step, settings)
-        chosen = gates(filled(space, logits), low)
+        raised = filled(space, logits)
+        chosen = gates(raised, low)
         state = law.sample(step, chosen)
+        complexity = space.complexity((raised > 0).float())
+        for budget in budgets:
+            if complexity <= budget and budget not in passed:
+                at = f"passed at step {step} of {settings.steps} {one}"
+                passed[budget] = _set_aside(problem, law, logits, state, low, budget, at)
         chosen.requires_grad_()
         # On a copy: held-out batches must not enter the running statistics that are inherited.
         loss = loss_of(problem.gated_logits(_copied(state), chosen, images), labels)
         (towards_loss,) = torch.autograd.grad(loss, chosen)
         (towards_cost,) = torch.autograd.grad(space.cost(chosen).log(), chosen)
         problem.charge(problem.dense_macs, len(labels))
-        complexity = space.complexity((filled(space, logits) > 0).float())
-        for budget in problem.budgets:
-            if complexity <= budget and budget not in passed:
-                at = f"passed at step {step} of {settings.steps} of one search for all budgets"
-                passed[budget] = (logits.clone(), _copied(state) if law.own_weights else None, at)
-        weight = dual.weight(complexity, falling_budget(step, settings.steps, min(problem.budgets), settings.hold))
-        through = slope(logits, settings.tau_high)
-        if settings.exchangeable:
-            loss_gradient = _pooled(_averaged(towards_loss, members), through, members)
-            cost_gradient = _pooled(towards_cost, through, members)
-        else:
-            loss_gradient, cost_gradient = through * towards_loss, through * towards_cost
-        size = float(loss_gradient.square().mean())
+        weight = pressure.weight(
+            complexity, falling_budget(step, settings.steps, min(budgets), settings.hold), (step + 1) / settings.steps
+        )
+        through = slope(raised, settings.tau_high)
+        by_loss, by_cost = units.moved(through * towards_loss), units.moved(through * towards_cost)
+        size = float(by_loss.square().mean())
         running = size if step == 0 else SMOOTHING * running + (1 - SMOOTHING) * size
         logits = logits - settings.lr * (
-            loss_gradient / max(running, 1e-30) ** 0.5
-            + weight * cost_gradient / max(float(cost_gradient.square().mean()), 1e-30) ** 0.5
+            by_loss / max(running, 1e-30) ** 0.5 + weight * by_cost / max(float(by_cost.square().mean()), 1e-30) ** 0.5
         )
         problem.trace.append(
             {
                 "step": step,
                 "loss": float(loss.detach()),
                 "complexity": complexity,
-                "multiplier": dual.multiplier,
+                "multiplier": pressure.multiplier,
                 "undecided": undecided(logits, settings.tau_high),
             }
         )
         problem.progress((step + 1) / settings.steps)
-    last = (logits, _copied(state) if law.own_weights else None, "cut from the end of one search for all budgets")
-    found = []
-    for budget in problem.budgets:
-        reached, weights, origin = passed.get(budget, last)
-        found.append(SubNetwork(budget, space.project(reached.cpu(), budget), weights, origin))
-    return found
+    for budget in budgets:
+        if budget not in passed:
+            at = f"cut from the end {one}"
+            passed[budget] = _set_aside(problem, law, logits, state, low, budget, at)
+    return [passed[budget] for budget in budgets]
 
 
 def temperature(step: int, settings: Settings) -> float:
@@ -101,44 +98,26 @@ def temperature(step: int, settings: Settings) -> float:
     return settings.tau_low + left * (settings.anneal_from - settings.tau_low)
 
 
-def ladder(space: SearchSpace) -> Tensor:
-    """Return logits that make every group's width a number: unit i of n starts at log(n / (i + 1/2)).
-
-    Under a law of fresh weights the units of a group are exchangeable, so only how many are kept can matter. All
-    logits of a group then move together, by u: about n exp(u) of them stay above zero, u is the logarithm of the kept
-    share, and equal shifts of all groups are uniform width scaling.
-    """
-    logits = torch.empty(space.n)
-    for group in space.groups:
-        order = torch.arange(group.size) + 0.5
-        logits[space.offsets[group.name]] = torch.log(group.size / order)
-    return logits
+def _set_aside(
+    problem: Problem, law: WeightLaw, logits: Tensor, state: State, low: float, budget: float, origin: str
+) -> SubNetwork:
+    """Cut the budget's architecture, and note how far the relaxed network is from the discrete one it becomes."""
+    mask = problem.space.project(logits.cpu(), budget)
+    notes = {
+        "relaxed": _accuracy(problem, state, gates(filled(problem.space, logits), low)),
+        "discrete": _accuracy(problem, state, mask.to(logits)),
+    }
+    return SubNetwork(budget, mask, _copied(state) if law.own_weights else None, origin, notes)
 
 
-def filled(space: SearchSpace, logits: Tensor) -> Tensor:
-    """Return the logits with the best unit of every group raised above zero: a search never empties a group."""
-    result = logits.clone()
-    for group in space.groups:
-        part = result[space.offsets[group.name]]
-        if not bool((part > 0).any()):
-            part[part.argmax()] = 1e-3
-    return result
-
-
-def _membership(space: SearchSpace) -> Tensor:
-    return torch.cat([torch.full((group.size,), index) for index, group in enumerate(space.groups)])
-
-
-def _averaged(gradient: Tensor, members: Tensor) -> Tensor:
-    groups = int(members.max()) + 1
-    total = torch.zeros(groups, device=gradient.device).index_add_(0, members, gradient)
-    return (total / torch.bincount(members, minlength=groups))[members]
-
-
-def _pooled(gradient: Tensor, through: Tensor, members: Tensor) -> Tensor:
-    """The derivative with respect to a shift of the whole group, at each of its units."""
-    groups = int(members.max()) + 1
-    return torch.zeros(groups, device=gradient.device).index_add_(0, members, gradient * through)[members]
+@torch.no_grad()
+def _accuracy(problem: Problem, state: State, gates: Tensor) -> float:
+    """The accuracy on held-out images as the search sees it: by the batch's statistics. Not charged: nobody uses it."""
+    task: Task = problem.validation
+    index = torch.arange(min(SHOWN, len(task)), device=task.labels.device)
+    images = task.shown(task.pixels(index)).contiguous(memory_format=torch.channels_last)
+    logits = problem.gated_logits(_copied(state), gates, images)
+    return float((logits.argmax(-1) == task.labels[index]).float().mean())
 
 
 def _copied(state: State) -> State:

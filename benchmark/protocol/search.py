@@ -66,6 +66,7 @@ def compute(cell: Cell, context: Context) -> CellOutput:
                 "file": name,
                 "state_file": state_name,
                 "origin": sub.origin,
+                "notes": sub.notes,
                 "state_pretrain_flops": inherited if sub.state is None else search_pretrain,
             }
         )

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -10,10 +9,12 @@ from problems import BUDGETS, CLASSES, RECIPE, Normed, TwoConvolutions, problem,
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.dap import search as module
+from benchmark.dap import units as module
 from benchmark.dap.laws import InitialLaw, RestartLaw, WeightLaw
-from benchmark.dap.search import Settings, filled, ladder, search, temperature
-from benchmark.pruner import Problem
+from benchmark.dap.pressure import DualAscent, Penalty
+from benchmark.dap.search import Settings, search, temperature
+from benchmark.dap.units import Units, filled, ladder
+from benchmark.pruner import Problem, SubNetwork
 
 State = dict[str, Tensor]
 SETTINGS = Settings(
@@ -22,11 +23,13 @@ SETTINGS = Settings(
     tau_high=1.0,
     anneal_from=None,
     lr=0.1,
-    dual_rate=0.2,
-    damping=5.0,
     hold=0.1,
-    exchangeable=False,
+    tied=False,
 )
+
+
+def searched(made: Problem, law: WeightLaw, settings: Settings) -> list[SubNetwork]:
+    return search(made, law, DualAscent(0.2, 5.0), settings, made.budgets)
 
 
 class Marked(WeightLaw):
@@ -85,7 +88,7 @@ def test_annealing_by_hand() -> None:
 def test_the_forward_gates_follow_the_temperature() -> None:
     made = problem("channel", (0.5,), build=TwoConvolutions)
     law = Marked(made)
-    search(made, law, replace(SETTINGS, steps=3, anneal_from=0.5))
+    searched(made, law, replace(SETTINGS, steps=3, anneal_from=0.5))
     torch.testing.assert_close(law.gates[0], torch.sigmoid(torch.full((5,), 1 / 0.5)))
     assert all(bool(((gates > 0) & (gates < 1)).all()) for gates in law.gates[:2])
     assert set(law.gates[2].tolist()) <= {0.0, 1.0}
@@ -101,18 +104,18 @@ def scores_of(made: Problem, settings: Settings, monkeypatch: pytest.MonkeyPatch
         return project(scores, budget)
 
     monkeypatch.setattr(made.space, "project", spy)
-    search(made, Marked(made), settings)
+    searched(made, Marked(made), settings)
     (scores,) = seen
     return scores
 
 
-@pytest.mark.parametrize("exchangeable", [False, True])
-def test_one_step_by_hand(exchangeable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tied", [False, True])
+def test_one_step_by_hand(tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     made = problem("channel", (0.5,), build=TwoConvolutions)
-    settings = replace(SETTINGS, steps=1, exchangeable=exchangeable, tau_high=2.0, lr=0.3)
+    settings = replace(SETTINGS, steps=1, tied=tied, tau_high=2.0, lr=0.3)
     found = scores_of(made, settings, monkeypatch)
 
-    start = torch.tensor([4, 4 / 3, 6, 2, 6 / 5]).log() if exchangeable else torch.ones(5)
+    start = torch.tensor([4, 4 / 3, 6, 2, 6 / 5]).log() if tied else torch.ones(5)
     # All units are on, so the network is the large model with the weights of draw 0, on the first held-out batch.
     state = Marked(made).sample(0, start)
     recipe = made.recipe.model_copy(update={"steps": 1})
@@ -129,8 +132,7 @@ def test_one_step_by_hand(exchangeable: bool, monkeypatch: pytest.MonkeyPatch) -
     (towards_cost,) = torch.autograd.grad(cost.log(), a)
     share = torch.sigmoid(start / 2)
     through = share * (1 - share) / 2
-    if exchangeable:
-        towards_loss = torch.cat([part.mean().expand(len(part)) for part in towards_loss.split([2, 3])])
+    if tied:
         parts = [through * towards_loss, through * towards_cost]
         by_loss, by_cost = (torch.cat([p.sum().expand(len(p)) for p in part.split([2, 3])]) for part in parts)
     else:
@@ -153,9 +155,9 @@ def test_one_step_by_hand(exchangeable: bool, monkeypatch: pytest.MonkeyPatch) -
 def test_the_path_passes_the_budgets_and_leaves_a_trace(granularity: str) -> None:
     budgets = (1.0, *BUDGETS)
     made = problem(granularity, budgets)
-    settings = replace(SETTINGS, steps=24, exchangeable=granularity == "channel")
+    settings = replace(SETTINGS, steps=24, tied=granularity == "channel")
     law = Marked(made)
-    found = search(made, law, settings)
+    found = searched(made, law, settings)
     assert [point["step"] for point in made.trace] == list(range(24))
     keys = {"step", "loss", "complexity", "multiplier", "undecided"}
     assert all(set(point) == keys for point in made.trace)
@@ -173,7 +175,7 @@ def test_the_path_passes_the_budgets_and_leaves_a_trace(granularity: str) -> Non
 
 def test_held_out_data_does_not_enter_inherited_statistics() -> None:
     made = problem("channel", (1.0, 0.9), build=Normed)
-    first, last = search(made, RestartLaw(made, 4, 1, 2), replace(SETTINGS, steps=4, lr=1e-6))
+    first, last = searched(made, RestartLaw(made, 4, 1, 2), replace(SETTINGS, steps=4, lr=1e-6))
     assert first.state is not None and last.state is not None
     # Two warm-up steps; then one training step before each of the four held-out batches.
     assert int(first.state["norm.num_batches_tracked"]) == 3
@@ -222,18 +224,18 @@ class Permuted(InitialLaw):
 
 
 def test_permuting_the_units_of_a_group_does_not_change_the_widths(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = replace(SETTINGS, steps=20, exchangeable=True)
+    settings = replace(SETTINGS, steps=20, tied=True)
     plain = problem("channel", (0.5, 0.2), build=Wide)
     draw = torch.Generator().manual_seed(0)
     space = plain.space
     orders = [torch.randperm(size, generator=draw) for size in space.sizes]
-    found = search(plain, InitialLaw(plain), settings)
+    found = searched(plain, InitialLaw(plain), settings)
 
     rungs = ladder(space)
     permuted = torch.cat([part[order] for part, order in zip(rungs.split(space.sizes), orders, strict=True)])
     monkeypatch.setattr(module, "ladder", lambda _space: permuted)
     other = problem("channel", (0.5, 0.2), build=Wide)
-    again = search(other, Permuted(other, orders), settings)
+    again = searched(other, Permuted(other, orders), settings)
     for one, two in zip(found, again, strict=True):
         parts = zip(one.mask.split(space.sizes), two.mask.split(space.sizes), orders, strict=True)
         for plain_part, permuted_part, order in parts:
@@ -247,16 +249,72 @@ def test_permuting_the_units_of_a_group_does_not_change_the_widths(monkeypatch: 
     assert widths != uniform
 
 
-def test_averaging_over_a_group_by_hand() -> None:
-    members: Any = module._membership(space_of(TwoConvolutions, "channel"))
-    assert members.tolist() == [0, 0, 1, 1, 1]
+def test_tied_units_move_by_the_gradient_of_their_common_shift() -> None:
+    space = space_of(TwoConvolutions, "channel")
+    tied, free = Units.of(space, True, "cpu"), Units.of(space, False, "cpu")
+    assert tied.group is not None and tied.group.tolist() == [0, 0, 1, 1, 1]
     gradient = torch.tensor([1.0, 3.0, 3.0, 0.0, 6.0])
-    assert module._averaged(gradient, members).tolist() == [2, 2, 3, 3, 3]
-    through = torch.tensor([0.5, 0.5, 1.0, 0.5, 0.25])
-    assert module._pooled(gradient, through, members).tolist() == [2, 2, 4.5, 4.5, 4.5]
+    assert tied.moved(gradient).tolist() == [4, 4, 9, 9, 9]
+    assert free.moved(gradient).tolist() == gradient.tolist() and free.start.tolist() == [1.0] * 5
+    torch.testing.assert_close(tied.start, ladder(space))
+
+
+class Normalised(nn.Module):
+    """Every reader of the group's channels is normalised by the statistics of its batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 6, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6, eps=1e-12)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.norm(self.second(torch.tanh(self.first(x))))).mean((2, 3)))
+
+
+def towards(made: Problem, group: str, gates: Tensor) -> tuple[Tensor, Tensor]:
+    """The gates of one group, and the derivative of a loss with respect to them; all other gates are open."""
+    state = {name: tensor.double() for name, tensor in made.draw(0).items()}
+    ((images, labels),) = made.batches(made.validation, made.recipe.model_copy(update={"steps": 1}), "scores")
+    place = made.space.offsets[group]
+    a = torch.ones(made.space.n, dtype=torch.float64)
+    a[place] = gates.double()
+    a.requires_grad_()
+    loss = F.cross_entropy(made.gated_logits(state, a, images.double()), labels)
+    return a.detach()[place], torch.autograd.grad(loss, a)[0][place]
+
+
+def test_behind_batch_norm_the_gradient_at_hard_gates_says_nothing_about_a_width() -> None:
+    made = problem("channel", (0.5,), build=Normalised)
+    made.network.double()
+    for gates in ([1, 1, 1, 1], [1, 0, 1, 0], [0.9, 0.2, 0.5, 0.05]):
+        a, gradient = towards(made, "first", torch.tensor(gates))
+        assert float(gradient.abs().max()) > 1e-4
+        # Batch norm undoes a common factor of the gates, so the loss is constant along it (docs/method.md, 3.5).
+        assert abs(float((a * gradient).sum())) < 1e-9
+    # The head's reader is not normalised: there, the units that are on do tell.
+    a, gradient = towards(made, "second", torch.ones(6))
+    assert abs(float((a * gradient).sum())) > 1e-4
+
+
+def test_a_penalty_rises_and_looks_at_no_budget() -> None:
+    made = problem("channel", (0.5,), build=TwoConvolutions)
+    search(made, Marked(made), Penalty(8.0), replace(SETTINGS, steps=4), made.budgets)
+    assert [point["multiplier"] for point in made.trace] == [2, 4, 6, 8]
+
+
+def test_the_gap_between_relaxed_and_discrete_is_noted_and_none_at_hard_gates() -> None:
+    soft = problem("channel", (0.5, 0.3))
+    found = searched(soft, InitialLaw(soft), replace(SETTINGS, steps=6, tau_low=1.0, tied=True))
+    assert any(sub.notes["relaxed"] != sub.notes["discrete"] for sub in found)
+    assert all(0 <= sub.notes[name] <= 1 for sub in found for name in ("relaxed", "discrete"))
+    hard = problem("channel", (1.0,))
+    (sub,) = searched(hard, InitialLaw(hard), replace(SETTINGS, steps=2, tied=True))
+    assert sub.notes["relaxed"] == sub.notes["discrete"]
 
 
 def test_the_search_uses_the_recipes_batches() -> None:
     made = problem("channel", (0.5,), recipe=RECIPE.model_copy(update={"batch": 7}))
-    search(made, InitialLaw(made), replace(SETTINGS, steps=5))
+    searched(made, InitialLaw(made), replace(SETTINGS, steps=5))
     assert made.flops == 6 * made.dense_macs * 5 * 7

@@ -1,0 +1,56 @@
+"""Where the logits begin, and how they move: each on its own, or a group's together as a width."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmark.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Units:
+    """The starting logits [n] and the group that each unit moves with (int64 [n]; None: every unit on its own)."""
+
+    start: Tensor
+    group: Tensor | None
+
+    @classmethod
+    def of(cls, space: SearchSpace, tied: bool, device: str) -> "Units":
+        """Return the units of a space: tied ones on a ladder, others all at logit 1."""
+        if not tied:
+            return cls(torch.ones(space.n, device=device), None)
+        sizes = torch.tensor(space.sizes)
+        group = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        return cls(ladder(space).to(device), group.to(device))
+
+    def moved(self, gradient: Tensor) -> Tensor:
+        """Return the gradient [n] of what moves: for tied units that of their common shift, the sum over the group."""
+        if self.group is None:
+            return gradient
+        total = gradient.new_zeros(int(self.group[-1]) + 1)
+        return total.index_add_(0, self.group, gradient)[self.group]
+
+
+def ladder(space: SearchSpace) -> Tensor:
+    """Return logits that make every group's width a number: unit i of n starts at log(n / (i + 1/2)).
+
+    Under a law of fresh weights the units of a group are exchangeable, so only how many are kept can matter. All
+    logits of a group then move together, by u: about n exp(u) of them stay above zero, u is the logarithm of the kept
+    share, and equal shifts of all groups are uniform width scaling.
+    """
+    logits = torch.empty(space.n)
+    for group in space.groups:
+        order = torch.arange(group.size) + 0.5
+        logits[space.offsets[group.name]] = torch.log(group.size / order)
+    return logits
+
+
+def filled(space: SearchSpace, logits: Tensor) -> Tensor:
+    """Return the logits with the best unit of every group raised above zero: a search never empties a group."""
+    result = logits.clone()
+    for group in space.groups:
+        part = result[space.offsets[group.name]]
+        if not bool((part > 0).any()):
+            part[part.argmax()] = 1e-3
+    return result
