@@ -89,7 +89,7 @@ def search(problem: Problem, law: WeightLaw, settings: Settings) -> list[SubNetw
     found = []
     for budget in problem.budgets:
         reached, weights, origin = passed.get(budget, last)
-        found.append(SubNetwork(budget, space.project(reached.cpu(), budget), weights, origin))
+        found.append(SubNetwork(budget, space.project(problem.ranked(reached.cpu()), budget), weights, origin))
     return found
 
 
