@@ -48,7 +48,7 @@ class LotteryTicket(Pruner):
         for budget in problem.budgets:
             while complexity > budget:
                 complexity = max(budget, (1 - self.parameters.drop) * complexity)
-                scores = magnitudes(space, trained, self.parameters.norm).where(mask, -1.0)
+                scores = problem.ranked(magnitudes(space, trained, self.parameters.norm)).where(mask, -1.0)
                 path = _path(space, scores, mask, path)
                 # A small unit that was dropped would otherwise come back to fill what a large one leaves.
                 mask = mask & space.project(scores.masked_fill(path, torch.inf), complexity)

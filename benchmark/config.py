@@ -18,7 +18,7 @@ from benchmark.explain import explain
 Granularity = Literal["channel", "weight", "block", "block+channel"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs"]
-Arm = Literal["twice"]
+Arm = Literal["twice", "shuffled", "inverted", "labels", "flops"]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
@@ -186,7 +186,8 @@ class GridSection(Section):
 class TransferSection(Section):
     """The few-shot protocol: `draws` k-shot sets per seed and per number of shots.
 
-    `arms` are controls beside the grid: `twice` trains the dense control on the source for twice as many steps.
+    `arms` are controls beside the grid: see `benchmark.arms`. In the arm `flops` a source training is at most
+    `flops_cap` times as long as in the grid.
     """
 
     weights: Distinct[WeightsMode]
@@ -195,6 +196,13 @@ class TransferSection(Section):
     finetune: FineTuning
     scratch: Recipe
     arms: Annotated[list[Arm], AfterValidator(_distinct)] = []
+    flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+
+    @model_validator(mode="after")
+    def _arms_have_their_grid(self) -> Self:
+        if set(self.arms) - {"twice"} and "fresh" not in self.weights:
+            raise ValueError("arms: they are compared with the weights mode 'fresh', which is not in weights; add it")
+        return self
 
 
 class TuningSection(Section):

@@ -14,7 +14,7 @@ from benchmark.files import sha256
 
 FIRST_PARTY = frozenset({"benchmark", "baselines"})
 # They say how results are asked for and kept, never what they are: values reach a computation through the cell's
-# spec (see benchmark.plan for what an omitted option means), so an edit here must not cost a recomputation.
+# spec (see benchmark.specs for what an omitted option means), so an edit here must not cost a recomputation.
 PLUMBING = frozenset({f"benchmark.{name}" for name in ("cells", "config", "errors", "explain", "files", "rows")})
 
 

@@ -10,33 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmark import arms
 from benchmark.cells import Cell, CellResult, Kind, Store
-from benchmark.config import DatasetRef, Params, Recipe, Section, SuiteConfig, TargetRef, parse
+from benchmark.config import DatasetRef, Params, Recipe, SuiteConfig, TargetRef, parse
 from benchmark.files import share
 from benchmark.fingerprint import fingerprint
 from benchmark.known import elsewhere, module_of, remembered
+from benchmark.specs import options
 
-# The defaults that keys were made with. An option at its default is left out of a cell's spec, so that introducing
-# it changes no key; the code of config.py is not in the key either. So a default may only be left out as long
-# as it is the one recorded here: after a change of a default its value stands in the spec, and the keys are new.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "DatasetRef": {"classes": None, "channels": None, "size": None},
-    "TargetRef": dict.fromkeys(("shots", "draws", "pool", "steps", "batch", "test", "ways")),
-    "Split": {"train": 0.6, "validation": 0.2},
-    "ModelRef": {"width": 1.0, "pretrained": False, "file": None, "options": {}},
-    "Recipe": {
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
-        "warmup": 0.1,
-        "shift": 1,
-        "label_smoothing": 0.0,
-        "clip": 5.0,
-        "norm_momentum": 0.1,
-        "flip": False,
-        "precision": "float32",
-    },
-    "FineTuning": {"trained": "all"},
-}
 # Rough durations relative to a pretraining; they only decide which cells start first.
 HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
 
@@ -67,7 +48,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Search:
-    """A search cell and its place in the grid."""
+    """A search cell and its place in the grid, or in the arm `arm`."""
 
     cell: Cell
     name: str
@@ -75,6 +56,7 @@ class Search:
     granularity: str
     seed: int
     method: Method
+    arm: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,19 +83,6 @@ class Tuning:
     budget: float
 
 
-def options(section: Section) -> dict[str, Any]:
-    """Return the section as JSON without the options that are left at their recorded default."""
-    recorded: dict[str, Any] = {}
-    for base in type(section).__mro__:
-        recorded |= DEFAULTS.get(base.__name__, {})
-    content = section.model_dump(mode="json")
-    for name, field in type(section).model_fields.items():
-        value = content[name]
-        if not field.is_required() and value == field.default and value == recorded.get(name, value):
-            del content[name]
-    return content
-
-
 @dataclass(frozen=True)
 class Plan:
     """The grid of one suite. `device` is "cpu" or "cuda"; `digests` are those of the prepared data."""
@@ -135,8 +104,9 @@ class Plan:
         return [name for name in self.params.run.methods if name in self.config.methods]
 
     def pretrain_cells(self) -> list[Cell]:
-        """Return the pretraining of the large model for every seed."""
-        return [self._pretrain_cell(seed) for seed in self.config.grid.seeds]
+        """Return the pretraining of the large model for every seed, after them those of arms that have their own."""
+        own = [arm for arm in self.config.transfer.arms if arm in arms.PRETRAINED]
+        return [self._pretrain_cell(seed, arm) for arm in ("", *own) for seed in self.config.grid.seeds]
 
     def tunings(self) -> list[Tuning]:
         """Return the choices of learning rates: one for the large model, one per granularity and budget; or none."""
@@ -152,16 +122,23 @@ class Plan:
         return [tuning.cell for tuning in self.tunings()]
 
     def search_cells(self, method: str) -> list[Cell]:
-        """Return the searches of a method, in the order of `searches`."""
-        return [search.cell for search in self.searches(method)]
+        """Return the searches of a method, those of the grid first, in the order of `searches`."""
+        return [search.cell for search in self._all_searches(method)]
 
     def transfer_cells(self, method: str, finished_only: bool = False) -> list[Cell]:
         """Return the retrainings of a method's architectures, each cell once."""
         cells = [transfer.cell for transfer in self.transfers(method, finished_only)]
         return list({cell.key: cell for cell in cells}.values())
 
-    def searches(self, method: str) -> list[Search]:
-        """Return the searches of a method: by variant ("" first), granularity and seed, as in params.yaml."""
+    def _all_searches(self, method: str) -> list[Search]:
+        own = [arm for arm in self.config.transfer.arms if arm in arms.SEARCHED]
+        return [search for arm in ("", *own) for search in self.searches(method, arm)]
+
+    def searches(self, method: str, arm: str = "") -> list[Search]:
+        """Return the searches of a method, in the grid or in an arm.
+
+        By variant ("" first), granularity and seed, as in params.yaml.
+        """
         variants = self.params.methods[method].variants
         found = []
         chosen = self.config.methods[method].variants
@@ -169,18 +146,22 @@ class Plan:
             info = self.method(method, variant)
             wanted = variants[variant].granularities if variant else None
             for granularity in self.config.grid.granularities:
+                if arm and not arms.concerns(arm, method, variant, granularity):
+                    continue
                 if granularity in info.granularities and granularity in (wanted or [granularity]):
-                    found += [self._search(method, info, variant, granularity, seed) for seed in self.config.grid.seeds]
+                    found += [
+                        self._search(method, info, variant, granularity, seed, arm) for seed in self.config.grid.seeds
+                    ]
         return found
 
     def transfers(self, method: str, finished_only: bool = False) -> Iterator[Transfer]:
         """Yield the retrainings of everything that a method's searches found, in a fixed order.
 
         The searches, and the choices of learning rates, must be in the store (`KeyError` otherwise); `finished_only`
-        passes over what lacks them. What concerns the large model itself has the arms, too.
+        passes over what lacks them. The arms that have searches of their own come after the grid.
         """
         whole: dict[tuple[str, int], tuple[Search, CellResult, dict[str, Any]]] = {}
-        for search in self.searches(method):
+        for search in self._all_searches(method):
             if finished_only and not self.store.has(search.cell.key):
                 continue
             found = self.store.get(search.cell.key)
@@ -195,11 +176,19 @@ class Plan:
                     if finished_only:
                         continue
                     raise
-                arms = [("", weights) for weights in self.config.transfer.weights]
-                arms += [(arm, "fresh") for arm in self.config.transfer.arms if _is_whole(architecture)]
-                for arm, weights in arms:
+                for arm, weights in self._retrainings(search):
                     cell = self._transfer_cell(*origin, weights, rates, arm)
                     yield Transfer(cell, search, found, architecture, weights, arm)
+
+    def _retrainings(self, search: Search) -> list[tuple[str, str]]:
+        """The arms ("": the grid) and weights modes in which what a search found is retrained."""
+        if search.arm:
+            return [(search.arm, arms.WEIGHTS)]
+        transfer, place = self.config.transfer, (search.name, search.variant, search.granularity)
+        return [
+            *(("", weights) for weights in transfer.weights),
+            *((arm, arms.WEIGHTS) for arm in transfer.arms if arm not in arms.SEARCHED and arms.concerns(arm, *place)),
+        ]
 
     def method(self, name: str, variant: str = "") -> Method:
         """Return a method with the parameters of a variant; a suite's own parameters go before the variant's."""
@@ -262,11 +251,13 @@ class Plan:
         modules = (*more.pop("modules", ()), self.model_module)
         return Cell(kind, spec, modules, label=f"{self.suite} {kind} {label}", hint=hint, **more)
 
-    def _pretrain_cell(self, seed: int) -> Cell:
+    def _pretrain_cell(self, seed: int, arm: str = "") -> Cell:
+        own = {"sanity": arm} if arm in arms.PRETRAINED else {}
         file = self.config.model.file
         # The content of the file is in the key, its place is not.
         inputs = {} if file is None else {"weights": str(Path(file).expanduser().absolute())}
-        return self._cell("pretrain", self._source(seed), f"s{seed}", HINTS["pretrain"], inputs=inputs)
+        label = " ".join(filter(None, (f"s{seed}", *own.values())))
+        return self._cell("pretrain", self._source(seed) | own, label, HINTS["pretrain"], inputs=inputs)
 
     def _tune_cell(self, granularity: str, budget: float) -> Cell:
         config, tuning = self.config, self.config.tuning
@@ -297,7 +288,7 @@ class Plan:
         rates = self.store.get(self._tune_cell(granularity, budget).key).values["rates"]
         return {kind: entry["lr"] for kind, entry in rates.items()}
 
-    def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int) -> Search:
+    def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int, arm: str) -> Search:
         grid = self.config.grid
         spec = self._source(seed) | {
             "cost": grid.cost,
@@ -305,11 +296,13 @@ class Plan:
             "budgets": sorted(grid.budgets, reverse=True),
             "method": name,
             "params": method.params,
-            "pretrain": self._pretrain_cell(seed).key,
+            "pretrain": self._pretrain_cell(seed, arm).key,
         }
-        label = " ".join(filter(None, (name, variant, granularity, f"s{seed}")))
+        if arm:
+            spec["sanity"] = arm
+        label = " ".join(filter(None, (name, variant, granularity, f"s{seed}", arm)))
         cell = self._cell("search", spec, label, HINTS["search"], modules=(method.module,))
-        return Search(cell, name, variant, granularity, seed, method)
+        return Search(cell, name, variant, granularity, seed, method, arm)
 
     def _target(self, target: TargetRef, recipe: Recipe) -> dict[str, Any]:
         """A target as a transfer cell's spec has it: the set, the few-shot tasks on it, and the recipe."""
@@ -339,6 +332,9 @@ class Plan:
         form: dict[str, Any]
         if _is_whole(architecture):
             form = {"dense": True}
+        elif arm == "shuffled" and search.granularity == "weight":
+            # Which units are kept is drawn from the seed, so their numbers say all. Of channels they do so anyway.
+            form = {"shuffled": architecture["kept"]}
         elif search.granularity == "channel" and weights != "inherit":
             # Channels of a layer are exchangeable once their weights are drawn anew: equal widths, one cell.
             form = {"kept": architecture["kept"]}
@@ -357,12 +353,15 @@ class Plan:
             "granularity": search.granularity,
             "form": form,
         }
+        if arm == "flops":
+            spec["flops_cap"] = transfer.flops_cap
         inputs = {"search": search.cell.key, "architecture": architecture["file"]}
         if weights == "inherit":
             spec["state"] = found.digests[architecture["state_file"]]
             inputs["state"] = architecture["state_file"]
         place = search.cell.label.removeprefix(f"{self.suite} search ")
-        label = " ".join(filter(None, (place, f"b{share(architecture['budget'])}", weights, arm)))
+        own = "" if search.arm else arm  # an arm's search has its name already
+        label = " ".join(filter(None, (place, f"b{share(architecture['budget'])}", weights, own)))
         return self._cell("transfer", spec, label, HINTS[weights], inputs=inputs)
 
 

@@ -52,7 +52,8 @@ class Problem:
 
     Every random draw goes through `generator` or `draw`, so that a search is a function of its seed. Compute is
     charged to `flops` by the methods below; a pruner that runs the network itself calls `charge`. `elsewhere` says that
-    the large model was pretrained elsewhere.
+    the large model was pretrained elsewhere, `inverted` that the units ranked lowest are to be kept (`asked_to_rank`:
+    that a pruner gave its scores to `ranked`).
     """
 
     space: SearchSpace
@@ -66,9 +67,11 @@ class Problem:
     load_pretrained: Callable[[], tuple[dict[str, Tensor], int]]
     progress: Callable[[float], None] = lambda _share: None
     elsewhere: bool = False
+    inverted: bool = False
     flops: int = 0
     pretrain_flops: int = 0
     trace: list[dict[str, float]] = field(default_factory=list)
+    asked_to_rank: bool = False
 
     @cached_property
     def dense_macs(self) -> int:
@@ -125,7 +128,23 @@ class Problem:
 
     def project(self, scores: Tensor, state: dict[str, Tensor] | None = None) -> list[SubNetwork]:
         """Return one sub-network per budget that keeps the highest scores [n]."""
+        scores = self.ranked(scores)
         return [SubNetwork(budget, self.space.project(scores, budget), state) for budget in self.budgets]
+
+    def ranked(self, scores: Tensor) -> Tensor:
+        """Return the scores [n] by which units are kept: `scores` themselves, in the arm `inverted` their mirror image.
+
+        The mirror stands in the middle of their range, which stays the same. Infinite scores stay as they are: they say
+        what is taken first or last, not how it ranks.
+        """
+        self.asked_to_rank = True
+        if not self.inverted:
+            return scores
+        finite = scores.isfinite()
+        if not bool(finite.any()):
+            return scores
+        exact = scores.double()
+        return torch.where(finite, exact[finite].max() + exact[finite].min() - exact, exact)
 
     def retrain(
         self, mask: Tensor, state: Mapping[str, Tensor], start: int = 0, stop: int | None = None

@@ -24,7 +24,7 @@ def narrowed(
     budgets: Sequence[float] | None = None,
     **transfer: Any,
 ) -> Params:
-    """Return `params` with one suite whose grid is one method, variant, granularity and seed.
+    """Return `params` with one suite whose grid is one method, variant, granularity and seed, without arms.
 
     `budgets` replace the suite's, `transfer` entries of its transfer section. Raises `BenchError` naming the option
     that does not exist.
@@ -43,7 +43,7 @@ def narrowed(
     narrow = config.model_copy(
         update={
             "grid": parse(GridSection, grid, "command line"),
-            "transfer": config.transfer.model_copy(update=transfer),
+            "transfer": config.transfer.model_copy(update={"arms": [], **transfer}),
             "methods": {method: SuiteMethod(params=config.methods[method].params if method in config.methods else {})},
         }
     )

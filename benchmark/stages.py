@@ -250,6 +250,7 @@ def _pretrain(params: Params, suite: str, jobs: int | None, root: Path) -> int:
         files = {
             folder / f"s{cell.spec['seed']}.safetensors": plan.store.verify(cell.key).files["final.safetensors"]
             for cell in plan.pretrain_cells()
+            if "sanity" not in cell.spec
         }
         _publish(folder, files)
     return tell(failures)

@@ -50,6 +50,8 @@ def test_values_and_defaults_arrive_typed(tiny_params: Path) -> None:
     assert (suite.training.flip, suite.training.precision, suite.transfer.finetune.trained) == (False, "float32", "all")
 
 
+RECIPE = {"steps": 1, "batch": 1, "lr": 0.1}
+ARMED = {"weights": ["inherit"], "shots": [1], "draws": 1, "finetune": RECIPE, "scratch": RECIPE, "arms": ["labels"]}
 WRONG = [
     (("run", "suites"), ["tini"], "run.suites: unknown suite 'tini'; did you mean 'tiny'? known: tiny"),
     (("run", "methods"), ["dab"], "run.methods: unknown method 'dab'; did you mean 'dap'?"),
@@ -84,7 +86,9 @@ WRONG = [
     ((*TINY, "tuning"), {"factor": [1.0]}, "suites.tiny.tuning.factor: unknown key; did you mean 'factors'?"),
     ((*TINY, "tuning"), {"factors": [1.0, 1.0]}, "suites.tiny.tuning.factors: 1.0 stands twice"),
     ((*TINY, "tuning"), {"factors": [0.0]}, "suites.tiny.tuning.factors.0: expected a number greater than 0"),
-    ((*TINY, "transfer", "arms"), ["thrice"], "suites.tiny.transfer.arms.0: expected 'twice' (got 'thrice')"),
+    ((*TINY, "transfer", "arms"), ["thrice"], "suites.tiny.transfer.arms.0: expected 'twice', 'shuffled', "),
+    ((*TINY, "transfer", "flops_cap"), 0.5, "suites.tiny.transfer.flops_cap: expected a number greater than or equal"),
+    ((*TINY, "transfer"), ARMED, "suites.tiny.transfer: arms: they are compared with the weights mode 'fresh', which"),
     ((*TINY, "transfer", "arms"), ["twice", "twice"], "suites.tiny.transfer.arms: 'twice' stands twice"),
     ((*TINY, "transfer", "finetune", "trained"), "body", "suites.tiny.transfer.finetune.trained: expected 'all' or "),
     ((*TINY, "transfer", "scratch", "trained"), "head", "suites.tiny.transfer.scratch.trained: unknown key; "),

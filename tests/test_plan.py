@@ -12,7 +12,8 @@ from benchmark.cells import Store
 from benchmark.config import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import sha256
-from benchmark.plan import DEFAULTS, Digests, Plan, options
+from benchmark.plan import Digests, Plan
+from benchmark.specs import DEFAULTS, options
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def sections():
 
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
 def test_every_default_is_recorded(section):
-    """A default that is not recorded could change without changing a key: add it to benchmark.plan.DEFAULTS."""
+    """A default that is not recorded could change without changing a key: add it to benchmark.specs.DEFAULTS."""
     recorded = {}
     for base in section.__mro__:
         recorded |= DEFAULTS.get(base.__name__, {})

@@ -13,7 +13,8 @@ from benchmark.cells import Store
 from benchmark.config import ModelRef, Params
 from benchmark.errors import BenchError
 from benchmark.files import sha256
-from benchmark.plan import Plan, options
+from benchmark.plan import Plan
+from benchmark.specs import options
 
 Make = Callable[..., Plan]
 

@@ -102,7 +102,7 @@ def _set_aside(
     problem: Problem, law: WeightLaw, logits: Tensor, state: State, low: float, budget: float, origin: str
 ) -> SubNetwork:
     """Cut the budget's architecture, and note how far the relaxed network is from the discrete one it becomes."""
-    mask = problem.space.project(logits.cpu(), budget)
+    mask = problem.space.project(problem.ranked(logits.cpu()), budget)
     notes = {
         "relaxed": _accuracy(problem, state, gates(filled(problem.space, logits), low)),
         "discrete": _accuracy(problem, state, mask.to(logits)),

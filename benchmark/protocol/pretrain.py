@@ -9,7 +9,8 @@ from benchmark import models, seeds
 from benchmark.cells import Cell, CellOutput, Context
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
-from benchmark.protocol.source import Source, open_source
+from benchmark.protocol.permuted import open_searched
+from benchmark.protocol.source import Source
 from benchmark.space.counting import count
 from benchmark.training import accuracy, batches, fit, on_device, training_flops
 
@@ -22,7 +23,7 @@ def compute(cell: Cell, context: Context) -> CellOutput:
     one, trained by the suite's source recipe on the features of the frozen network. Its accuracy is then that of
     the readout.
     """
-    source = open_source(cell, context)
+    source = open_searched(cell, context)
     if "pretrained" in cell.spec:
         network, steps = _given(cell, source)
         flops = 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmark.cells import Cell, CellOutput, Context
 from benchmark.errors import BenchError
 from benchmark.files import share
-from benchmark.protocol.source import open_source
+from benchmark.protocol.permuted import open_searched
 from benchmark.pruner import Problem, SubNetwork
 from benchmark.registry import pruner
 from benchmark.space import SearchSpace, build_space
@@ -20,7 +20,7 @@ from benchmark.space.state import pack_state
 def compute(cell: Cell, context: Context) -> CellOutput:
     """Run the cell's pruner; returns an architecture file and a weights file per budget, and the compute it took."""
     spec = cell.spec
-    source = open_source(cell, context)
+    source = open_searched(cell, context)
     network = source.large_model()
     pretrained = context.store.get(spec["pretrain"])
 
@@ -40,9 +40,15 @@ def compute(cell: Cell, context: Context) -> CellOutput:
         device=source.device,
         load_pretrained=load_pretrained,
         elsewhere="pretrained" in spec,
+        inverted=spec.get("sanity") == "inverted",
         progress=lambda share: context.progress(cell.label, share),
     )
     found = method_instance.search(problem)
+    if problem.inverted and not problem.asked_to_rank:
+        raise BenchError(
+            f"{method.name}: the arm inverted finds no scores to invert; "
+            "give them to `problem.project` or `problem.ranked`"
+        )
     _check_budgets(method.name, problem, found)
     search_pretrain = problem.pretrain_flops
     inherited = pretrained.values["flops"]
@@ -116,6 +122,7 @@ def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference
         "parameters": spec["params"],
         "reference": reference,
         "seed": spec["seed"],
+        **({"sanity": spec["sanity"]} if "sanity" in spec else {}),
         "budget": sub.budget,
         "origin": sub.origin,
         "complexity": problem.space.complexity(sub.mask),

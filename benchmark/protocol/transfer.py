@@ -1,5 +1,6 @@
 """Step three: retrain what was found on targets with few examples, and measure it on the targets' test parts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from benchmark.cells import Cell, CellOutput, Context
 from benchmark.config import FineTuning, Recipe
 from benchmark.protocol.fewshot import adapt, target_draws
+from benchmark.protocol.permuted import shuffled
 from benchmark.protocol.source import Source, open_source
 from benchmark.protocol.subnetwork import Masks, reinitialised
 from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space
+from benchmark.space.counting import count
 from benchmark.space.state import unpack_state
 from benchmark.training import accuracy, on_device, training_flops
 
@@ -22,6 +25,10 @@ def compute(cell: Cell, context: Context) -> CellOutput:
     source = open_source(cell, context)
     network, masks, params, macs = _subnetwork(cell, context, source)
     flops, source_accuracy = 0, None
+    if "flops_cap" in spec:
+        _, large = count(source.large_model(), source.example().to(source.device))
+        steps = equal_flops_steps(source.recipe.steps, large, macs, spec["flops_cap"])
+        source = replace(source, recipe=source.recipe.model_copy(update={"steps": steps}))
     if spec["weights"] == "fresh":
         flops = training_flops(macs, source.train_on_source(network, masks))
     if spec["weights"] != "scratch":
@@ -45,6 +52,14 @@ def compute(cell: Cell, context: Context) -> CellOutput:
     return CellOutput(values={"source_accuracy": source_accuracy, "params": params, "macs": macs, "results": results})
 
 
+def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
+    """Return how many steps cost a network of `macs` what `steps` cost one of `large`, at most `cap` times as many.
+
+    Scratch-B of Liu et al. 2019, Rethinking the Value of Network Pruning, arXiv 1810.05270.
+    """
+    return max(steps, min(steps * large // macs, int(steps * cap)))
+
+
 def _subnetwork(cell: Cell, context: Context, source: Source) -> tuple[nn.Module, Masks, int, int]:
     """The network to retrain with the weights of its mode, the masks it is held to, its parameters and MACs."""
     spec = cell.spec
@@ -64,6 +79,8 @@ def _subnetwork(cell: Cell, context: Context, source: Source) -> tuple[nn.Module
 def _mask(form: dict[str, Any], space: SearchSpace, cell: Cell, context: Context) -> Tensor:
     if "dense" in form:
         return torch.ones(space.n, dtype=torch.bool)
+    if "shuffled" in form:
+        return shuffled(space, form["shuffled"], cell.spec["seed"])
     if "kept" in form:
         assert isinstance(space, ChannelSpace)
         return space.mask_of_kept(form["kept"])

@@ -125,7 +125,23 @@ def captions(view: View) -> list[Caption]:
             f"{setting}, {mode}; larger markers are larger budgets. {bars}",
         )
     )
+    found.append(
+        Caption(
+            "arms",
+            "The arms: one thing changed, the rest as in the grid",
+            ("C3", "C5"),
+            "Area under accuracy over log complexity in an arm minus that in the grid, default variants, fresh "
+            f"weights, {view.setting}, paired by search seed. Left of zero: worse than in the grid. "
+            f"{_differences(view)}",
+        )
+    )
     return found
+
+
+def _differences(view: View) -> str:
+    if len(view.seeds) == 1:
+        return "One search seed, so there are no intervals."
+    return f"Lines: 95 % intervals over {plural(len(view.seeds), 'search seed')}."
 
 
 def _measured(view: View) -> str:

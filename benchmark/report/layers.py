@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from benchmark.arms import DENSE
 from benchmark.errors import BenchError
 from benchmark.files import read_json
 from benchmark.report.view import View
-from benchmark.stats.grid import DENSE
 from benchmark.stats.summary import REFERENCE
 
 SCHEMA = 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmark.config import Params
 from benchmark.files import atomic_write
-from benchmark.report import comparisons, duplicates, tuning, twice
+from benchmark.report import arms, comparisons, duplicates, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
 from benchmark.report.captions import CLAIMS, Caption, captions
@@ -82,7 +82,7 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
-        protocol=[*protocol(params, suite), *filter(None, [twice.sentence(view)])],
+        protocol=[*protocol(params, suite), *filter(None, [twice.sentence(view), *arms.questions(view)])],
         rates=tuning.chosen(view),
         duplicates=duplicates.duplicates(view),
         duplicates_legend=duplicates.legend(view),

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from benchmark.arms import DENSE
 from benchmark.config import WeightsMode
 from benchmark.files import atomic_write
-from benchmark.report import comparisons, tuning, twice
+from benchmark.report import arms, comparisons, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.latex import main_tex
 from benchmark.report.view import View
-from benchmark.stats.grid import DENSE
 
 # In the order in which a reader is told of them; a text that has nothing to show is empty, and not written.
 FILES = {
@@ -32,6 +32,8 @@ FILES = {
     "gaps.csv": "area with inherited minus area with fresh weights",
     "twice.md": "the dense control beside one trained on the source for twice as many steps",
     "twice.csv": "the same, shares instead of percent",
+    "arms.md": "the arms beside the grid: shuffled, inverted, labels, flops, with a verdict for each method",
+    "arms.csv": "the same, shares instead of percent",
     "tuning.md": "the learning rates that were tried and chosen",
     "tuning.csv": "the same, shares instead of percent",
     "architectures.csv": "units kept per layer, mean and range over seeds",
@@ -53,6 +55,8 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "gaps.csv": to_csv(view.summary["gaps"]),
         "twice.md": _titled(view, "the dense control trained twice as long", twice.LEGEND, twice.markdown(view)),
         "twice.csv": to_csv(view.summary["twice"]),
+        "arms.md": _titled(view, "arms beside the grid", arms.legend(view), arms.markdown(view)),
+        "arms.csv": to_csv(arms.records(view)),
         "tuning.md": _titled(view, "learning rates", tuning.LEGEND, tuning.markdown(view)),
         "tuning.csv": to_csv(tuning.records(view)),
         "architectures.csv": to_csv(kept),

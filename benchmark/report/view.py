@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from benchmark.arms import DENSE
 from benchmark.report.labels import listing, plural
-from benchmark.stats.grid import DENSE
 from benchmark.stats.groups import OVERALL
 
 Record = dict[str, Any]

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
+from benchmark.arms import DENSE
 from benchmark.config import Params
-
-DENSE = "dense"
 
 
 class CellKey(NamedTuple):

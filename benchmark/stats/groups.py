@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from benchmark import arms
 from benchmark.config import Params
 from benchmark.errors import BenchError
 from benchmark.rows import Row
-from benchmark.stats.grid import DENSE, CellKey, expected
+from benchmark.stats.grid import CellKey, expected
 
 # Stands where a target's label stands; no label has a space, so none can be taken for it.
 OVERALL = "mean over targets"
@@ -22,7 +23,7 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
     """
     config = params.suites[suite]
     draws = {target.label: config.draws(target) for target in config.data.targets}
-    groups: Groups = {key: {} for key in expected(params, suite) if not arm or (key.method, key.weights) == ARMED}
+    groups: Groups = {key: {} for key in expected(params, suite) if not arm or _armed(arm, key)}
     unasked = 0
     for path, rows in files.items():
         for row in (row for row in rows if row.arm == arm):
@@ -38,8 +39,8 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
     return {key: dict(sorted(seeds.items())) for key, seeds in groups.items() if seeds}, unasked
 
 
-# The arms train the dense control otherwise, from fresh weights.
-ARMED = (DENSE, "fresh")
+def _armed(arm: str, key: CellKey) -> bool:
+    return key.weights == arms.WEIGHTS and arms.concerns(arm, key.method, key.variant, key.granularity)
 
 
 def overall(groups: Groups, shots_on: Mapping[str, Iterable[int]]) -> Groups:

@@ -5,7 +5,7 @@ import io
 import json
 from typing import Any
 
-from benchmark.stats.grid import DENSE
+from benchmark.arms import DENSE
 
 
 def lines(summary: dict[str, Any]) -> bytes:

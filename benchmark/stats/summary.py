@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.arms import COMPARED, DENSE
 from benchmark.config import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.rows import Row, read_results
-from benchmark.stats import context
-from benchmark.stats.grid import DENSE, CellKey, methods_of, missing, variants_of
+from benchmark.stats import arms, context
+from benchmark.stats.grid import CellKey, methods_of, missing, variants_of
 from benchmark.stats.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.stats.inference import CONFIDENCE, Paired, area, deviation, holm, mean_interval, paired
 from benchmark.stats.output import lines, metrics, plot_data
@@ -41,6 +42,10 @@ CONVENTIONS = {
     "(accuracy or area) and kind of rival (methods: default variants of other methods; variants; dense)",
     "floats": f"rounded to {DIGITS} significant digits",
 }
+ARMS = (
+    "arm minus grid, default variants with fresh weights at the headline's target and shots, paired by seed; Holm's "
+    "correction over all records of equal arm, granularity and measure; verdicts are read from the interval of the area"
+)
 
 
 def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
@@ -87,20 +92,18 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     shots_on = {target.label: config.shots(target) for target in config.data.targets}
     single, unexpected = group(params, suite, rows)
     groups = single | overall(single, shots_on)
-    by_seed = {
-        key: {s: target_mean(found, lambda row: row.accuracy) for s, found in seeds.items()}
-        for key, seeds in groups.items()
-    }
+    by_seed = _by_seed(groups)
     seeds = sorted(config.grid.seeds)
     areas = _areas(groups, by_seed, config.grid.budgets)
     doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.arms else {}
     draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
-    summary = {
+    headline = _headline(config, shots_on)
+    summary: dict[str, Any] = {
         "schema": SCHEMA,
         "suite": suite,
         "title": config.title,
         "conventions": CONVENTIONS,
-        "headline": _headline(config, shots_on),
+        "headline": headline,
         "axes": {
             "granularities": config.grid.granularities,
             "methods": [
@@ -132,8 +135,28 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
         "unexpected_rows": unexpected,
         "provenance": provenance,
     }
+    controls = [arm for arm in config.transfer.arms if arm in COMPARED]
+    if controls:
+        summary["conventions"] = CONVENTIONS | {"arms": ARMS}
+        summary["arms"] = []
+    for arm in controls:
+        own = group(params, suite, rows, arm)[0]
+        own |= overall(own, shots_on)
+        in_arm = _by_seed(own)
+        for measure, grid, other in (
+            ("accuracy", by_seed, in_arm),
+            ("area", areas, _areas(own, in_arm, config.grid.budgets)),
+        ):
+            summary["arms"] += arms.compare(arm, measure, grid, other, headline)
     rounded: dict[str, Any] = _rounded(summary)
     return rounded
+
+
+def _by_seed(groups: Groups) -> dict[CellKey, dict[int, float]]:
+    return {
+        key: {s: target_mean(found, lambda row: row.accuracy) for s, found in seeds.items()}
+        for key, seeds in groups.items()
+    }
 
 
 def _headline(config: SuiteConfig, shots_on: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from synthetic_results import write_synthetic
 
-from benchmark.config import Params, parse
+from benchmark.config import Arm, Params, parse
 from benchmark.report import report_page, report_suite
 from benchmark.stats import analyse_suite
 
@@ -73,7 +74,7 @@ TARGETS = {
 def across(tmp_path_factory) -> SimpleNamespace:
     """The whole report of the suite `fashion`, of several targets with shots of their own, and of `small`."""
     root = tmp_path_factory.mktemp("across")
-    transfer = {"weights": ["fresh", "inherit"], "shots": [1, 5, 10, 20], "arms": ["twice"]}
+    transfer = {"weights": ["fresh", "inherit"], "shots": [1, 5, 10, 20], "arms": list(get_args(Arm))}
     finetune = {**RECIPE, "precision": "bfloat16", "trained": "head", "flip": True}
     fashion = suite(
         "Fashion to others",

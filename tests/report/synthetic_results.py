@@ -5,6 +5,7 @@ import math
 import random
 from pathlib import Path
 
+from benchmark.arms import concerns
 from benchmark.config import Params, SuiteConfig
 from benchmark.files import sha256, write_json
 from benchmark.rows import Row, write_results
@@ -13,6 +14,8 @@ from benchmark.stats.grid import methods_of, variants_of
 WIDTHS = [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
 # What a method loses per unit of log complexity, and what retraining from a fresh start adds to the loss.
 LOSS = {"uniform": 0.022, "random": 0.034, "magnitude": 0.08, "lottery_ticket": 0.07, "darts": 0.045, "dap": 0.014}
+# What an arm adds to every accuracy.
+ARMS = {"": 0.0, "twice": 0.01, "shuffled": -0.01, "inverted": -0.06, "labels": -0.02, "flops": 0.015}
 OWN_WEIGHTS = {"dense", "magnitude", "lottery_ticket", "darts", "dap"}
 
 
@@ -107,13 +110,14 @@ def _rows(config: SuiteConfig, suite: str, common: dict, random_: random.Random)
     method, variant, budget, seed = (common[k] for k in ("method", "variant", "budget", "seed"))
     search_shift = random_.gauss(0, 0.012)
     arms = [("", weights) for weights in config.transfer.weights]
-    arms += [(arm, "fresh") for arm in config.transfer.arms if method == "dense"]
+    place = (method, variant, common["granularity"])
+    arms += [(arm, "fresh") for arm in config.transfer.arms if concerns(arm, *place)]
     for arm, weights in arms:
         if weights == "inherit" and method not in OWN_WEIGHTS:
             continue
         slope = LOSS.get(method, 0.03) + 0.004 * len(variant) % 0.013
         slope *= {"fresh": 1.0, "scratch": 0.7, "inherit": 0.45}[weights]
-        base = {"fresh": 0.95, "scratch": 0.83, "inherit": 0.955}[weights] + (0.01 if arm else 0.0)
+        base = {"fresh": 0.95, "scratch": 0.83, "inherit": 0.955}[weights] + ARMS[arm]
         drop = slope * math.log(1 / budget) + 0.012 * math.log(1 / budget) ** 2 * (slope / 0.03)
         for number, target in enumerate(config.data.targets):
             hardness = (1.0, 0.9, 0.95, 0.4)[number % 4]

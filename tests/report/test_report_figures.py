@@ -29,6 +29,7 @@ def all_figures(made, name="small"):
             "weights": figures.weights(view),
         }
         drawn["compute"] = figures.compute(view)
+        drawn["arms"] = figures.arms(view)
         for granularity in view.granularities:
             drawn[f"targets {granularity}"] = figures.by_target(view, granularity)
             drawn[f"architectures {granularity}"] = figures.architectures(view, kept, granularity)
@@ -285,3 +286,15 @@ def test_tick_labels_do_not_touch():
     assert shown[-1] == "50" and "" in shown
     at = [tick for tick, text in zip(ticks, shown, strict=True) if text]
     assert all(0.2 * math.log(b / a) >= 0.2 for a, b in itertools.pairwise(at))
+
+
+def test_arms_are_the_summary_s(drawn, drawn_across):
+    assert drawn[1]["arms"] is None
+    view, found = drawn_across
+    panels = found["arms"].axes
+    assert [axes.get_title() for axes in panels] == ["channel pruning", "weight pruning"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["shuffled", "inverted", "labels", "flops"]
+    records = [r for r in view.summary["arms"] if r["measure"] == "area" and r["granularity"] == "weight"]
+    points = [line.get_xdata()[0] for line in panels[1].lines if line.get_marker() not in ("None", None, "")]
+    assert sorted(points) == pytest.approx(sorted(100 * r["difference"] for r in records))
+    assert len(points) == 4 * len(view.methods)

@@ -56,10 +56,19 @@ def test_full_md_has_the_shots_of_each_target_only(across):
 
 def test_tables_without_rows_of_a_kind_are_not_written(across):
     names = {path.name for path in (across.reports / "tables" / "fashion").iterdir()}
-    assert {"twice.md", "twice.csv", "tuning.md", "tuning.csv", "gaps.csv", "accuracy-inherit.csv"} <= names
+    assert {
+        "arms.md",
+        "arms.csv",
+        "twice.md",
+        "twice.csv",
+        "tuning.md",
+        "tuning.csv",
+        "gaps.csv",
+        "accuracy-inherit.csv",
+    } <= names
     assert "accuracy-scratch.csv" not in names
     plain = {path.name for path in (across.reports / "tables" / "small").iterdir()}
-    assert not {"twice.md", "twice.csv", "tuning.md", "tuning.csv"} & plain
+    assert not {"arms.md", "arms.csv", "twice.md", "twice.csv", "tuning.md", "tuning.csv"} & plain
     for suite, found in (("fashion", names), ("small", plain)):
         listed = re.findall(r"^- `([^`]+)`", text_of(across, "main.md", suite), re.MULTILINE)
         assert set(listed) == found - {"main.md"}
@@ -91,6 +100,21 @@ def test_twice_table_and_sentence_are_the_summary(across, view, page):
     assert told.replace(" %", f"{NBSP}%") in page
     assert told in text_of(across, "main.md")
     assert "twice as many" not in text_of(across, "main.md", "small")
+
+
+def test_arms_table_and_page_are_the_summary(across, view, page):
+    records, text = view.summary["arms"], text_of(across, "arms.md")
+    # methods x (3 budgets and the area) x arms x granularities
+    assert len(records) == len(records_of(across, "arms.csv")) == len(view.methods) * 4 * 4 * 2
+    assert headings(text)[:3] == ["Verdicts", "shuffled, channel pruning", "inverted, channel pruning"]
+    for record in records:
+        change = points(record["difference"], record["half"])
+        assert f"| {change} |" in text
+        if record["verdict"] is not None:
+            assert record["verdict"] in text
+    assert text.count("| area |") == len(view.methods) * 4 * 2
+    assert page.count('id="fashion-arms"') == 1 and 'id="small-arms"' not in page
+    assert "Arm shuffled: the units of every architecture are permuted" in page
 
 
 def test_points_have_a_sign():

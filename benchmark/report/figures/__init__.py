@@ -6,6 +6,7 @@ from typing import Any
 from benchmark.report.figures import style
 from benchmark.report.figures.accuracy import accuracy, by_target, variants
 from benchmark.report.figures.architectures import architectures
+from benchmark.report.figures.arms import arms
 from benchmark.report.figures.compute import compute
 from benchmark.report.figures.dynamics import dynamics
 from benchmark.report.figures.weights import weights
@@ -27,6 +28,7 @@ def draw(view: View, kept: list[dict[str, Any]], traces: list[dict[str, Any]], f
             figures[f"architectures{ending}"] = architectures(view, kept, granularity)
             figures[f"dynamics{ending}"] = dynamics(view, traces, granularity)
         figures["compute"] = compute(view)
+        figures["arms"] = arms(view)
         for name, figure in figures.items():
             if figure is None:
                 # One of an earlier run, with other parameters, must not pass for a result of this one.
