@@ -1,5 +1,6 @@
 """Differentiable architecture pruning, the method under study."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -79,8 +80,9 @@ class DAP(Pruner):
         )
         paths = [problem.budgets] if p.searches == "one" else [(budget,) for budget in problem.budgets]
         found = []
-        for budgets in paths:
-            found += search(problem, self._law(problem, steps, warmup), self._pressure(), settings, budgets)
+        for number, budgets in enumerate(paths):
+            law, pressure = self._law(problem, steps, warmup), self._pressure()
+            found += search(problem, law, pressure, settings, budgets, _part(problem.progress, number, len(paths)))
         return found
 
     def _law(self, problem: Problem, steps: int, warmup: int) -> WeightLaw:
@@ -94,3 +96,8 @@ class DAP(Pruner):
     def _pressure(self) -> Pressure:
         p = self.parameters
         return DualAscent(p.dual_rate, p.damping) if p.constraint == "dual" else Penalty(p.highest)
+
+
+def _part(progress: Callable[[float], None], number: int, parts: int) -> Callable[[float], None]:
+    """The progress of one of several searches, told as that of all."""
+    return lambda share: progress((number + share) / parts)

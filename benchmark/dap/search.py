@@ -1,6 +1,6 @@
 """The search of DAP: gradient steps on the units' logits against a law of weights, along a falling budget."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,12 @@ class Settings:
 
 
 def search(
-    problem: Problem, law: WeightLaw, pressure: Pressure, settings: Settings, budgets: Iterable[float]
+    problem: Problem,
+    law: WeightLaw,
+    pressure: Pressure,
+    settings: Settings,
+    budgets: Iterable[float],
+    progress: Callable[[float], None],
 ) -> list[SubNetwork]:
     """Return one sub-network per budget, from one search whose falling budget passes them all.
 
@@ -82,7 +87,7 @@ def search(
                 "undecided": undecided(logits, settings.tau_high),
             }
         )
-        problem.progress((step + 1) / settings.steps)
+        progress((step + 1) / settings.steps)
     for budget in budgets:
         if budget not in passed:
             at = f"cut from the end {one}"
@@ -112,11 +117,12 @@ def _set_aside(
 
 @torch.no_grad()
 def _accuracy(problem: Problem, state: State, gates: Tensor) -> float:
-    """The accuracy on held-out images as the search sees it: by the batch's statistics. Not charged: nobody uses it."""
+    """The accuracy on held-out images as the search sees it: by the batch's statistics."""
     task: Task = problem.validation
     index = torch.arange(min(SHOWN, len(task)), device=task.labels.device)
     images = task.shown(task.pixels(index)).contiguous(memory_format=torch.channels_last)
     logits = problem.gated_logits(_copied(state), gates, images)
+    problem.charge(problem.dense_macs, len(index), training=False)
     return float((logits.argmax(-1) == task.labels[index]).float().mean())
 
 

@@ -59,14 +59,14 @@ def test_units_are_tied_where_the_law_makes_them_exchangeable(
     exchangeable: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ((used, _, settings, _),) = asked(granularity, given, monkeypatch)
+    ((used, _, settings, *_),) = asked(granularity, given, monkeypatch)
     assert type(used) is law and settings.tied == exchangeable
     parameters = parse(dap.DAP.Parameters, given, "here")
     for name in ("tau_low", "tau_high", "anneal_from", "hold"):
         assert getattr(settings, name) == getattr(parameters, name)
 
 
-Asked = tuple[WeightLaw, Pressure, Settings, tuple[float, ...]]
+Asked = tuple[WeightLaw, Pressure, Settings, tuple[float, ...], Any]
 
 
 def asked(granularity: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, steps: int = 9) -> list[Asked]:
@@ -84,19 +84,19 @@ def asked(granularity: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPat
 
 
 def test_lengths_follow_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    ((law, _, settings, _),) = asked("channel", {}, monkeypatch, steps=13)
+    ((law, _, settings, *_),) = asked("channel", {}, monkeypatch, steps=13)
     assert isinstance(law, RestartLaw)
     assert (settings.steps, law.warmup, law.length) == (6, 3, 3)
     assert settings.lr == pytest.approx(4.0 / 6)
-    ((law, _, settings, _),) = asked("channel", {"steps": 10, "warmup": 0, "restarts": 1}, monkeypatch)
+    ((law, _, settings, *_),) = asked("channel", {"steps": 10, "warmup": 0, "restarts": 1}, monkeypatch)
     assert isinstance(law, RestartLaw)
     assert (settings.steps, law.warmup, law.length) == (10, 0, 10)
     assert settings.lr == pytest.approx(0.4)
 
 
 def test_budgets_share_a_search_or_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [budgets for *_, budgets in asked("channel", {}, monkeypatch)] == [(0.5, 0.2)]
+    assert [budgets for _, _, _, budgets, _ in asked("channel", {}, monkeypatch)] == [(0.5, 0.2)]
     each = asked("channel", {"searches": "each", "constraint": "penalty", "highest": 3.0}, monkeypatch)
-    assert [budgets for *_, budgets in each] == [(0.5,), (0.2,)]
+    assert [budgets for _, _, _, budgets, _ in each] == [(0.5,), (0.2,)]
     assert [pressure for _, pressure, *_ in each] == [Penalty(3.0), Penalty(3.0)]
     assert each[0][1] is not each[1][1] and each[0][0] is not each[1][0]

@@ -29,7 +29,7 @@ SETTINGS = Settings(
 
 
 def searched(made: Problem, law: WeightLaw, settings: Settings) -> list[SubNetwork]:
-    return search(made, law, DualAscent(0.2, 5.0), settings, made.budgets)
+    return search(made, law, DualAscent(0.2, 5.0), settings, made.budgets, made.progress)
 
 
 class Marked(WeightLaw):
@@ -300,7 +300,7 @@ def test_behind_batch_norm_the_gradient_at_hard_gates_says_nothing_about_a_width
 
 def test_a_penalty_rises_and_looks_at_no_budget() -> None:
     made = problem("channel", (0.5,), build=TwoConvolutions)
-    search(made, Marked(made), Penalty(8.0), replace(SETTINGS, steps=4), made.budgets)
+    search(made, Marked(made), Penalty(8.0), replace(SETTINGS, steps=4), made.budgets, made.progress)
     assert [point["multiplier"] for point in made.trace] == [2, 4, 6, 8]
 
 
