@@ -136,6 +136,13 @@ def test_modules_with_two_names_and_shared_parameters_are_compared(checked: Call
     assert {name: id(parameter) for name, parameter in net.named_parameters(remove_duplicate=False)} == tensors
 
 
+def test_infinite_buffers_that_are_equal_do_not_differ() -> None:
+    one, other = torch.tensor([float("inf"), 1.0]), torch.tensor([float("inf"), 3.0])
+    assert module._relative(one, one, 1.0) == 0
+    assert module._relative(one, other, 4.0) == 0.5
+    assert module._relative(one, -one, 1.0) == module.DISAGREE
+
+
 def test_a_failure_after_the_space_was_built_is_wrong(
     checked: Callable[..., Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,7 +233,9 @@ def _apart(ours: list[Tensor], theirs: list[Tensor]) -> float:
 def _relative(one: Tensor, other: Tensor, scale: float) -> float:
     if one.shape != other.shape:
         return DISAGREE
-    error = float((one - other).abs().max()) / (scale or 1.0) if one.numel() else 0.0
+    # What is equal does not differ, infinite bounds that a network keeps as buffers among it.
+    differences = (one - other).where(one != other, 0)
+    error = float(differences.abs().max()) / (scale or 1.0) if one.numel() else 0.0
     return error if error < DISAGREE else DISAGREE  # also where it is not a number
 
 
@@ -273,7 +275,9 @@ def _step(row: Row, space: ChannelSpace, mask: Tensor, model: nn.Module, extract
     ]
     for kind, tensors, floor in compared:
         for name, tensor in tensors.items():
-            _worst(row, kind, _relative(kept[name], tensor, max(float(tensor.abs().max()), floor)))
+            finite = tensor[tensor.isfinite()].abs()
+            size = float(finite.max()) if finite.numel() else 0.0
+            _worst(row, kind, _relative(kept[name], tensor, max(size, floor)))
 
 
 def _drawn(sizes: Mapping[str, int]) -> set[str]:
