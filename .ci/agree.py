@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from benchmark.config import load_params
-from benchmark.report import report_page, report_suite
+from benchmark.report import blocks, report_page, report_suite
 from benchmark.report.readme import check
 from benchmark.stats import analyse_suite
+from benchmark.zoo import report as zoo
 
 ROOT = Path(__file__).parents[1]
 MADE = ("analysis", "tables", "figures")
@@ -57,6 +58,11 @@ def main() -> int:
             wrong.append("reports/index.html")
     if not check(ROOT / "README.md", params):
         wrong.append("README.md (its results block)")
+    rows = ROOT / "reports" / zoo.NAME
+    if not zoo.agrees(rows.parent):
+        wrong.append("reports/zoo.md")
+    if not blocks.holds(ROOT / "README.md", "zoo", lambda: zoo.summary(zoo.read(rows))):
+        wrong.append("README.md (its zoo block)")
     for differing in wrong:
         print(f"differs: {differing}", file=sys.stderr)
     if wrong:

@@ -67,7 +67,10 @@ def test_the_whole_zoo_is_written_to_reports_and_a_library_alone_is_not(asked: l
     assert families >= 98
     assert all(name.startswith("timm:") for name in asked)
     assert not (tmp_path / "reports").exists()
+    (tmp_path / "README.md").write_text("<!-- zoo:begin -->\nold\n<!-- zoo:end -->\n")
     assert invoke("dapbench zoo").exit_code == 1  # because of VGG-19
+    page = (tmp_path / "README.md").read_text()
+    assert "Refused: vgg16, vgg19." in page and "old" not in page
     assert [row["model"] for row in report.read(tmp_path / "reports" / "zoo.json")["rows"]] == asked[families:]
     assert len(asked) == 2 * families + 80
     assert report.agrees(tmp_path / "reports")

@@ -61,6 +61,14 @@ def test_totals_are_counted_per_library() -> None:
     assert report.totals(content(ROWS[:2])) == "Served: 2 of 2 of torchvision's classifiers (100\u00a0%)."
 
 
+def test_the_summary_names_the_refused_and_the_largest_errors() -> None:
+    assert report.summary(content()) == (
+        f"{report.totals(content())} Masked and extracted networks differ by at most 6e-15 in double precision and "
+        "5e-07 in single precision, in standard deviations of the outputs. Refused: strange. Reasons, shares and "
+        "errors of each are in [the table](reports/zoo.md)."
+    )
+
+
 def test_a_page_says_what_is_served_what_is_not_and_how_exactly() -> None:
     page = report.markdown(content())
     assert "Made with torch 9.1, torchvision 9.2, timm 9.3 on Some Processor 9 by `dapbench zoo`." in page

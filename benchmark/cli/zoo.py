@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from benchmark.zoo.check import Row
 
 PANEL = "What there is"
+README = Path("README.md")
 
 
 @command(
@@ -35,12 +36,13 @@ def zoo(
 ) -> None:
     """Build, prune and check networks of torchvision and timm, and say which are served.
 
-    The whole zoo is written to reports/zoo.json and reports/zoo.md. What is finished is kept in .zoo, so an interrupted
-    run goes on where it was. Exit code 1 when a network that is treated gives wrong numbers.
+    The whole zoo is written to reports/zoo.json and reports/zoo.md, its totals to README.md. What is finished is kept
+    in .zoo, so an interrupted run goes on where it was. Exit code 1 when a network that is treated gives wrong numbers.
     """
     from benchmark.errors import BenchError
     from benchmark.executor.local import available_jobs
     from benchmark.files import write_json
+    from benchmark.report import blocks
     from benchmark.zoo import choices, report
     from benchmark.zoo.progress import Progress
     from benchmark.zoo.run import Limits, run
@@ -55,6 +57,8 @@ def zoo(
         write_json(out, report.document(rows))
     elif not names and not library:
         report.write(Path("reports"), rows)
+        if README.exists():
+            blocks.put(README, "zoo", lambda: report.summary(report.document(rows)))
     _tell(rows)
     raise typer.Exit(int(any(row["wrong"] for row in rows)))
 

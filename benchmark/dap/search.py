@@ -63,8 +63,7 @@ def search(
                 at = f"passed at step {step} of {settings.steps} {one}"
                 passed[budget] = _set_aside(problem, law, logits, state, low, budget, at)
         chosen.requires_grad_()
-        # On a copy: held-out batches must not enter the running statistics that are inherited.
-        loss = loss_of(problem.gated_logits(_copied(state), chosen, images), labels)
+        loss = loss_of(problem.gated_logits(_shielded(problem, state), chosen, images), labels)
         (towards_loss,) = torch.autograd.grad(loss, chosen)
         (towards_cost,) = torch.autograd.grad(space.cost(chosen).log(), chosen)
         problem.charge(problem.dense_macs, len(labels))
@@ -121,9 +120,15 @@ def _accuracy(problem: Problem, state: State, gates: Tensor) -> float:
     task: Task = problem.validation
     index = torch.arange(min(SHOWN, len(task)), device=task.labels.device)
     images = task.shown(task.pixels(index)).contiguous(memory_format=torch.channels_last)
-    logits = problem.gated_logits(_copied(state), gates, images)
+    logits = problem.gated_logits(_shielded(problem, state), gates, images)
     problem.charge(problem.dense_macs, len(index), training=False)
     return float((logits.argmax(-1) == task.labels[index]).float().mean())
+
+
+def _shielded(problem: Problem, state: State) -> State:
+    """The state without gradients, its statistics copied: held-out batches must not enter what is inherited."""
+    weights = {name for name, _ in problem.network.named_parameters()}
+    return {name: t.detach() if name in weights else t.detach().clone() for name, t in state.items()}
 
 
 def _copied(state: State) -> State:

@@ -76,6 +76,25 @@ def totals(content: Document) -> str:
     return f"Served: {' and '.join(parts)}." if parts else "No network was checked."
 
 
+def summary(content: Document) -> str:
+    """Return what README.md says of a result file: the totals, who is refused, and the largest errors."""
+    refused = [row["model"].partition(":")[2] for row in content["rows"] if row["status"] != "ok"]
+    worst = [
+        f"{max(found):.0e} in {name} precision"
+        for kind, name in (("float64", "double"), ("float32", "single"))
+        if (found := [error for row in content["rows"] if (error := row["errors"][kind]) is not None])
+    ]
+    parts = [totals(content)]
+    if worst:
+        parts.append(
+            f"Masked and extracted networks differ by at most {' and '.join(worst)}, in standard deviations of the "
+            "outputs."
+        )
+    if refused:
+        parts.append(f"Refused: {', '.join(refused)}.")
+    return " ".join([*parts, "Reasons, shares and errors of each are in [the table](reports/zoo.md)."])
+
+
 def markdown(content: Document) -> str:
     """Return the page of a result file."""
     rows: list[Row] = content["rows"]
