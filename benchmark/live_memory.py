@@ -1,6 +1,7 @@
-"""The memory that a forward pass needs on a CPU, counted tensor by tensor."""
+"""The memory that a piece of work needs on a CPU, counted tensor by tensor."""
 
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -17,8 +18,17 @@ def peak_bytes(network: nn.Module, images: Tensor) -> int:
     """
     given = [*network.parameters(), *network.buffers(), images]
     # Without inference mode, under which attention and batch norm would look like one operation each.
-    with torch.no_grad(), _Alive(given) as alive:
-        network(images)
+    with torch.no_grad():
+        return peak_of(lambda: network(images), given)
+
+
+def peak_of(work: Callable[[], object], given: Iterable[Tensor] = ()) -> int:
+    """Return the most bytes of tensors that are alive at once while `work` runs, of those it makes itself.
+
+    Counted as by `peak_bytes`, backward passes included; `given` are tensors from before that it may write to.
+    """
+    with _Alive(list(given)) as alive:
+        work()
     return alive.peak
 
 

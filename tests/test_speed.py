@@ -111,6 +111,17 @@ def test_the_fine_tuning_that_is_compiled_trains_every_replica():
     assert (forward(images) - before).abs().amax((1, 2)).min() > 0
 
 
+def test_a_search_has_as_many_steps_of_weights_and_architecture_as_the_training():
+    rows = LINES["dap"](dataclasses.replace(LOAD, steps=3), Options(pairs=2, mode="default", workers=2))
+    assert [row[:2] for row in rows] == [
+        ("a training step of the large model", "a step of DAP"),
+        ("the memory of that training (smaller)", "of that search"),
+    ]
+    assert all(ratio > 0 for _, _, found in rows for ratio in found)
+    # Its gated weights, at least, are beside what a training has.
+    assert rows[1][2][0] > 1
+
+
 def test_workers_share_the_work():
     ((one, other, found),) = LINES["workers"](LOAD, Options(pairs=2, mode="default", workers=2))
     assert (one, other) == ("2 workers on the device", "one worker")

@@ -59,7 +59,7 @@ def _print(load: Load, options: Options, names: Sequence[str], console: Console)
     table = Table(box=None, title_justify="left", title=f"{place}; {size}; medians of {options.pairs} pairs")
     for column in ("this", "instead of"):
         table.add_column(column)
-    for column in ("times faster", "quartiles"):
+    for column in ("times faster (or smaller)", "quartiles"):
         table.add_column(column, justify="right")
     failed = []
     for name in names:

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import torch
 
+from benchmark.live_memory import peak_of
 from benchmark.protocol import fewshot
 from benchmark.replicas import NotStackable
 from benchmark.speed.compiling import compiled
@@ -85,11 +86,30 @@ def workers(load: Load, options: Options) -> list[Row]:
         ]
 
 
+def dap(load: Load, options: Options) -> list[Row]:
+    """A step of DAP, of the weights and of the architecture, beside a training step of the large model; and its memory.
+
+    The search's few looks at the relaxed and the discrete network are in it, as are new weights at its beginning.
+    """
+    dense, search = _run(load.training(load.large())), load.searching()
+    rows = [("a training step of the large model", "a step of DAP", ratios(dense, search, options.pairs, load.device))]
+    if load.device == "cpu":
+        bytes_of = [peak_of(partial(_run_new, load)), peak_of(lambda: load.searching()())]
+        rows.append(("the memory of that training (smaller)", "of that search", [bytes_of[1] / bytes_of[0]] * 2))
+    return rows
+
+
+def _run_new(load: Load) -> None:
+    """Build the large model and train it: all of its memory is made here."""
+    _run(load.training(load.large()))()
+
+
 LINES: dict[str, Callable[[Load, Options], list[Row]]] = {
     "stacked": stacked,
     "extracted": extracted,
     "layout": layout,
     "precision": precision,
+    "dap": dap,
     "compile": compiling,
     "workers": workers,
 }

@@ -1,15 +1,17 @@
 """The trainings that are timed: those of a suite, on random images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 
+from baselines.dap import DAP
 from benchmark import models, seeds
 from benchmark.config import ModelRef, Recipe
 from benchmark.protocol.fewshot import Draw
+from benchmark.pruner import Problem
 from benchmark.replicas import Replicas
 from benchmark.space import build_space
 from benchmark.training import Task, batches, fit, on_device, ready, stacked_batches
@@ -51,6 +53,24 @@ class Load:
         space = build_space(large, torch.zeros(1, self.channels, self.size, self.size), "channel")
         mask = space.project(torch.rand(space.n, generator=torch.Generator().manual_seed(0)), budget)
         return on_device(space.extract(large, space.architecture(mask)), self.device)
+
+    def searching(self) -> Callable[[], object]:
+        """Return a search of DAP with as many steps, of the weights and of the architecture each, from new weights."""
+        network = self.large()
+        space = build_space(network, torch.zeros(1, self.channels, self.size, self.size, device=self.device), "channel")
+        problem = Problem(
+            space=space,
+            network=network,
+            train=self._task(4 * self.batch),
+            validation=self._task(self.batch),
+            recipe=self.recipe(),
+            budgets=(0.1,),
+            seed=0,
+            device=self.device,
+            load_pretrained=lambda: ({}, 0),
+        )
+        pruner = DAP(DAP.Parameters(steps=self.steps, restarts=1, warmup=0))
+        return lambda: pruner.search(replace(problem, trace=[]))
 
     def few_shot(self) -> list[Draw]:
         """Return few-shot tasks of five images per class."""
