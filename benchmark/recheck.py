@@ -23,7 +23,7 @@ from benchmark.assemble import FOUND, result_rows, tuning_of
 from benchmark.config import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
-from benchmark.plan import Digests, Plan, Transfer
+from benchmark.plan import Digests, Plan, Search, Transfer
 from benchmark.provenance import provenance
 from benchmark.rows import Row, read_results
 from benchmark.stages import Places, fill, plan_of, prepare_data, run_step, stage, tell
@@ -32,6 +32,7 @@ SCHEMA = 1
 SHOWN = 10
 BUDGETS = 2  # of the suite's, whose retrainings are checked
 NAME = "recheck.json"
+DENSE = "dense"
 PLACE = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
 RESULT = (
     "complexity",
@@ -109,13 +110,18 @@ def _numbers(
     plan = _narrowed(params, suite, root, choice, methods)
     tunings = [tuning.cell for tuning in plan.tunings() if tuning.budget in (1.0, *_budgets(plan, choice))]
     work = [(plan, plan.methods)]
-    failures = fill(work, root, jobs, "search") or run_step("tune", tunings, work, root, jobs)
-    sample = [] if failures else list(_sample(plan, choice))
+    searches = _searches(plan, choice)
+    failures = (
+        fill(work, root, jobs, "pretrain")
+        or run_step("search", [search.cell for search in searches], work, root, jobs)
+        or run_step("tune", tunings, work, root, jobs)
+    )
+    sample = [] if failures else list(_sample(plan, choice, searches))
     failures = failures or run_step("transfer", [transfer.cell for transfer in sample], work, root, jobs)
     if failures:
         tell(failures)
         return None
-    return _plain(_computed(plan, sample))
+    return _plain(_computed(plan, searches, sample))
 
 
 def _plain(numbers: Numbers) -> Numbers:
@@ -180,27 +186,40 @@ def _budgets(plan: Plan, choice: str) -> list[float]:
     return order[:BUDGETS]
 
 
-def _sample(plan: Plan, choice: str) -> Iterator[Transfer]:
+def _searches(plan: Plan, choice: str) -> list[Search]:
+    """The searches of the sample: one granularity of each method and variant; the dense model, at no cost, at all."""
+    groups: dict[tuple[str, str], list[Search]] = {}
+    for method in plan.methods:
+        for search in plan.searches(method):
+            groups.setdefault((method, search.variant), []).append(search)
+    found: list[Search] = []
+    for (method, variant), members in groups.items():
+        drawn = members[seeds.derive(3, choice, plan.suite, method, variant) % len(members)]
+        found += members if method == DENSE else [drawn]
+    return found
+
+
+def _sample(plan: Plan, choice: str, searches: Sequence[Search]) -> Iterator[Transfer]:
     groups: dict[tuple[str, ...], list[Transfer]] = {}
     budgets = (1.0, *_budgets(plan, choice))
+    chosen = {search.cell.key for search in searches}
     for method in plan.methods:
         # Those whose learning rates have been chosen.
         for transfer in plan.transfers(method, finished_only=True):
             search = transfer.search
-            if transfer.architecture["budget"] in budgets:
+            if search.cell.key in chosen and transfer.architecture["budget"] in budgets:
                 place = (method, search.variant, search.granularity, transfer.weights, transfer.arm)
                 groups.setdefault(place, []).append(transfer)
     for group, members in groups.items():
         yield members[seeds.derive(2, choice, *group) % len(members)]
 
 
-def _computed(plan: Plan, sample: list[Transfer]) -> Numbers:
+def _computed(plan: Plan, searches: Sequence[Search], sample: list[Transfer]) -> Numbers:
     numbers: Numbers = {}
-    for method in plan.methods:
-        for search in plan.searches(method):
-            for entry in plan.store.get(search.cell.key).values["architectures"]:
-                place = ("architecture", method, search.variant, search.granularity, search.seed, entry["budget"])
-                numbers[place] = {name: entry[name] for name in FOUND}
+    for search in searches:
+        for entry in plan.store.get(search.cell.key).values["architectures"]:
+            place = ("architecture", search.name, search.variant, search.granularity, search.seed, entry["budget"])
+            numbers[place] = {name: entry[name] for name in FOUND}
     for transfer in sample:
         numbers |= {_place(row): _result(row) for row in result_rows(plan, transfer)}
     for entry in tuning_of(plan, finished_only=True)["rates"]:
