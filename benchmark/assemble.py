@@ -8,6 +8,7 @@ from benchmark.cells import Cell
 from benchmark.files import share
 from benchmark.plan import Plan, Search, Transfer
 from benchmark.rows import Row
+from benchmark.studies import studies_of
 
 SCHEMA = 1
 ARTIFACTS = Path("artifacts")
@@ -98,7 +99,11 @@ def architecture_file(suite: str, method: str, search: Search, budget: float) ->
 
 
 def searches_of(plan: Plan, method: str) -> dict[str, Any]:
-    """Return what a method's searches found: a record per architecture, and the traces of those that left one."""
+    """Return what a method's searches found: a record per architecture, and the traces of those that left one.
+
+    An architecture has `notes` where the search made some. Of a method with a study in the suite it is also said how
+    alike its architectures are: see `benchmark.likeness`.
+    """
     architectures: list[dict[str, Any]] = []
     traces: list[dict[str, Any]] = []
     for search in plan.searches(method):
@@ -111,6 +116,7 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
                 "cost": plan.config.grid.cost,
                 "seed": search.seed,
                 **{name: entry[name] for name in FOUND},
+                **({"notes": entry["notes"]} if entry.get("notes") else {}),
                 "file": architecture_file(plan.suite, method, search, entry["budget"]).as_posix(),
                 "search_cell": search.cell.key,
                 "reference": search.method.reference,
@@ -120,7 +126,12 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
         if values["trace"]:
             place = {"variant": search.variant, "granularity": search.granularity, "seed": search.seed}
             traces.append({**place, "points": values["trace"]})
-    return {"schema": SCHEMA, "architectures": architectures, "traces": traces}
+    found = {"schema": SCHEMA, "architectures": architectures, "traces": traces}
+    if any(study.method == method for study in studies_of(plan.params, plan.suite)):
+        from benchmark.likeness import likeness_of  # with torch, which only these suites need here
+
+        found |= likeness_of(plan, method)
+    return found
 
 
 def published_files(plan: Plan, method: str) -> Iterable[tuple[Path, Path]]:

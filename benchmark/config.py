@@ -264,10 +264,14 @@ class SuiteConfig(Section):
 
 
 class Variant(Section):
-    """A named set of non-default parameters of a method, at all or some granularities."""
+    """A named set of non-default parameters of a method, at all or some granularities.
+
+    `study` names the question that it answers together with the other variants of that study: see `benchmark.studies`.
+    """
 
     params: dict[str, Any]
     granularities: Distinct[Granularity] | None = None
+    study: Name | None = None
 
 
 class MethodConfig(Section):
@@ -329,6 +333,18 @@ class Params(Section):
                 if name not in self.suites[suite].methods:
                     raise ValueError(
                         f"suites.{suite}.methods: {name!r} is in run.methods but not here; add `{name}: {{}}`"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _studies_are_of_one_method(self) -> Self:
+        of: dict[str, str] = {}
+        for method, section in self.methods.items():
+            for variant in section.variants.values():
+                if variant.study is not None and of.setdefault(variant.study, method) != method:
+                    raise ValueError(
+                        f"methods: the study {variant.study!r} has variants of {of[variant.study]} and of {method}; "
+                        "a study is about one method, give one of them another name"
                     )
         return self
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from benchmark.report import studies
 from benchmark.report.labels import COSTS, label, listing, percent, plural, unit
 from benchmark.report.view import View
 from benchmark.stats.summary import REFERENCE
@@ -50,7 +51,7 @@ def captions(view: View) -> list[Caption]:
             "gains over this control is owed to its ranking."
         )
     laws = ""
-    if REFERENCE in view.methods and len(view.all_variants(REFERENCE)) > 1:
+    if REFERENCE in view.methods and len(view.all_variants(REFERENCE, studied=False)) > 1:
         laws = f"For {label(REFERENCE)} the variants are weight laws: what the architecture is scored against. "
     inherited = ""
     if {"fresh", "inherit"} <= set(view.weights):
@@ -135,7 +136,27 @@ def captions(view: View) -> list[Caption]:
             f"{_differences(view)}",
         )
     )
+    found += [_study(view, name) for name in studies.names(view)]
     return found
+
+
+def _study(view: View, name: str) -> Caption:
+    question, method = studies.question(name), label(studies.method_of(view, name))
+    beside = {
+        "gap": "Right: the accuracy of the relaxed network minus that of the discrete one it becomes, on held-out "
+        "source images, mean over budgets.",
+        "spread": "Right: how much the width of a layer differs between search seeds, as its coefficient of variation, "
+        "mean over layers and budgets; small: the same widths from every start.",
+        "accuracy": f"Right: accuracy at every budget, weights mode {view.headline_weights}; bars are 95 % intervals.",
+    }
+    return Caption(
+        f"study-{name}",
+        f"The study {name} of {method}",
+        question.claims,
+        f"{question.text} Left: area under accuracy over log complexity of each variant minus that of {method}'s "
+        f"default, {view.setting}, paired by search seed; left of zero is worse. {beside[question.beside]} "
+        f"Filled: budgets of {studies.FEW}; open: all budgets. {_differences(view)}",
+    )
 
 
 def _differences(view: View) -> str:

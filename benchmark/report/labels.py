@@ -13,7 +13,13 @@ METHODS = {
     "darts": "DARTS",
     "dap": "DAP",
 }
-VARIANTS = {"l2": "L2", "layerwise-l2": "layerwise, L2", "second-order": "second order"}
+VARIANTS = {
+    "l2": "L2",
+    "layerwise-l2": "layerwise, L2",
+    "second-order": "second order",
+    "hard-narrow": "hard, narrow",
+    "straight-through": "straight-through",
+}
 COSTS = {"params": "parameters", "macs": "MACs"}
 GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks", "block+channel": "blocks and channels"}
 

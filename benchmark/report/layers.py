@@ -5,22 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.arms import DENSE
-from benchmark.errors import BenchError
-from benchmark.files import read_json
 from benchmark.report.view import View
+from benchmark.stats.searches import read_search
 from benchmark.stats.summary import REFERENCE
-
-SCHEMA = 1
-
-
-def read_search(path: Path) -> dict[str, Any]:
-    """Read a METHOD.search.json: its `architectures` and `traces`; empty when the method was not run."""
-    if not path.exists():
-        return {"architectures": [], "traces": []}
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: expected a search file of schema {SCHEMA}; run the method's search stage again")
-    return content
 
 
 def layers(view: View, results: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from benchmark.report.labels import NBSP, label, percent, plural
 from benchmark.report.protocol import protocol
 from benchmark.report.provenance import provenance
 from benchmark.report.suites import in_order
-from benchmark.report.tables import FILES
+from benchmark.report.tables import files_of
 from benchmark.report.view import View
 from benchmark.stats import read_summary
 
@@ -88,7 +88,7 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         duplicates_legend=duplicates.legend(view),
         absent=absent(view),
         provenance=provenance(summary),
-        files=[f"{tables}/{name}" for name in FILES if (folder / tables / name).exists()],
+        files=[f"{tables}/{name}" for name in files_of(view) if (folder / tables / name).exists()],
     )
 
 

@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from benchmark.arms import DENSE
 from benchmark.config import WeightsMode
 from benchmark.files import atomic_write
-from benchmark.report import arms, comparisons, tuning, twice
+from benchmark.report import arms, comparisons, studies, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
@@ -40,6 +40,15 @@ FILES = {
 }
 
 
+def files_of(view: View) -> dict[str, str]:
+    """Return every file that a suite's tables can have, with what it holds, in the order in which a reader is told."""
+    own = {}
+    for name in studies.names(view):
+        own[f"study-{name}.md"] = f"the study {name}: what each variant changes, and what its searches were like"
+        own[f"study-{name}.csv"] = "the same, shares instead of percent"
+    return FILES | own
+
+
 def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
     """Write every table of a suite into `folder`; `kept` from `benchmark.report.layers.layers`.
 
@@ -63,8 +72,13 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
     }
     for weights in view.weights:
         texts[f"accuracy-{weights}.csv"] = to_csv([c for c in view.summary["cells"] if c["weights"] == weights])
-    texts["main.md"] = _main_md(view, [name for name in FILES if texts.get(name)])
-    for name in FILES:
+    for name in studies.names(view):
+        title = f"the study {name}"
+        texts[f"study-{name}.md"] = _titled(view, title, studies.legend(view, name), studies.markdown(view, name))
+        texts[f"study-{name}.csv"] = to_csv(studies.records(view, name))
+    files = files_of(view)
+    texts["main.md"] = _main_md(view, {name: text for name, text in files.items() if texts.get(name)})
+    for name in [*files, *(old.name for old in folder.glob("study-*") if old.name not in files)]:
         if texts.get(name):
             atomic_write(folder / name, texts[name].encode())
         else:
@@ -91,7 +105,7 @@ def _titled(view: View, title: str, legend: str, text: str) -> str:
     return f"# {view.summary['title']}: {title}\n\n{legend}\n\n{text}\n" if text else ""
 
 
-def _main_md(view: View, files: Sequence[str]) -> str:
+def _main_md(view: View, files: Mapping[str, str]) -> str:
     parts = [f"# {view.summary['title']}: accuracy on the target{'s' if view.several else ''}", _setting(view), LEGEND]
     for title, table in headline_tables(view, view.shown_targets, with_variants=True):
         parts += [f"## {title}", markdown(table)]
@@ -101,7 +115,7 @@ def _main_md(view: View, files: Sequence[str]) -> str:
     parts += ["## Not in these tables", "\n".join(f"- {line}" for line in missing)] if missing else []
     longer = twice.sentence(view)
     parts += ["## Twice the training on the source", longer] if longer else []
-    return "\n\n".join([*parts, "## Files", "\n".join(f"- `{name}`: {FILES[name]}" for name in files)]) + "\n"
+    return "\n\n".join([*parts, "## Files", "\n".join(f"- `{name}`: {text}" for name, text in files.items())]) + "\n"
 
 
 def _setting(view: View) -> str:

@@ -29,6 +29,8 @@ class View:
         self.headline_shots: int = summary["headline"]["shots"]
         self.headline_target: str = summary["headline"]["target"]
         self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] != DENSE]
+        self.studies: list[Record] = summary.get("studies", [])
+        self._studied = {(study["method"], variant) for study in self.studies for variant in study["variants"]}
         self._shots: dict[str, list[int]] = axes["shots"]
         self._variants = {entry["method"]: entry["variants"] for entry in axes["methods"]}
         self._cells: dict[Cell, Record] = {
@@ -45,9 +47,10 @@ class View:
         variants: list[str] = self._variants[method][granularity]
         return variants
 
-    def all_variants(self, method: str) -> list[str]:
-        """Return the variants of a method at any granularity."""
-        return list(dict.fromkeys(v for g in self.granularities for v in self.variants(method, g)))
+    def all_variants(self, method: str, studied: bool = True) -> list[str]:
+        """Return the variants of a method at any granularity, all or only those that are in no study."""
+        found = dict.fromkeys(v for g in self.granularities for v in self.variants(method, g))
+        return [variant for variant in found if studied or (method, variant) not in self._studied]
 
     def entries(self, granularity: str) -> list[tuple[str, str]]:
         """Return every (method, variant) at a granularity but the dense control."""

@@ -14,12 +14,14 @@ from benchmark.config import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.rows import Row, read_results
-from benchmark.stats import arms, context
+from benchmark.stats import arms, context, studies
 from benchmark.stats.grid import CellKey, methods_of, missing, variants_of
 from benchmark.stats.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.stats.inference import CONFIDENCE, Paired, area, deviation, holm, mean_interval, paired
 from benchmark.stats.output import lines, metrics, plot_data
+from benchmark.stats.searches import read_search
 from benchmark.stats.twice import twice
+from benchmark.studies import studies_of
 
 SCHEMA = 2
 DIGITS = 6
@@ -46,6 +48,16 @@ ARMS = (
     "arm minus grid, default variants with fresh weights at the headline's target and shots, paired by seed; Holm's "
     "correction over all records of equal arm, granularity and measure; verdicts are read from the interval of the area"
 )
+STUDIES = {
+    "study_areas": "variant minus the method's default, at the headline's target and shots, paired by seed; budgets: "
+    "all, or those of 10 % and less (small); Holm's correction over the variants of one study, granularity, weights "
+    "mode and set of budgets",
+    "study_searches": "gap: relaxed minus discrete accuracy on held-out source images; spread: coefficient of "
+    "variation of a group's kept units over seeds, mean over groups; overlap: share of kept units that two seeds have "
+    "in common, chance: the same for units drawn at random, as many per group; nested: share of the units that the "
+    "next larger budget keeps too; undecided: share of units whose backward gate lies between 0.05 and 0.95 at the "
+    "end; search_cost: of the search for all budgets, in pretrainings",
+}
 
 
 def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
@@ -148,8 +160,38 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
             ("area", areas, _areas(own, in_arm, config.grid.budgets)),
         ):
             summary["arms"] += arms.compare(arm, measure, grid, other, headline)
+    if studies_of(params, suite):
+        summary["conventions"] = summary["conventions"] | STUDIES
+        summary |= _studied(params, suite, results, single, by_seed, groups, headline)
     rounded: dict[str, Any] = _rounded(summary)
     return rounded
+
+
+def _studied(
+    params: Params,
+    suite: str,
+    results: Path,
+    single: Groups,
+    by_seed: Mapping[CellKey, Mapping[int, float]],
+    groups: Groups,
+    headline: Mapping[str, Any],
+) -> dict[str, Any]:
+    grid = params.suites[suite].grid
+    few = studies.small(grid.budgets)
+    areas = {"all": _areas(groups, by_seed, grid.budgets)}
+    if few:
+        areas["small"] = _areas(groups, {key: by for key, by in by_seed.items() if key.budget in few}, few)
+    costs = studies.relative_costs(single)
+    found: dict[str, Any] = {"studies": [], "study_areas": [], "study_searches": []}
+    for study in studies_of(params, suite):
+        variants = params.methods[study.method].variants
+        changed = {name: variants[name].params for name in study.variants}
+        found["studies"].append({"study": study.name, "method": study.method, "variants": changed})
+        for name, values in areas.items():
+            found["study_areas"] += studies.compare(study, name, values, headline)
+        content = read_search(results / f"{study.method}.search.json")
+        found["study_searches"] += studies.searches(study, content, grid.granularities, grid.budgets, costs)
+    return found
 
 
 def _by_seed(groups: Groups) -> dict[CellKey, dict[int, float]]:

@@ -10,6 +10,7 @@ from benchmark.config import Params, SuiteConfig
 from benchmark.files import sha256, write_json
 from benchmark.rows import Row, write_results
 from benchmark.stats.grid import methods_of, variants_of
+from benchmark.studies import studies_of
 
 WIDTHS = [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
 # What a method loses per unit of log complexity, and what retraining from a fresh start adds to the loss.
@@ -30,10 +31,28 @@ def write_synthetic(root: Path, params: Params, suite: str) -> None:
         }
         write_results(folder / f"{method}.json", rows, {**provenance, "device": "cpu", "data": {"digits": "ab" * 32}})
         search = {"schema": 1, "architectures": architectures, "traces": traces}
+        if any(study.method == method for study in studies_of(params, suite)):
+            search |= _likeness(architectures)
         write_json(folder / f"{method}.search.json", search)
         write_json(folder / f"{method}.timings.json", {"schema": 1, "cells": {}})
     _data(params.suites[suite], folder)
     write_json(folder / "tuning.json", {"schema": 1, "rates": _rates(params.suites[suite])})
+
+
+def _likeness(architectures: list[dict]) -> dict:
+    """Give the architectures notes and widths that differ between seeds, and return how alike they are."""
+    overlaps, nested = {}, []
+    for found in architectures:
+        random_ = random.Random(f"{found['variant']} {found['granularity']} {found['budget']} {found['seed']}")
+        place = {name: found[name] for name in ("variant", "granularity", "budget")}
+        discrete = random_.uniform(0.4, 0.6)
+        found["notes"] = {"relaxed": discrete + 0.01 * len(found["variant"]) * random_.random(), "discrete": discrete}
+        found["kept"] = {name: max(1, count - random_.randrange(3)) for name, count in found["kept"].items()}
+        share = random_.uniform(0.3, 0.6)
+        overlaps[tuple(place.values())] = {**place, "pairs": 3, "share": share, "chance": 0.8 * share}
+        if found["budget"] < max(other["budget"] for other in architectures):
+            nested.append({**place, "seed": found["seed"], "share": random_.uniform(0.7, 1.0)})
+    return {"overlaps": list(overlaps.values()), "nested": nested}
 
 
 def _data(config: SuiteConfig, folder: Path) -> None:

@@ -8,10 +8,11 @@ from matplotlib.text import Text
 
 from benchmark.report import figures, report_suite
 from benchmark.report.figures import style
-from benchmark.report.layers import layers, read_search, traces
+from benchmark.report.layers import layers, traces
 from benchmark.report.view import View
 from benchmark.stats import read_summary
 from benchmark.stats.groups import OVERALL
+from benchmark.stats.searches import read_search
 
 
 def parts(made, name="small"):

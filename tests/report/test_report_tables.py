@@ -10,9 +10,9 @@ from benchmark.report.accuracy_table import NBSP, Entry, accuracy_table, markdow
 from benchmark.report.comparisons import p_text, rivals
 from benchmark.report.labels import label, percent, variant_label
 from benchmark.report.latex import escape
-from benchmark.report.layers import read_search
 from benchmark.report.view import View
 from benchmark.stats import read_summary
+from benchmark.stats.searches import read_search
 
 
 @pytest.fixture(scope="module")

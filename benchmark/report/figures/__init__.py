@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from benchmark.report import studies
 from benchmark.report.figures import style
 from benchmark.report.figures.accuracy import accuracy, by_target, variants
 from benchmark.report.figures.architectures import architectures
 from benchmark.report.figures.arms import arms
 from benchmark.report.figures.compute import compute
 from benchmark.report.figures.dynamics import dynamics
+from benchmark.report.figures.study import study
 from benchmark.report.figures.weights import weights
 from benchmark.report.view import View
 
@@ -21,7 +25,11 @@ def draw(view: View, kept: list[dict[str, Any]], traces: list[dict[str, Any]], f
     nothing to show is not written, and an old one of that name is removed.
     """
     with style.context():
-        figures = {"accuracy": accuracy(view), "variants": variants(view), "weights": weights(view)}
+        figures: dict[str, Figure | None] = {
+            "accuracy": accuracy(view),
+            "variants": variants(view),
+            "weights": weights(view),
+        }
         for index, granularity in enumerate(view.granularities):
             figures[f"accuracy-{granularity}"] = by_target(view, granularity)
             ending = f"-{granularity}" if index else ""
@@ -29,6 +37,8 @@ def draw(view: View, kept: list[dict[str, Any]], traces: list[dict[str, Any]], f
             figures[f"dynamics{ending}"] = dynamics(view, traces, granularity)
         figures["compute"] = compute(view)
         figures["arms"] = arms(view)
+        figures |= {f"study-{name}": study(view, name) for name in studies.names(view)}
+        figures |= {old.stem: None for old in folder.glob("study-*.svg") if old.stem not in figures}
         for name, figure in figures.items():
             if figure is None:
                 # One of an earlier run, with other parameters, must not pass for a result of this one.

@@ -67,7 +67,7 @@ def _methods(axes: Axes, view: View, granularity: str, target: str, shots: int) 
     style.dense_line(axes, view.dense(granularity, view.headline_weights, target, shots))
     for index, method in enumerate(view.methods):
         cells = view.curve(granularity, method, "", view.headline_weights, target, shots)
-        style.curve(axes, cells, _shift(index, len(view.methods)), **look.of(method))
+        style.curve(axes, cells, shift(index, len(view.methods)), **look.of(method))
     style.budget_axis(axes, view.budgets)
 
 
@@ -84,17 +84,18 @@ def _finished(figure: Figure, panels: Any, view: View) -> Figure:
 def variants(view: View) -> Figure | None:
     """Draw the variants of every method that has some, where the headline is: methods x granularities.
 
-    The uniform width is drawn in grey, as the rival. None when no method has variants.
+    The uniform width is drawn in grey, as the rival. Variants of a study have a figure of their own; None when no
+    method has others.
     """
-    methods = [method for method in view.methods if len(view.all_variants(method)) > 1]
+    methods = [method for method in view.methods if len(view.all_variants(method, studied=False)) > 1]
     if not methods:
         return None
     look = style.Look(view.methods)
     rival = {**look.of("uniform"), "color": "#a0a0a0", "zorder": 2, "markersize": 3}
     figure, panels = style.canvas(len(methods), len(view.granularities), 1.75, sharex=True, sharey="row")
     for r, method in enumerate(methods):
-        names = view.all_variants(method)
-        lines = {name: _line(look.of(method), index, name) for index, name in enumerate(names)}
+        names = view.all_variants(method, studied=False)
+        lines = {name: variant_line(look.of(method), index, name) for index, name in enumerate(names)}
         for c, granularity in enumerate(view.granularities):
             axes = panels[r][c]
             where = (view.headline_weights, view.headline_target, view.headline_shots)
@@ -104,7 +105,7 @@ def variants(view: View) -> Figure | None:
             for index, name in enumerate(names):
                 if name in view.variants(method, granularity):
                     cells = view.curve(granularity, method, name, *where)
-                    style.curve(axes, cells, _shift(index, len(names)), **lines[name])
+                    style.curve(axes, cells, shift(index, len(names)), **lines[name])
             style.budget_axis(axes, view.budgets)
             if r == 0:
                 axes.set_title(f"{granularity} pruning")
@@ -117,7 +118,7 @@ def variants(view: View) -> Figure | None:
     return figure
 
 
-def _line(base: dict[str, Any], index: int, name: str) -> dict[str, Any]:
+def variant_line(base: dict[str, Any], index: int, name: str) -> dict[str, Any]:
     """Return a variant's look: its method's colour, with a line and a marker of its own."""
     if index == 0:
         return {**base, "label": variant_label(name)}
@@ -127,6 +128,6 @@ def _line(base: dict[str, Any], index: int, name: str) -> dict[str, Any]:
     return {**base, **marker, "markeredgewidth": 0.9, "label": variant_label(name), "linestyle": line}
 
 
-def _shift(index: int, count: int) -> float:
+def shift(index: int, count: int) -> float:
     """Return the factor that sets a curve's points beside the others', so that no bar hides another."""
     return math.exp(STEP * (index - (count - 1) / 2))

@@ -21,13 +21,14 @@ QUANTITIES = [
 def dynamics(view: View, traces: Sequence[dict[str, Any]], granularity: str) -> Figure | None:
     """Draw loss, complexity (log), multiplier and undecided units per step: a column per weight law, a line per seed.
 
-    A single law's panels stand two by two. `traces` as in METHOD.search.json. None when there is no trace at this
-    granularity.
+    A single law's panels stand two by two. `traces` as in METHOD.search.json; those of a study's variants are left out.
+    None when there is no trace at this granularity.
     """
     traces = [trace for trace in traces if trace["granularity"] == granularity and trace["points"]]
     if not traces:
         return None
-    laws = [v for v in view.variants(REFERENCE, granularity) if any(t["variant"] == v for t in traces)]
+    shown = view.all_variants(REFERENCE, studied=False)
+    laws = [v for v in shown if any(t["variant"] == v for t in traces)]
     if len(laws) > 1:
         figure, panels = style.canvas(len(QUANTITIES), len(laws), 1.35, sharex="col", sharey="row")
         bottom = panels[-1:]

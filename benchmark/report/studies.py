@@ -1,0 +1,201 @@
+"""What the studies say: their questions, tables and the records behind them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.report.comparisons import p_text
+from benchmark.report.labels import NBSP, label, percent, plural, points, variant_label
+from benchmark.report.view import Record, View
+from benchmark.stats.studies import SMALL
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a study asks, the claims it decides, and what its figure shows beside the areas."""
+
+    text: str
+    claims: tuple[str, ...]
+    beside: str  # "gap", "spread" or "accuracy"
+
+
+QUESTIONS = {
+    "temperature": Question(
+        "Does the search gain from a second temperature, from hard gates, or from wider ones?", ("C6",), "gap"
+    ),
+    "law": Question(
+        "Which law of weights finds the better architectures, and does it find the same widths from every start?",
+        ("C3", "C5"),
+        "spread",
+    ),
+    "path": Question(
+        "Is the smallest complexity reached as well by one search for all budgets as by a search for each, and by a "
+        "price of complexity as well as by a budget?",
+        ("C2",),
+        "accuracy",
+    ),
+}
+FEW = f"{percent(SMALL)} and less"
+
+
+def names(view: View) -> list[str]:
+    """Return the studies of the suite."""
+    return [study["study"] for study in view.studies]
+
+
+def question(name: str) -> Question:
+    """Return what a study asks; of one that this project does not know, in general words."""
+    return QUESTIONS.get(name, Question("What does each variant change?", (), "accuracy"))
+
+
+def method_of(view: View, name: str) -> str:
+    """Return the method that a study is about."""
+    method: str = _described(view, name)["method"]
+    return method
+
+
+def variants(view: View, name: str, granularity: str) -> list[str]:
+    """Return the variants of a study that have anything to show at a granularity, the default first."""
+    shown = {r["variant"] for r in records(view, name) if r["granularity"] == granularity}
+    return [variant for variant in ("", *_described(view, name)["variants"]) if variant in shown]
+
+
+def areas(view: View, name: str) -> list[Record]:
+    """Return the areas of a study and their differences from the default."""
+    return [record for record in view.summary["study_areas"] if record["study"] == name]
+
+
+def searches(view: View, name: str) -> list[Record]:
+    """Return what a study's searches were like."""
+    return [record for record in view.summary["study_searches"] if record["study"] == name]
+
+
+def records(view: View, name: str) -> list[Record]:
+    """Return all records of a study: those of areas, then those of searches, told apart by `about`."""
+    found = [{"about": "area", **record} for record in areas(view, name)]
+    return found + [{"about": "search", **record} for record in searches(view, name)]
+
+
+def only(found: list[Record], **where: Any) -> Record | None:
+    """Return the first of the records with these values, or None."""
+    return next((r for r in found if all(r[key] == value for key, value in where.items())), None)
+
+
+def legend(view: View, name: str) -> str:
+    """Say what the tables of a study are about."""
+    return (
+        f"{question(name).text} Every variant differs from {label(method_of(view, name))}'s default in what stands "
+        f"beside it. Areas: accuracy over log complexity in percent, {view.setting}, over all budgets or those of "
+        f"{FEW}; differences from the default in percentage points, paired by search seed, ± half width of the 95 % "
+        f"interval over {plural(len(view.seeds), 'seed')}; Holm's correction over the variants of the study at the "
+        "same granularity, weights mode and set of budgets.\n\n"
+        "Searches: the *gap* is the accuracy of the relaxed network "
+        "minus that of the discrete one it becomes, on held-out source images, in points; *undecided* are the units "
+        "whose backward gate lies between 0.05 and 0.95 at the end, which a wide backward temperature makes of nearly "
+        "all of them, so compare it at equal ones only; the *spread* is the coefficient of variation of a layer's "
+        "width over seeds, mean over layers; *shared* is the share of kept units that two seeds have in common, in "
+        "points above that of units drawn at random, as many per layer; *nested* is the share of an architecture's "
+        "units that the next larger budget keeps too; *cost* is the compute of the search for all budgets, in "
+        "pretrainings. Where a search ties the channels of a layer to a width, it keeps the first of them by "
+        "construction: there *shared* and *nested* say how widths agree, and nothing about units."
+    )
+
+
+def markdown(view: View, name: str) -> str:
+    """Return the tables of a study as Markdown."""
+    changed = [f"- {variant_label(v)}: {_changes(p)}" for v, p in _described(view, name)["variants"].items()]
+    parts = ["\n".join(changed)]
+    for granularity in view.granularities:
+        shown = variants(view, name, granularity)
+        if shown:
+            parts += [f"## {granularity} pruning", _areas(view, name, granularity, shown)]
+            parts += [_searches(view, name, granularity, shown)]
+            for key, title in (("gap", "Gap (points) by budget"), ("spread", "Spread (%) by budget")):
+                parts += [f"### {title}, {granularity} pruning", _by_budget(view, name, granularity, shown, key)]
+    return "\n\n".join(parts)
+
+
+def _described(view: View, name: str) -> Record:
+    return next(study for study in view.studies if study["study"] == name)
+
+
+def _changes(params: Record) -> str:
+    return ", ".join(f"`{key}` = {value}" for key, value in params.items())
+
+
+def _sets(found: list[Record]) -> list[str]:
+    present = {record["budgets"] for record in found}
+    return [name for name in ("small", "all") if name in present]
+
+
+def _areas(view: View, name: str, granularity: str, shown: list[str]) -> str:
+    found = [record for record in areas(view, name) if record["granularity"] == granularity]
+    sets = _sets(found)
+    heads = [f"{head}, {FEW if budgets == 'small' else 'all budgets'}" for budgets in sets for head in _AREA]
+    rows = []
+    for weights in view.weights:
+        for variant in shown:
+            cells = []
+            for budgets in sets:
+                record = only(found, weights=weights, variant=variant, budgets=budgets)
+                cells += _area(record) if record else ["–"] * 3
+            rows.append([variant_label(variant), weights, *cells])
+    return _table(["variant", "weights", *heads], rows, words=2)
+
+
+_AREA = ("area", "minus default", "p (Holm)")
+
+
+def _area(record: Record) -> list[str]:
+    change = "–" if record["difference"] is None else points(record["difference"], record["half"])
+    half = "" if record["area_half"] is None else f"{NBSP}±{NBSP}{100 * record['area_half']:.1f}"
+    return [f"{100 * record['area']:.1f}{half}", change, p_text(record["p_holm"])]
+
+
+def _searches(view: View, name: str, granularity: str, shown: list[str]) -> str:
+    found = [record for record in searches(view, name) if record["granularity"] == granularity]
+    sets = _sets(found)
+    heads = [f"{head}, {FEW if budgets == 'small' else 'all budgets'}" for head in _EACH for budgets in sets]
+    rows = []
+    for variant in shown:
+        of = {budgets: only(found, variant=variant, budgets=budgets) or {} for budgets in sets}
+        cells = [text(of[budgets]) for text in _EACH.values() for budgets in sets]
+        whole = only(found, variant=variant, budgets="all") or {}
+        cost = whole.get("search_cost")
+        rows.append([variant_label(variant), *cells, _share(whole.get("undecided")), f"{cost:.2f}" if cost else "–"])
+    return _table(["variant", *heads, "undecided (%)", "cost (pretrainings)"], rows)
+
+
+def _gap(record: Record) -> str:
+    return "–" if record.get("gap") is None else points(record["gap"], record["gap_half"])
+
+
+def _shared(record: Record) -> str:
+    return "–" if record.get("overlap") is None else points(record["overlap"] - record["chance"], None)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f}"
+
+
+_EACH: dict[str, Callable[[Record], str]] = {
+    "gap (points)": _gap,
+    "spread (%)": lambda record: _share(record.get("spread")),
+    "shared (points)": _shared,
+    "nested (%)": lambda record: _share(record.get("nested")),
+}
+
+
+def _by_budget(view: View, name: str, granularity: str, shown: list[str], key: str) -> str:
+    found = [record for record in searches(view, name) if record["granularity"] == granularity]
+    rows = []
+    for variant in shown:
+        at = [only(found, variant=variant, budget=budget) or {} for budget in view.budgets]
+        rows.append([variant_label(variant), *(_gap(r) if key == "gap" else _share(r.get(key)) for r in at)])
+    return _table(["variant", *map(percent, view.budgets)], rows)
+
+
+def _table(heads: list[str], rows: list[list[str]], words: int = 1) -> str:
+    """A Markdown table whose first `words` columns hold words, the others numbers."""
+    rule = "|:--" * words + "|--:" * (len(heads) - words) + "|"
+    return "\n".join(["| " + " | ".join(heads) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
