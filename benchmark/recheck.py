@@ -60,7 +60,8 @@ def recheck(
     The sample is drawn by the code's hash: one seed's pretraining and all its searches; and at two budgets the choice
     of learning rates, and for each method, variant, granularity, weights mode and arm one retraining. If all of it
     equals the committed rows, reports/results/SUITE/recheck.json says so, and dvc.lock takes the present code for the
-    one that made the results. With `methods` this is checked and told for those only.
+    one that made the results. With `methods` this is checked and told for those only. Where the recheck of another
+    suite has compared the same two codes, only what that one may not have met is computed: the choice of rates.
 
     Another processor rounds differently, and then no row can be met bit for bit. With `against`, a checkout of the code
     that made the results, that code computes the sample too, on this machine, and its numbers take the rows' place.
@@ -78,14 +79,16 @@ def recheck(
         return 0
     choice = sha256(canonical_json(now))
     chosen = [name for name in params.run.methods if name in (methods or params.run.methods)]
-    computed = _numbers(params, suite, root, choice, chosen, jobs)
+    by = _compared_by(params, suite, places, before, now, chosen)
+    computed = _numbers(params, suite, root, choice, chosen, jobs, rates_only=by is not None)
     if computed is None:
         return 1
     if against is None:
         plan = _narrowed(params, suite, root, choice, chosen)
         known, whose = _plain(_committed(plan, places)), "committed"
     else:
-        known, whose = _of_other_code(against, suite, root, choice, chosen, jobs, before), f"by {against}"
+        known = _of_other_code(against, suite, root, choice, chosen, jobs, before, by is not None)
+        whose = f"by {against}"
     wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
     for place in wrong[:SHOWN]:
         name = " ".join(str(part) for part in place if part != "")
@@ -95,20 +98,55 @@ def recheck(
         console.print(f"{suite}: {len(wrong)} of {len(computed)} results differ; {remedy}", soft_wrap=True)
         return 1
     plan = _narrowed(params, suite, root, choice, chosen)
-    _record(plan, places, before, now, computed, against is not None)
+    _record(plan, places, before, now, computed, against is not None, by)
     stage(params, "code", suite, root=root)
     _tell_lock(suite, root, [name for name in params.run.methods if name not in chosen])
     equal = "the committed ones" if against is None else "those of the code before"
-    console.print(f"{suite}: {len(computed)} recomputed results are {equal}, bit for bit; all stand.")
+    also = f" The rest of this code was compared on {by}." if by is not None else ""
+    console.print(f"{suite}: {len(computed)} recomputed results are {equal}, bit for bit; all stand.{also}")
     return 0
 
 
+def _compared_by(
+    params: Params, suite: str, places: Places, before: dict[str, str], now: dict[str, str], methods: Sequence[str]
+) -> str | None:
+    """Another suite whose recheck has compared the same two codes in all but the choice of learning rates, or None.
+
+    A code is what a fingerprint says, whichever suite runs through it; only the choice of learning rates is something
+    that not every suite does.
+    """
+    changed = {
+        name: [before[name], now[name]]
+        for name in ("pretrain", "transfer", *(f"search-{method}" for method in methods))
+        if name in before and before[name] != now.get(name)
+    }
+    for other in params.run.suites:
+        path = places.results(other, NAME)
+        for check in read_json(path)["checks"] if other != suite and path.exists() else ():
+            known = check.get("methods", params.run.methods)
+            if set(methods) <= set(known) and changed.items() <= check["code"].items() and "by" not in check:
+                return other
+    return None
+
+
 def _numbers(
-    params: Params, suite: str, root: Path, choice: str, methods: Sequence[str], jobs: int | None
+    params: Params,
+    suite: str,
+    root: Path,
+    choice: str,
+    methods: Sequence[str],
+    jobs: int | None,
+    rates_only: bool = False,
 ) -> Numbers | None:
     """The sample's numbers under the code that runs; None when a cell failed."""
     plan = _narrowed(params, suite, root, choice, methods)
-    tunings = [tuning.cell for tuning in plan.tunings() if tuning.budget in (1.0, *_budgets(plan, choice))]
+    budgets = _budgets(plan, choice) if rates_only else [1.0, *_budgets(plan, choice)]
+    tunings = [tuning.cell for tuning in plan.tunings() if tuning.budget in budgets]
+    if rates_only:
+        if failures := run_step("tune", tunings, [(plan, plan.methods)], root, jobs):
+            tell(failures)
+            return None
+        return _plain(_computed(plan, [], []))
     work = [(plan, plan.methods)]
     searches = _searches(plan, choice)
     failures = (
@@ -138,13 +176,21 @@ def _of_other_code(
     methods: Sequence[str],
     jobs: int | None,
     before: dict[str, str],
+    rates_only: bool,
 ) -> Numbers:
     """The sample's numbers as the code in `folder` computes them here, in a process of its own."""
     if not (folder / "benchmark" / "recheck.py").is_file():
         raise BenchError(f"--against {folder}: no checkout of this project; make one with `git worktree add`")
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "numbers.json"
-        request = {"suite": suite, "choice": choice, "methods": list(methods), "jobs": jobs, "out": str(out)}
+        request = {
+            "suite": suite,
+            "choice": choice,
+            "methods": list(methods),
+            "jobs": jobs,
+            "rates_only": rates_only,
+            "out": str(out),
+        }
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
         # -P: not the folder it runs in, whose data and cells it shares, but PYTHONPATH says which code that is.
         command = [sys.executable, "-P", "-m", "benchmark.recheck", json.dumps(request)]
@@ -161,7 +207,7 @@ def _of_other_code(
 def answer(request: dict[str, Any], root: Path = Path()) -> int:
     """Compute what `recheck --against` of another checkout asks this one for, and write it; returns the exit code."""
     params, suite, methods = load_params(root / "params.yaml"), request["suite"], request["methods"]
-    numbers = _numbers(params, suite, root, request["choice"], methods, request["jobs"])
+    numbers = _numbers(params, suite, root, request["choice"], methods, request["jobs"], request["rates_only"])
     if numbers is None:
         return 1
     content = {
@@ -249,7 +295,13 @@ def _result(row: Row) -> tuple[Any, ...]:
 
 
 def _record(
-    plan: Plan, places: Places, before: dict[str, str], now: dict[str, str], computed: Numbers, twice: bool
+    plan: Plan,
+    places: Places,
+    before: dict[str, str],
+    now: dict[str, str],
+    computed: Numbers,
+    twice: bool,
+    by: str | None,
 ) -> None:
     path = places.results(plan.suite, NAME)
     record = {
@@ -258,6 +310,7 @@ def _record(
         "results": len(computed),
         "compared": "with the code before, on one machine" if twice else "with the committed results",
         "methods": plan.methods,
+        **({} if by is None else {"by": by}),
         "code": {name: [before.get(name), digest] for name, digest in now.items() if before.get(name) != digest},
         "provenance": provenance(plan.device),
     }

@@ -13,7 +13,7 @@ from benchmark.errors import BenchError
 from benchmark.files import sha256
 from benchmark.fingerprint import fingerprint
 from benchmark.recheck import recheck
-from benchmark.stages import run_suite, stage
+from benchmark.stages import plan_of, run_suite, stage
 
 METHODS = ["dense", "uniform"]
 CODE = Path(__file__).parents[1]
@@ -167,3 +167,29 @@ def test_the_code_before_must_be_that(committed, changed, tmp_path):
     code.write_text(json.dumps({"code": "another"}))
     with pytest.raises(BenchError, match=r"not the code that made the committed results \(pretrain differs\)"):
         recheck(params, "tiny", 1, committed, against=CODE)
+
+
+def test_what_another_suite_has_compared_is_not_computed_again(committed, changed, capsys):
+    content = yaml.safe_load((committed / "params.yaml").read_text())
+    content["run"]["suites"] = ["tiny", "other"]
+    content["suites"]["other"] = content["suites"]["tiny"]
+    path = committed / "two.yaml"
+    path.write_text(yaml.safe_dump(content))
+    params = load_params(path)
+    before = {p.stem: json.loads(p.read_text())["code"] for p in (committed / "reports/code/tiny").iterdir()}
+    now = plan_of(params, "tiny", committed).code()
+    record = {"methods": METHODS, "code": {name: [before[name], now[name]] for name in before}}
+    other = committed / "reports/results/other/recheck.json"
+    other.parent.mkdir(parents=True)
+    for code, expected in (
+        (record, "compared on other"),
+        ({**record, "methods": ["dense"]}, "bit for bit; all stand.\n"),
+    ):
+        other.write_text(json.dumps({"schema": 1, "checks": [code]}))
+        assert recheck(params, "tiny", 1, committed) == 0
+        assert expected in capsys.readouterr().out
+        for name, digest in before.items():
+            (committed / f"reports/code/tiny/{name}.json").write_text(json.dumps({"code": digest}))
+    checks = json.loads((committed / "reports/results/tiny/recheck.json").read_text())["checks"]
+    assert checks[0]["by"] == "other" and "by" not in checks[1]
+    assert 0 < checks[0]["results"] < checks[1]["results"]
