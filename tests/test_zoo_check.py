@@ -136,6 +136,13 @@ def test_modules_with_two_names_and_shared_parameters_are_compared(checked: Call
     assert {name: id(parameter) for name, parameter in net.named_parameters(remove_duplicate=False)} == tensors
 
 
+def test_a_buffer_outside_the_state_is_not_compared(checked: Callable[..., Row]) -> None:
+    net = Net()
+    net.register_buffer("kernel", torch.ones(3), persistent=False)
+    row = checked(net)
+    assert row["status"] == "ok" and row["errors"]["statistics"] is not None
+
+
 def test_infinite_buffers_that_are_equal_do_not_differ() -> None:
     one, other = torch.tensor([float("inf"), 1.0]), torch.tensor([float("inf"), 3.0])
     assert module._relative(one, one, 1.0) == 0

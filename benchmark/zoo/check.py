@@ -295,7 +295,7 @@ def _drawn(sizes: Mapping[str, int]) -> set[str]:
 def _stepped(
     model: nn.Module, x: Tensor, names: set[str], gate: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the gradients of these parameters, and the floating-point buffers after the step's forward pass."""
+    """Return the gradients of these parameters, and the floating-point buffers of the state after the forward pass."""
     parameters = {name: p.detach().requires_grad_(name in names) for name, p in model.named_parameters()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     found = outputs(slicing.run(model, {**gate(parameters), **buffers}, x))
@@ -304,7 +304,9 @@ def _stepped(
     loss = torch.stack([(one - other).square().mean() for one, other in zip(found, targets, strict=True)]).sum()
     leaves = {name: parameter for name, parameter in parameters.items() if name in names}
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    floating = {name: buffer for name, buffer in buffers.items() if buffer.is_floating_point()}
+    # Those that belong to the state; what a module computes for itself (a blur's kernel) has no place in it.
+    state = model.state_dict().keys()
+    floating = {name: buffer for name, buffer in buffers.items() if name in state and buffer.is_floating_point()}
     return dict(zip(leaves, gradients, strict=True)), floating
 
 

@@ -16,13 +16,15 @@ IMAGES = 5  # with fewer, batch norm of single positions is badly conditioned; a
 # Below 64 pixels most networks end on a single position, where attention and windows have nothing to do.
 SIZES = (64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 331, 384, 448, 512)
 QUIET = 0.05  # of the usual size, for weights to be drawn anew
-# Where the search may begin, for networks that are slow to build or whose input is fixed.
+# Where the search may begin, for networks that are slow to build, whose input is fixed, or too small at first.
 FIRST = {
     "timm:crossvit_tiny_240": 240,
     "timm:deepseek_vit_412m": 112,
     "timm:eca_botnext26ts_256": 256,
     "timm:efficientformer_l1": 224,
     "timm:gemma4_vit_167m": 96,
+    # At 64 pixels its last stage is a single position: in training mode, batch norm of two images is ill-conditioned.
+    "timm:shvit_s1": 128,
 }
 
 
