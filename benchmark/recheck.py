@@ -13,12 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from benchmark import seeds
+from benchmark.arms import DENSE
 from benchmark.assemble import FOUND, result_rows, tuning_of
 from benchmark.config import Params, load_params
 from benchmark.errors import BenchError
@@ -26,13 +28,12 @@ from benchmark.files import canonical_json, read_json, sha256, write_json
 from benchmark.plan import Digests, Plan, Search, Transfer
 from benchmark.provenance import provenance
 from benchmark.rows import Row, read_results
-from benchmark.stages import Places, fill, plan_of, prepare_data, run_step, stage, tell
+from benchmark.stages import Places, plan_of, prepare_data, run_step, stage, tell
 
 SCHEMA = 1
 SHOWN = 10
 BUDGETS = 2  # of the suite's, whose retrainings are checked
 NAME = "recheck.json"
-DENSE = "dense"
 PLACE = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
 RESULT = (
     "complexity",
@@ -47,6 +48,16 @@ RESULT = (
 Numbers = dict[tuple[Any, ...], Any]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What is computed: drawn by the hash `choice`, of some methods; or the choice of learning rates only."""
+
+    suite: str
+    choice: str
+    methods: tuple[str, ...]
+    rates_only: bool
+
+
 def recheck(
     params: Params,
     suite: str,
@@ -57,11 +68,12 @@ def recheck(
 ) -> int:
     """Recompute a sample of a suite's cells under the present code; returns the exit code, 1 when a number differs.
 
-    The sample is drawn by the code's hash: one seed's pretraining and all its searches; and at two budgets the choice
-    of learning rates, and for each method, variant, granularity, weights mode and arm one retraining. If all of it
-    equals the committed rows, reports/results/SUITE/recheck.json says so, and dvc.lock takes the present code for the
-    one that made the results. With `methods` this is checked and told for those only. Where the recheck of another
-    suite has compared the same two codes, only what that one may not have met is computed: the choice of rates.
+    The sample is drawn by the code's hash: one seed's pretraining, and of each method and variant its search at one
+    granularity; and at two budgets the choice of learning rates, and of what was found one retraining for each method,
+    variant, weights mode and arm. If all of it equals the committed rows, reports/results/SUITE/recheck.json says so,
+    and dvc.lock takes the present code for the one that made the results. With `methods` this is checked and told for
+    those only. Where the recheck of another suite has compared the same two codes, only what that one may not have met
+    is computed: the choice of rates.
 
     Another processor rounds differently, and then no row can be met bit for bit. With `against`, a checkout of the code
     that made the results, that code computes the sample too, on this machine, and its numbers take the rows' place.
@@ -77,18 +89,17 @@ def recheck(
     if before == now:
         console.print(f"{suite}: the results are those of the present code; nothing to check.")
         return 0
-    choice = sha256(canonical_json(now))
-    chosen = [name for name in params.run.methods if name in (methods or params.run.methods)]
+    chosen = tuple(name for name in params.run.methods if name in (methods or params.run.methods))
     by = _compared_by(params, suite, places, before, now, chosen)
-    computed = _numbers(params, suite, root, choice, chosen, jobs, rates_only=by is not None)
+    sample = Sample(suite, sha256(canonical_json(now)), chosen, rates_only=by is not None)
+    plan = _narrowed(params, sample, root)
+    computed = _numbers(plan, sample, root, jobs)
     if computed is None:
         return 1
     if against is None:
-        plan = _narrowed(params, suite, root, choice, chosen)
         known, whose = _plain(_committed(plan, places)), "committed"
     else:
-        known = _of_other_code(against, suite, root, choice, chosen, jobs, before, by is not None)
-        whose = f"by {against}"
+        known, whose = _of_other_code(against, sample, root, jobs, before), f"by {against}"
     wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
     for place in wrong[:SHOWN]:
         name = " ".join(str(part) for part in place if part != "")
@@ -97,8 +108,9 @@ def recheck(
         remedy = f"`dapbench reproduce --suite {suite}` recomputes the suite"
         console.print(f"{suite}: {len(wrong)} of {len(computed)} results differ; {remedy}", soft_wrap=True)
         return 1
-    plan = _narrowed(params, suite, root, choice, chosen)
-    _record(plan, places, before, now, computed, against is not None, by)
+    changed = {name: [before.get(name), digest] for name, digest in now.items() if before.get(name) != digest}
+    compared = "with the committed results" if against is None else "with the code before, on one machine"
+    _record(plan, places, {"results": len(computed), "compared": compared, "code": changed}, by)
     stage(params, "code", suite, root=root)
     _tell_lock(suite, root, [name for name in params.run.methods if name not in chosen])
     equal = "the committed ones" if against is None else "those of the code before"
@@ -129,37 +141,23 @@ def _compared_by(
     return None
 
 
-def _numbers(
-    params: Params,
-    suite: str,
-    root: Path,
-    choice: str,
-    methods: Sequence[str],
-    jobs: int | None,
-    rates_only: bool = False,
-) -> Numbers | None:
+def _numbers(plan: Plan, sample: Sample, root: Path, jobs: int | None) -> Numbers | None:
     """The sample's numbers under the code that runs; None when a cell failed."""
-    plan = _narrowed(params, suite, root, choice, methods)
-    budgets = _budgets(plan, choice) if rates_only else [1.0, *_budgets(plan, choice)]
-    tunings = [tuning.cell for tuning in plan.tunings() if tuning.budget in budgets]
-    if rates_only:
-        if failures := run_step("tune", tunings, [(plan, plan.methods)], root, jobs):
-            tell(failures)
-            return None
-        return _plain(_computed(plan, [], []))
     work = [(plan, plan.methods)]
-    searches = _searches(plan, choice)
+    budgets = _budgets(plan, sample)
+    rated = budgets if sample.rates_only else [1.0, *budgets]
+    searches = [] if sample.rates_only else _searches(plan, sample)
     failures = (
-        fill(work, root, jobs, "pretrain")
+        run_step("pretrain", plan.pretrain_cells() if searches else [], work, root, jobs)
         or run_step("search", [search.cell for search in searches], work, root, jobs)
-        or run_step("tune", tunings, work, root, jobs)
+        or run_step("tune", [tuning.cell for tuning in plan.tunings() if tuning.budget in rated], work, root, jobs)
     )
-    sample = [] if failures else list(_sample(plan, choice, searches))
-    failures = failures or run_step("transfer", [transfer.cell for transfer in sample], work, root, jobs)
+    transfers = [] if failures else list(_transfers(plan, sample, searches))
+    failures = failures or run_step("transfer", [transfer.cell for transfer in transfers], work, root, jobs)
     if failures:
         tell(failures)
         return None
-    return _plain(_computed(plan, searches, sample))
+    return _plain(_computed(plan, searches, transfers))
 
 
 def _plain(numbers: Numbers) -> Numbers:
@@ -168,71 +166,55 @@ def _plain(numbers: Numbers) -> Numbers:
     return content
 
 
-def _of_other_code(
-    folder: Path,
-    suite: str,
-    root: Path,
-    choice: str,
-    methods: Sequence[str],
-    jobs: int | None,
-    before: dict[str, str],
-    rates_only: bool,
-) -> Numbers:
+def _of_other_code(folder: Path, sample: Sample, root: Path, jobs: int | None, before: dict[str, str]) -> Numbers:
     """The sample's numbers as the code in `folder` computes them here, in a process of its own."""
     if not (folder / "benchmark" / "recheck.py").is_file():
         raise BenchError(f"--against {folder}: no checkout of this project; make one with `git worktree add`")
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "numbers.json"
-        request = {
-            "suite": suite,
-            "choice": choice,
-            "methods": list(methods),
-            "jobs": jobs,
-            "rates_only": rates_only,
-            "out": str(out),
-        }
+        request = json.dumps({"sample": asdict(sample), "jobs": jobs, "out": str(out)})
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
         # -P: not the folder it runs in, whose data and cells it shares, but PYTHONPATH says which code that is.
-        command = [sys.executable, "-P", "-m", "benchmark.recheck", json.dumps(request)]
+        command = [sys.executable, "-P", "-m", "benchmark.recheck", request]
         ended = subprocess.run(command, cwd=root, env=environment, check=False)
         if ended.returncode or not out.exists():
             raise BenchError(f"--against {folder}: its code could not compute the sample; its message stands above")
-        answer = read_json(out)
-    for name in ("pretrain", "transfer", "tune", *(f"search-{method}" for method in methods)):
-        if answer["code"].get(name) != before.get(name):
+        content = read_json(out)
+    for name in ("pretrain", "transfer", "tune", *(f"search-{method}" for method in sample.methods)):
+        if content["code"].get(name) != before.get(name):
             raise BenchError(f"--against {folder}: not the code that made the committed results ({name} differs)")
-    return {tuple(entry["place"]): entry["value"] for entry in answer["numbers"]}
+    return {tuple(entry["place"]): entry["value"] for entry in content["numbers"]}
 
 
 def answer(request: dict[str, Any], root: Path = Path()) -> int:
     """Compute what `recheck --against` of another checkout asks this one for, and write it; returns the exit code."""
-    params, suite, methods = load_params(root / "params.yaml"), request["suite"], request["methods"]
-    numbers = _numbers(params, suite, root, request["choice"], methods, request["jobs"], request["rates_only"])
+    asked = request["sample"]
+    sample = Sample(**{**asked, "methods": tuple(asked["methods"])})
+    plan = _narrowed(load_params(root / "params.yaml"), sample, root)
+    numbers = _numbers(plan, sample, root, request["jobs"])
     if numbers is None:
         return 1
-    content = {
-        "code": _narrowed(params, suite, root, request["choice"], methods).code(),
-        "numbers": [{"place": list(place), "value": value} for place, value in numbers.items()],
-    }
-    write_json(Path(request["out"]), content)
+    listed = [{"place": list(place), "value": value} for place, value in numbers.items()]
+    write_json(Path(request["out"]), {"code": plan.code(), "numbers": listed})
     return 0
 
 
-def _narrowed(params: Params, suite: str, root: Path, choice: str, methods: Sequence[str]) -> Plan:
+def _narrowed(params: Params, sample: Sample, root: Path) -> Plan:
     """The suite's plan with one seed and some methods."""
-    config = params.suites[suite]
-    seed = config.grid.seeds[seeds.derive(0, choice) % len(config.grid.seeds)]
+    config = params.suites[sample.suite]
+    seed = config.grid.seeds[seeds.derive(0, sample.choice) % len(config.grid.seeds)]
     narrow = config.model_copy(update={"grid": config.grid.model_copy(update={"seeds": [seed]})})
-    run = params.run.model_copy(update={"methods": list(methods)})
-    return plan_of(params.model_copy(update={"run": run, "suites": {**params.suites, suite: narrow}}), suite, root)
+    run = params.run.model_copy(update={"methods": list(sample.methods)})
+    suites = {**params.suites, sample.suite: narrow}
+    return plan_of(params.model_copy(update={"run": run, "suites": suites}), sample.suite, root)
 
 
-def _budgets(plan: Plan, choice: str) -> list[float]:
-    order = sorted(plan.config.grid.budgets, key=lambda budget: seeds.derive(1, choice, str(budget)))
+def _budgets(plan: Plan, sample: Sample) -> list[float]:
+    order = sorted(plan.config.grid.budgets, key=lambda budget: seeds.derive(1, sample.choice, str(budget)))
     return order[:BUDGETS]
 
 
-def _searches(plan: Plan, choice: str) -> list[Search]:
+def _searches(plan: Plan, sample: Sample) -> list[Search]:
     """The searches of the sample: one granularity of each method and variant; the dense model, at no cost, at all."""
     groups: dict[tuple[str, str], list[Search]] = {}
     for method in plan.methods:
@@ -240,14 +222,14 @@ def _searches(plan: Plan, choice: str) -> list[Search]:
             groups.setdefault((method, search.variant), []).append(search)
     found: list[Search] = []
     for (method, variant), members in groups.items():
-        drawn = members[seeds.derive(3, choice, plan.suite, method, variant) % len(members)]
+        drawn = members[seeds.derive(3, sample.choice, plan.suite, method, variant) % len(members)]
         found += members if method == DENSE else [drawn]
     return found
 
 
-def _sample(plan: Plan, choice: str, searches: Sequence[Search]) -> Iterator[Transfer]:
+def _transfers(plan: Plan, sample: Sample, searches: Sequence[Search]) -> Iterator[Transfer]:
     groups: dict[tuple[str, ...], list[Transfer]] = {}
-    budgets = (1.0, *_budgets(plan, choice))
+    budgets = (1.0, *_budgets(plan, sample))
     chosen = {search.cell.key for search in searches}
     for method in plan.methods:
         # Those whose learning rates have been chosen.
@@ -257,16 +239,16 @@ def _sample(plan: Plan, choice: str, searches: Sequence[Search]) -> Iterator[Tra
                 place = (method, search.variant, search.granularity, transfer.weights, transfer.arm)
                 groups.setdefault(place, []).append(transfer)
     for group, members in groups.items():
-        yield members[seeds.derive(2, choice, *group) % len(members)]
+        yield members[seeds.derive(2, sample.choice, *group) % len(members)]
 
 
-def _computed(plan: Plan, searches: Sequence[Search], sample: list[Transfer]) -> Numbers:
+def _computed(plan: Plan, searches: Sequence[Search], transfers: Sequence[Transfer]) -> Numbers:
     numbers: Numbers = {}
     for search in searches:
         for entry in plan.store.get(search.cell.key).values["architectures"]:
             place = ("architecture", search.name, search.variant, search.granularity, search.seed, entry["budget"])
             numbers[place] = {name: entry[name] for name in FOUND}
-    for transfer in sample:
+    for transfer in transfers:
         numbers |= {_place(row): _result(row) for row in result_rows(plan, transfer)}
     for entry in tuning_of(plan, finished_only=True)["rates"]:
         numbers["rate", entry["granularity"], entry["budget"], entry["kind"]] = entry["tried"]
@@ -294,24 +276,14 @@ def _result(row: Row) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in RESULT)
 
 
-def _record(
-    plan: Plan,
-    places: Places,
-    before: dict[str, str],
-    now: dict[str, str],
-    computed: Numbers,
-    twice: bool,
-    by: str | None,
-) -> None:
+def _record(plan: Plan, places: Places, found: dict[str, Any], by: str | None) -> None:
     path = places.results(plan.suite, NAME)
     record = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "seed": plan.config.grid.seeds[0],
-        "results": len(computed),
-        "compared": "with the code before, on one machine" if twice else "with the committed results",
         "methods": plan.methods,
+        **found,
         **({} if by is None else {"by": by}),
-        "code": {name: [before.get(name), digest] for name, digest in now.items() if before.get(name) != digest},
         "provenance": provenance(plan.device),
     }
     known = read_json(path)["checks"] if path.exists() else []

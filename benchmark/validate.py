@@ -115,12 +115,13 @@ def check_methods(params: Params, where: str) -> None:
             if label not in params.methods:
                 raise unknown("method", label, params.methods, f"{where}: {key}")
             kind, method = pruner(label), params.methods[label]
-            # As `benchmark.plan` merges them: the suite's own parameters go before a variant's.
-            for changed in ({}, *(variant.params for variant in method.variants.values())):
-                parse(kind.Parameters, {**method.params, **changed, **own.params}, where, f"{key}.{label}.params")
             for chosen in own.variants or ():
                 if chosen not in method.variants:
                     raise unknown("variant", chosen, method.variants, f"{where}: {key}.{label}.variants")
+            # As `benchmark.plan` merges them: the suite's own parameters go before a variant's.
+            run = method.variants if own.variants is None else own.variants
+            for changed in ({}, *(method.variants[variant].params for variant in run)):
+                parse(kind.Parameters, {**method.params, **changed, **own.params}, where, f"{key}.{label}.params")
             if not set(suite.grid.granularities) & set(kind.granularities):
                 raise BenchError(
                     f"{where}: {key}.{label}: serves only {', '.join(kind.granularities)}, which is not in the suite's "
