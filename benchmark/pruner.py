@@ -89,15 +89,16 @@ class Problem:
         """
         if self.elsewhere:
             return {name: tensor.clone() for name, tensor in self.pretrained().items()}
-        return self._initialised(seeds.derive(self.seed, "init"))
+        initialise(self.network, seeds.derive(self.seed, "init"))
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def draw(self, number: int) -> dict[str, Tensor]:
-        """Return draw `number` of fresh weights for the large model, independent of the initial ones."""
-        return self._initialised(seeds.derive(self.seed, "search", "draw", number))
+        """Return draw `number` of fresh weights for the large model, independent of the initial ones.
 
-    def _initialised(self, seed: int) -> dict[str, Tensor]:
-        initialise(self.network, seed)
-        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        They are the network's own tensors, which spares a copy: they hold until weights are drawn or loaded again.
+        """
+        initialise(self.network, seeds.derive(self.seed, "search", "draw", number))
+        return {name: tensor.detach() for name, tensor in self.network.state_dict().items()}
 
     def pretrained(self) -> dict[str, Tensor]:
         """Return the pretrained large model's weights; asking for them charges the pretraining to the search."""

@@ -77,7 +77,6 @@ def test_a_study_is_in_no_key(content, tmp_path):
 def test_the_ablation_runs_every_study_and_no_published_suite_any():
     params = load_params(REPOSITORY / "params.yaml")
     assert [study.name for study in studies_of(params, "ablation")] == ["temperature", "law", "path"]
-    assert "ablation" not in params.run.suites
     assert {name for name in params.suites if studies_of(params, name)} == {"ablation"}
     digits, ablation = params.suites["digits"], params.suites["ablation"]
     for section in ("data", "model", "grid", "training", "tuning"):

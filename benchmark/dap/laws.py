@@ -67,11 +67,11 @@ class RestartLaw(WeightLaw):
     def _step(self, gates: Tensor) -> None:
         images, labels = next(self.data)
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, self.done)
-        self.optimizer.zero_grad(set_to_none=True)
         logits = self.problem.gated_logits(self.state, gates, images)
         loss_of(logits, labels, self.recipe.label_smoothing).backward()
         clip([g for name in self.names if (g := self.state[name].grad) is not None], self.recipe.clip)
         self.optimizer.step()
+        self.optimizer.zero_grad()  # the architecture step that follows needs the room, not the gradients
         self.problem.charge(self.problem.dense_macs, len(labels))
         self.done += 1
 
