@@ -9,7 +9,7 @@ from typing import Any, get_args
 from benchmark.arms import DENSE
 from benchmark.config import WeightsMode
 from benchmark.files import atomic_write
-from benchmark.report import arms, comparisons, studies, tuning, twice
+from benchmark.report import arms, comparisons, settings, studies, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
@@ -36,6 +36,8 @@ FILES = {
     "arms.csv": "the same, shares instead of percent",
     "tuning.md": "the learning rates that were tried and chosen",
     "tuning.csv": "the same, shares instead of percent",
+    "settings.md": "all settings of the studies beside their method's default",
+    "settings.csv": "the same, shares instead of percent",
     "architectures.csv": "units kept per layer, mean and range over seeds",
 }
 
@@ -68,6 +70,8 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "arms.csv": to_csv(arms.records(view)),
         "tuning.md": _titled(view, "learning rates", tuning.LEGEND, tuning.markdown(view)),
         "tuning.csv": to_csv(tuning.records(view)),
+        "settings.md": _titled(view, "settings", settings.legend(view), settings.markdown(view)),
+        "settings.csv": to_csv(settings.records(view)),
         "architectures.csv": to_csv(kept),
     }
     for weights in view.weights:

@@ -1,0 +1,43 @@
+"""The table of all settings of a suite's studies: what was tried for whom, and what was ahead."""
+
+from benchmark.report.labels import label, plural, points, variant_label
+from benchmark.report.view import Record, View
+
+
+def records(view: View) -> list[Record]:
+    """Return what every setting of every study changes."""
+    found: list[Record] = view.summary.get("study_settings", [])
+    return found
+
+
+def legend(view: View) -> str:
+    """Say what the table is about."""
+    return (
+        f"What else than its default was tried for each method. Difference: the setting's area (accuracy over log "
+        f"complexity, all budgets of the suite) minus the default's, {view.setting}, weights mode "
+        f"`{view.headline_weights}`, mean over granularities, in points, paired by search seed, ± half width of the "
+        f"95 % interval over {plural(len(view.seeds), 'seed')}; a setting that changes nothing at a granularity, and so "
+        "is not run there, counts as the default. *Ahead* is the best setting of a study whose difference exceeds its "
+        "standard error, if there is one; otherwise the default is."
+    )
+
+
+def markdown(view: View) -> str:
+    """Return the table as Markdown; empty without studies."""
+    parts = []
+    for study in view.studies:
+        shown = [record for record in records(view) if record["study"] == study["study"]]
+        if not shown:
+            continue
+        lines = ["| setting | changes | minus default (points) | standard error | |", "|:--|:--|--:|--:|:--|"]
+        for record in shown:
+            changes = ", ".join(f"`{key}` = {value}" for key, value in study["variants"][record["variant"]].items())
+            error = "–" if record["error"] is None else f"{100 * record['error']:.1f}"
+            change = points(record["difference"], record["half"])
+            ahead = "**ahead**" if record["ahead"] else ""
+            lines.append(f"| {variant_label(record['variant'])} | {changes} | {change} | {error} | {ahead} |")
+        if not any(record["ahead"] for record in shown):
+            lines.append("| default | | 0 | | **ahead** |")
+        count = plural(len(shown) + 1, "setting")
+        parts += [f"## {label(study['method'])}: {study['study']}, {count} with the default", "\n".join(lines)]
+    return "\n\n".join(parts)
