@@ -5,7 +5,7 @@ from hand_made import ROWS, only, params_of, row, summarise
 
 from benchmark.files import write_json
 from benchmark.stats.grid import CellKey
-from benchmark.stats.studies import compare, relative_costs, searches, small, spread
+from benchmark.stats.studies import compare, relative_costs, searches, spread
 from benchmark.studies import Study
 
 T1 = 12.70620474  # 97.5 % quantile of Student's t with one degree of freedom, from a printed table
@@ -15,12 +15,6 @@ HEADLINE = {"target": "t", "shots": 5}
 
 def key(variant, weights="fresh", granularity="channel", **changes):
     return CellKey(granularity, "dap", variant, weights, "t", 0.0, 5)._replace(**changes)
-
-
-def test_small_budgets():
-    assert small([0.5, 0.1, 0.05]) == [0.1, 0.05]
-    assert small([0.5, 0.1]) == [], "one budget has no area"
-    assert small([0.1, 0.05]) == [], "the same as all"
 
 
 def test_differences_from_the_default_by_hand():

@@ -1,38 +1,52 @@
-"""Two contrasts in one number each: DAP against every rival, and inherited against fresh weights."""
+"""Two contrasts by their areas: DAP against every rival, and inherited against fresh weights."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from benchmark.report.labels import NBSP, label, plural, points
-from benchmark.report.view import View
+from benchmark.report.labels import NBSP, label, percent, plural, points
+from benchmark.report.view import Record, View
+from benchmark.stats.areas import MEASURES, SMALL
 from benchmark.stats.summary import REFERENCE
+
+# The sets of budgets that areas are over, as a reader sees them.
+BUDGETS = {"all": "all budgets", "small": f"{percent(SMALL)} and less"}
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A paired difference of areas in points, with its interval and Holm's p-value, as text."""
+class Contrast:
+    """A row per granularity and method: paired differences of areas in points with their intervals, as text."""
 
-    part: str
-    method: str
-    difference: str
-    p: str
+    heads: list[str]
+    rows: list[list[str]]
 
 
-def rivals(view: View) -> list[Comparison]:
-    """Return the reference's area minus each rival's (family `methods`), where the headline is."""
-    return [
-        _comparison(test)
-        for test in view.summary["tests"]
-        if test["measure"] == "area"
-        and test["family"] == "methods"
-        and (test["weights"], *_place(test)) == (view.headline_weights, view.headline_target, view.headline_shots)
+def rivals(view: View) -> Contrast:
+    """Return the reference's areas minus each rival's (family `methods`), where the headline is, with Holm's p-values.
+
+    Over all budgets and, where the suite has them, over the small ones.
+    """
+    place = (view.headline_weights, view.headline_target, view.headline_shots)
+    found: dict[tuple[str, str], dict[str, Record]] = {}
+    for test in view.summary["tests"]:
+        of_areas = test["family"] == "methods" and test["measure"] in MEASURES.values()
+        if of_areas and (test["weights"], *_place(test)) == place:
+            found.setdefault((test["granularity"], test["method"]), {})[test["measure"]] = test
+    sets = [name for name, measure in MEASURES.items() if any(measure in tests for tests in found.values())]
+    heads = [head for name in sets for head in (f"{label(REFERENCE)} minus rival, {BUDGETS[name]}", "p (Holm)")]
+    rows = [
+        [granularity, label(method), *(text for name in sets for text in _test(tests.get(MEASURES[name])))]
+        for granularity in view.granularities
+        for method in view.methods
+        if (tests := found.get((granularity, method)))
     ]
+    return Contrast(["pruning", "rival", *heads], rows)
 
 
-def gaps(view: View) -> list[Comparison]:
+def gaps(view: View) -> Contrast:
     """Return each default variant's area with inherited minus its area with fresh weights, where the headline is."""
     where = (view.headline_target, view.headline_shots)
-    return [_comparison(gap) for gap in view.summary["gaps"] if _place(gap) == where and not gap["variant"]]
+    found = [gap for gap in view.summary["gaps"] if _place(gap) == where and not gap["variant"]]
+    rows = [[gap["granularity"], label(gap["method"]), points(gap["difference"], gap["half"])] for gap in found]
+    return Contrast(["pruning", "method", "inherit minus fresh (points)"], rows)
 
 
 def gap_legend(view: View) -> str:
@@ -47,21 +61,21 @@ def gap_legend(view: View) -> str:
 def markdown(view: View) -> str:
     """Return the rivals as a Markdown table; empty when there are none."""
     found = rivals(view)
-    if not found:
+    if not found.rows:
         return ""
-    name = label(REFERENCE)
-    lines = [f"| pruning | rival | {name} minus rival (points) | p (Holm) |", "|:--|:--|--:|--:|"]
-    return "\n".join([*lines, *(f"| {c.part} | {c.method} | {c.difference} | {c.p} |" for c in found)])
+    rule = "|:--|:--" + "|--:" * (len(found.heads) - 2) + "|"
+    heads, *lines = ("| " + " | ".join(row) + " |" for row in (found.heads, *found.rows))
+    return "\n".join([heads, rule, *lines])
 
 
 def legend(view: View) -> str:
     """Say what the comparisons with rivals are."""
     name = label(REFERENCE)
     return (
-        f"Difference of areas (mean accuracy over log complexity), {name} minus rival, {view.setting}, paired by "
-        "search seed, ± half width of its 95 % interval; two-sided paired t test over "
+        f"Difference of areas (mean accuracy over log complexity) in points, {name} minus rival, {view.setting}, "
+        "paired by search seed, ± half width of its 95 % interval; two-sided paired t test over "
         f"{plural(len(view.seeds), 'seed')}, Holm's correction over the default variants of all rivals "
-        "at the same granularity, target, shots and weights mode. "
+        "at the same granularity, target, shots, weights mode and set of budgets. "
         f"Positive: {name} is better."
     )
 
@@ -73,10 +87,9 @@ def p_text(p: float | None) -> str:
     return "<" + NBSP + "0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
-def _place(record: dict[str, Any]) -> tuple[str, int]:
+def _place(record: Record) -> tuple[str, int]:
     return record["target"], record["shots"]
 
 
-def _comparison(record: dict[str, Any]) -> Comparison:
-    text = points(record["difference"], record["half"])
-    return Comparison(record["granularity"], label(record["method"]), text, p_text(record.get("p_holm")))
+def _test(test: Record | None) -> list[str]:
+    return [points(test["difference"], test["half"]), p_text(test["p_holm"])] if test else ["–", "–"]

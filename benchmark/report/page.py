@@ -10,7 +10,7 @@ from benchmark.report import arms, comparisons, duplicates, tuning, twice
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
 from benchmark.report.captions import CLAIMS, Caption, captions
-from benchmark.report.comparisons import Comparison
+from benchmark.report.comparisons import Contrast
 from benchmark.report.labels import NBSP, label, percent, plural
 from benchmark.report.protocol import protocol
 from benchmark.report.provenance import provenance
@@ -32,9 +32,9 @@ class SuitePart:
     figures: list[Caption]
     tables: list[tuple[str, Table]]
     target_tables: list[tuple[str, Table]]
-    comparisons: list[Comparison]
+    comparisons: Contrast
     comparison_legend: str
-    gaps: list[Comparison]
+    gaps: Contrast
     gap_legend: str
     protocol: list[str]
     rates: tuple[list[str], list[list[str]]]

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.report.comparisons import p_text
+from benchmark.report.comparisons import BUDGETS, p_text
 from benchmark.report.labels import NBSP, label, percent, plural, points, variant_label
 from benchmark.report.view import Record, View
-from benchmark.stats.studies import SMALL
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ QUESTIONS = {
         "accuracy",
     ),
 }
-FEW = f"{percent(SMALL)} and less"
+FEW = BUDGETS["small"]
 
 
 def names(view: View) -> list[str]:
@@ -131,7 +130,7 @@ def _sets(found: list[Record]) -> list[str]:
 def _areas(view: View, name: str, granularity: str, shown: list[str]) -> str:
     found = [record for record in areas(view, name) if record["granularity"] == granularity]
     sets = _sets(found)
-    heads = [f"{head}, {FEW if budgets == 'small' else 'all budgets'}" for budgets in sets for head in _AREA]
+    heads = [f"{head}, {BUDGETS[budgets]}" for budgets in sets for head in _AREA]
     rows = []
     for weights in view.weights:
         for variant in shown:
@@ -155,7 +154,7 @@ def _area(record: Record) -> list[str]:
 def _searches(view: View, name: str, granularity: str, shown: list[str]) -> str:
     found = [record for record in searches(view, name) if record["granularity"] == granularity]
     sets = _sets(found)
-    heads = [f"{head}, {FEW if budgets == 'small' else 'all budgets'}" for head in _EACH for budgets in sets]
+    heads = [f"{head}, {BUDGETS[budgets]}" for head in _EACH for budgets in sets]
     rows = []
     for variant in shown:
         of = {budgets: only(found, variant=variant, budgets=budgets) or {} for budgets in sets}

@@ -14,13 +14,13 @@ from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.latex import main_tex
-from benchmark.report.view import View
+from benchmark.report.view import Record, View
 
 # In the order in which a reader is told of them; a text that has nothing to show is empty, and not written.
 FILES = {
     "main.md": "the headline's weights mode and shots",
     "full.md": "the same tables for every number of shots and weights mode",
-    "areas.md": "all areas",
+    "areas.md": "areas over all budgets, for every number of shots and weights mode",
     "main.csv": "all shots at the headline's weights mode, in percent",
     "main.tex": "the same for LaTeX",
     **{
@@ -28,7 +28,7 @@ FILES = {
         for mode in get_args(WeightsMode)
     },
     "tests.csv": "every paired test",
-    "areas.csv": "areas, shares instead of percent",
+    "areas.csv": "areas over all budgets and over the small ones, shares instead of percent",
     "gaps.csv": "area with inherited minus area with fresh weights",
     "twice.md": "the dense control beside one trained on the source for twice as many steps",
     "twice.csv": "the same, shares instead of percent",
@@ -62,7 +62,7 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "main.tex": main_tex(view),
         "main.csv": _main_csv(view),
         "tests.csv": to_csv(view.summary["tests"]),
-        "areas.csv": to_csv(view.summary["areas"]),
+        "areas.csv": to_csv(_areas_of_sets(view)),
         "gaps.csv": to_csv(view.summary["gaps"]),
         "twice.md": _titled(view, "the dense control trained twice as long", twice.LEGEND, twice.markdown(view)),
         "twice.csv": to_csv(view.summary["twice"]),
@@ -160,6 +160,11 @@ def _areas_md(view: View) -> str:
             lines.append("| " + " | ".join([label(*entry), *(f.text if f else "–" for f in found)]) + " |")
         parts += [f"## {title} pruning", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
+
+
+def _areas_of_sets(view: View) -> list[Record]:
+    found = {"all": view.summary["areas"], "small": view.summary["small_areas"]}
+    return [{"budgets": name, **record} for name, records in found.items() for record in records]
 
 
 def _main_csv(view: View) -> str:

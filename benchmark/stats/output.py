@@ -24,17 +24,21 @@ def lines(summary: dict[str, Any]) -> bytes:
 
 
 def metrics(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return target -> granularity -> dense accuracy and area per method, at the headline's weights and shots."""
+    """Return target -> granularity -> dense accuracy, and area and small area per method.
+
+    Of default variants, at the headline's weights and shots.
+    """
     headline = summary["headline"]
     values: dict[str, Any] = {}
-    for record in [*summary["cells"], *summary["areas"]]:
-        if (record["weights"], record["shots"]) != (headline["weights"], headline["shots"]) or record["variant"]:
-            continue
-        part = values.setdefault(record["target"], {}).setdefault(record["granularity"], {})
-        if record["method"] == DENSE:
-            part["dense_accuracy"] = record["accuracy"]
-        elif "budget" not in record:
-            part.setdefault("area", {})[record["method"]] = record["accuracy"]
+    for kind, name in (("cells", ""), ("areas", "area"), ("small_areas", "small_area")):
+        for record in summary[kind]:
+            if (record["weights"], record["shots"]) != (headline["weights"], headline["shots"]) or record["variant"]:
+                continue
+            part = values.setdefault(record["target"], {}).setdefault(record["granularity"], {})
+            if name:
+                part.setdefault(name, {})[record["method"]] = record["accuracy"]
+            elif record["method"] == DENSE:
+                part["dense_accuracy"] = record["accuracy"]
     return values
 
 

@@ -4,19 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.stats.areas import budget_sets
 from benchmark.stats.grid import CellKey
 from benchmark.stats.groups import Groups, mean
 from benchmark.stats.inference import deviation, holm, mean_interval, paired
 from benchmark.studies import Study
 
 BySeed = Mapping[CellKey, Mapping[int, float]]
-SMALL = 0.1  # the largest of the small budgets
-
-
-def small(budgets: Sequence[float]) -> list[float]:
-    """Return the budgets of 10 % and less; none where they are fewer than two, which have no area, or all there are."""
-    found = [budget for budget in budgets if budget <= SMALL]
-    return found if 2 <= len(found) < len(budgets) else []
 
 
 def compare(study: Study, budgets: str, areas: BySeed, headline: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -101,8 +95,7 @@ def searches(
     have them all. `undecided` and `search_cost` are of the search as a whole, and stand with "all".
     """
     falling = sorted(budgets, reverse=True)
-    few = sorted(small(budgets), reverse=True)
-    sets = [("all", falling), *([("small", few)] if few else []), *((None, [budget]) for budget in falling)]
+    sets = [*budget_sets(falling).items(), *((None, [budget]) for budget in falling)]
     records = []
     for granularity in granularities:
         for variant in ("", *study.variants):

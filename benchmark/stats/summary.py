@@ -15,15 +15,16 @@ from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.rows import Row, read_results
 from benchmark.stats import arms, context, studies
+from benchmark.stats.areas import MEASURES, Areas, by_set, over
 from benchmark.stats.grid import CellKey, methods_of, missing, variants_of
 from benchmark.stats.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
-from benchmark.stats.inference import CONFIDENCE, Paired, area, deviation, holm, mean_interval, paired
+from benchmark.stats.inference import CONFIDENCE, Paired, deviation, holm, mean_interval, paired
 from benchmark.stats.output import lines, metrics, plot_data
 from benchmark.stats.searches import read_search
 from benchmark.stats.twice import twice
 from benchmark.studies import studies_of
 
-SCHEMA = 2
+SCHEMA = 3
 DIGITS = 6
 REFERENCE = "dap"
 HEADLINE_SHOTS = 5
@@ -36,12 +37,14 @@ CONVENTIONS = {
     "within a seed, over the seeds that have all of them; so means at different shots may be over different targets. "
     "Its draw_sd is that of one draw per target",
     "area": "area under accuracy over log achieved complexity, divided by the log range; seeds with every budget",
+    "small_areas": "areas over the budgets of 10 % and less alone, in tests the measure small area; none where these "
+    "are fewer than two, or all there are",
     "difference": f"{REFERENCE} (default variant) minus the method, paired by seed; positive: {REFERENCE} is better",
     "gap": "area with inherited minus area with fresh weights, same architectures, paired by seed",
     "twice": "dense control with fresh weights: trained on the source for twice as many steps minus as in the grid, "
     "paired by seed",
     "family": "Holm's correction runs over all comparisons that share granularity, weights, target, shots, measure "
-    "(accuracy or area) and kind of rival (methods: default variants of other methods; variants; dense)",
+    "(accuracy, area or small area) and kind of rival (methods: default variants of other methods; variants; dense)",
     "floats": f"rounded to {DIGITS} significant digits",
 }
 ARMS = (
@@ -83,7 +86,7 @@ def read_summary(root: Path, suite: str) -> dict[str, Any]:
 
 
 def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
-    """Return the summary of a suite (schema 2) from the result files METHOD.json in `results`.
+    """Return the summary of a suite (schema 3) from the result files METHOD.json in `results`.
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
@@ -106,7 +109,8 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     groups = single | overall(single, shots_on)
     by_seed = _by_seed(groups)
     seeds = sorted(config.grid.seeds)
-    areas = _areas(groups, by_seed, config.grid.budgets)
+    areas = by_set(groups, by_seed, config.grid.budgets)
+    tested = {"accuracy": by_seed} | {MEASURES[name]: values for name, values in areas.items()}
     doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.arms else {}
     draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
     headline = _headline(config, shots_on)
@@ -134,12 +138,10 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
             "draws": {target.label: config.draws(target) for target in config.data.targets},
         },
         "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
-        "areas": [
-            {**_fields(key), **_estimate(list(by.values())), "by_seed": [by.get(s) for s in seeds]}
-            for key, by in areas.items()
-        ],
-        "tests": [*_tests(by_seed, "accuracy"), *_tests(areas, "area")],
-        "gaps": _gaps(areas),
+        "areas": _area_records(areas["all"], seeds),
+        "small_areas": _area_records(areas.get("small", {}), seeds),
+        "tests": [record for measure, values in tested.items() for record in _tests(values, measure)],
+        "gaps": _gaps(areas["all"]),
         "twice": twice(groups, doubled | overall(doubled, shots_on)),
         "tuning": context.tuning(results),
         "data": context.data(config, results),
@@ -157,12 +159,12 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
         in_arm = _by_seed(own)
         for measure, grid, other in (
             ("accuracy", by_seed, in_arm),
-            ("area", areas, _areas(own, in_arm, config.grid.budgets)),
+            ("area", areas["all"], over(own, in_arm, config.grid.budgets)),
         ):
             summary["arms"] += arms.compare(arm, measure, grid, other, headline)
     if studies_of(params, suite):
         summary["conventions"] = summary["conventions"] | STUDIES
-        summary |= _studied(params, suite, results, single, by_seed, groups, headline)
+        summary |= _studied(params, suite, results, single, areas, headline)
     rounded: dict[str, Any] = _rounded(summary)
     return rounded
 
@@ -172,15 +174,10 @@ def _studied(
     suite: str,
     results: Path,
     single: Groups,
-    by_seed: Mapping[CellKey, Mapping[int, float]],
-    groups: Groups,
+    areas: Mapping[str, Areas],
     headline: Mapping[str, Any],
 ) -> dict[str, Any]:
     grid = params.suites[suite].grid
-    few = studies.small(grid.budgets)
-    areas = {"all": _areas(groups, by_seed, grid.budgets)}
-    if few:
-        areas["small"] = _areas(groups, {key: by for key, by in by_seed.items() if key.budget in few}, few)
     costs = studies.relative_costs(single)
     found: dict[str, Any] = {"studies": [], "study_areas": [], "study_searches": []}
     for study in studies_of(params, suite):
@@ -248,26 +245,14 @@ def _draw_variance(rows: Sequence[Row]) -> float | None:
     return math.fsum(deviation(values) ** 2 for values in targets) / len(targets) ** 2
 
 
-def _areas(
-    groups: Groups, by_seed: Mapping[CellKey, Mapping[int, float]], budgets: Sequence[float]
-) -> dict[CellKey, dict[int, float]]:
-    """Return the area by seed; its key has the budget 0. A seed that lacks a budget has no area: ranges must agree."""
-    curves: dict[CellKey, dict[int, list[tuple[float, float]]]] = {}
-    for key, accuracies in by_seed.items():
-        if key.method != DENSE:
-            curve = curves.setdefault(key._replace(budget=0.0), {})
-            for seed, accuracy in accuracies.items():
-                curve.setdefault(seed, []).append((groups[key][seed][0].complexity, accuracy))
-    areas: dict[CellKey, dict[int, float]] = {}
-    for key, curve in curves.items():
-        values = {s: area(*zip(*points, strict=True)) for s, points in curve.items() if len(points) == len(budgets)}
-        known = {seed: value for seed, value in sorted(values.items()) if value is not None}
-        if known:
-            areas[key] = known
-    return areas
+def _area_records(areas: Areas, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    return [
+        {**_fields(key), **_estimate(list(by.values())), "by_seed": [by.get(seed) for seed in seeds]}
+        for key, by in areas.items()
+    ]
 
 
-def _tests(values: dict[CellKey, dict[int, float]], measure: str) -> list[dict[str, Any]]:
+def _tests(values: Areas, measure: str) -> list[dict[str, Any]]:
     """Compare the reference with every rival at equal granularity, weights, target, budget and shots."""
     families: dict[tuple[str, str, str, int, str], list[tuple[CellKey, Paired]]] = {}
     for key, reference in values.items():
@@ -303,7 +288,7 @@ def _tests(values: dict[CellKey, dict[int, float]], measure: str) -> list[dict[s
     return records
 
 
-def _gaps(areas: dict[CellKey, dict[int, float]]) -> list[dict[str, Any]]:
+def _gaps(areas: Areas) -> list[dict[str, Any]]:
     """Return what a method's own weights add to its area: inherit minus fresh, paired by seed."""
     records = []
     for key, fresh in areas.items():

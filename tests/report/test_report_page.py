@@ -8,6 +8,7 @@ import pytest
 from benchmark.errors import BenchError
 from benchmark.report import readme, report_page
 from benchmark.report.captions import CLAIMS, captions
+from benchmark.report.comparisons import rivals
 from benchmark.report.labels import NBSP
 from benchmark.report.protocol import protocol
 from benchmark.report.provenance import provenance
@@ -72,6 +73,15 @@ def test_page_has_the_headline_table(reported, page):
     view = View(read_summary(reported.root, "small"))
     cell = view.cell("channel", "dap", "", "fresh", "digits-5-9", 0.5, view.headline_shots)
     assert f"{100 * cell['accuracy']:.1f}{NBSP}±{NBSP}{100 * cell['half']:.1f}" in page
+
+
+def test_page_shows_the_comparisons_of_the_main_table(reported, page):
+    found = rivals(View(read_summary(reported.root, "small")))
+    table = page[page.index('<h3 id="small-rivals">') :].partition("</table>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in table.splitlines() if line.startswith("<tr>")]
+    assert rows == [[text.replace("<", "&lt;") for text in row] for row in found.rows]
+    assert re.findall(r"<th [^>]*>(.*?)</th>", table.partition("<tbody>")[0]) == found.heads
+    assert len(found.heads) == 6 and found.heads[4].endswith(f"10{NBSP}% and less")
 
 
 def test_captions_name_figures_in_order(reported):

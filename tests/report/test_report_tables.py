@@ -4,7 +4,7 @@ import re
 import pytest
 
 from benchmark.errors import BenchError
-from benchmark.report import report_suite
+from benchmark.report import comparisons, report_suite
 from benchmark.report.absent import absent
 from benchmark.report.accuracy_table import NBSP, Entry, accuracy_table, markdown
 from benchmark.report.comparisons import p_text, rivals
@@ -130,6 +130,12 @@ def test_csv_files(reported, view):
     assert float(record["accuracy"]) == cell["accuracy"] and float(record["speedup"]) == cell["speedup"]
     assert "by_seed" not in record
     assert len(records_of(reported, "tests.csv")) == len(view.summary["tests"])
+    areas = records_of(reported, "areas.csv")
+    of_sets = {"all": view.summary["areas"], "small": view.summary["small_areas"]}
+    assert [(r["budgets"], float(r["accuracy"])) for r in areas] == [
+        (name, area["accuracy"]) for name, found in of_sets.items() for area in found
+    ]
+    assert len(of_sets["all"]) == len(of_sets["small"]) > 0
     assert len(records_of(reported, "gaps.csv")) == len(view.summary["gaps"])
     layer = next(r for r in records_of(reported, "architectures.csv") if r["method"] == "dap")
     assert float(layer["kept_min"]) <= float(layer["kept"]) <= float(layer["kept_max"]) <= float(layer["size"])
@@ -148,10 +154,42 @@ def test_main_csv_is_wide(reported, view):
 
 def test_rivals_are_the_area_tests(view):
     found = rivals(view)
-    assert [(c.part, c.method) for c in found] == [
-        (g, m) for g in ("channel", "weight") for m in ("uniform width", "my pruner")
+    assert [row[:2] for row in found.rows] == [
+        [g, m] for g in ("channel", "weight") for m in ("uniform width", "my pruner")
     ]
-    assert found[0].difference[0] in "+−"
+    assert all(row[column][0] in "+−" for row in found.rows for column in (2, 4))
+
+
+def difference(method, measure, value, half, p, **changes):
+    where = {"granularity": "channel", "method": method, "variant": "", "weights": "fresh", "target": "t", "shots": 5}
+    test = {"measure": measure, "family": "methods", "difference": value, "half": half, "p_holm": p}
+    return where | test | changes
+
+
+def test_rivals_over_all_and_over_small_budgets_by_hand():
+    view = hand_made({"dap": [0.9, 0.9, 0.9], "uniform": [0.8, 0.8, 0.8], "random": [0.5, 0.5, 0.5]})
+    view.summary["tests"] = [
+        difference("random", "accuracy", 0.4, 0.1, 0.5, budget=0.1),
+        difference("random", "area", 0.3, 0.02, 0.0004),
+        difference("uniform", "area", 0.01, None, None),
+        difference("uniform", "area", 0.9, 0.1, 0.1, shots=1),
+        difference("dap", "area", 0.9, 0.1, 0.1, variant="init", family="variants"),
+        difference("random", "small area", -0.0123, 0.004, 0.0123),
+    ]
+    assert comparisons.markdown(view).replace(NBSP, " ").splitlines() == [
+        "| pruning | rival | DAP minus rival, all budgets | p (Holm) | DAP minus rival, 10 % and less | p (Holm) |",
+        "|:--|:--|--:|--:|--:|--:|",
+        "| channel | uniform width | +1.0 | – | – | – |",
+        "| channel | random | +30.0 ± 2.0 | < 0.001 | −1.2 ± 0.4 | 0.012 |",
+    ]
+    view.summary["tests"] = [difference("random", "area", 0.3, 0.02, 0.0004)]
+    assert comparisons.markdown(view).replace(NBSP, " ").splitlines() == [
+        "| pruning | rival | DAP minus rival, all budgets | p (Holm) |",
+        "|:--|:--|--:|--:|",
+        "| channel | random | +30.0 ± 2.0 | < 0.001 |",
+    ]
+    view.summary["tests"] = [difference("random", "accuracy", 0.4, 0.1, 0.5, budget=0.1)]
+    assert comparisons.markdown(view) == ""
 
 
 def test_p_text():

@@ -81,7 +81,7 @@ def write_summary(root: Path, mean: float = 0.7) -> None:
         {**place, "budget": 0.5, "accuracy": 0.8, "half": None},
     ]
     areas = [{**place, "accuracy": 0.75, "half": 0.01}]
-    write_json(root / "reports/analysis/tiny/summary.json", {"schema": 2, "cells": cells, "areas": areas, "tests": []})
+    write_json(root / "reports/analysis/tiny/summary.json", {"schema": 3, "cells": cells, "areas": areas, "tests": []})
 
 
 def params_of(root: Path) -> Params:
