@@ -166,6 +166,9 @@ def test_a_summary_with_a_study(tmp_path):
     lost = 0.02 * (math.log(5) / 2 + math.log(10)) / math.log(50)
     assert only(summary["study_areas"], variant="a", budgets="all")["difference"] == pytest.approx(-lost, rel=1e-5)
     assert only(summary["study_searches"], budget=0.1)["gap"] == pytest.approx(0.1)
+    (setting,) = summary["study_settings"]
+    assert setting["difference"] == pytest.approx(-lost, rel=1e-5)
+    assert not setting["ahead"]
     assert "study_areas" in summary["conventions"]
 
 

@@ -13,12 +13,11 @@ def records(view: View) -> list[Record]:
 def legend(view: View) -> str:
     """Say what the table is about."""
     return (
-        f"What else than its default was tried for each method. Difference: the setting's area (accuracy over log "
-        f"complexity, all budgets of the suite) minus the default's, {view.setting}, weights mode "
-        f"`{view.headline_weights}`, mean over granularities, in points, paired by search seed, ± half width of the "
-        f"95 % interval over {plural(len(view.seeds), 'seed')}; a setting that changes nothing at a granularity, and so "
-        "is not run there, counts as the default. *Ahead* is the best setting of a study whose difference exceeds its "
-        "standard error, if there is one; otherwise the default is."
+        "What else than its default was tried for each method. Difference: the setting's area (accuracy over log "
+        f"complexity, all budgets of the suite) minus the default's, {view.setting}, mean over granularities, in "
+        f"points, paired by search seed, ± half width of the 95 % interval over {plural(len(view.seeds), 'seed')}. A "
+        "setting that does not run at a granularity, because it changes nothing there, counts as the default. *Ahead* "
+        "is the best setting of a study if its difference exceeds its standard error; if there is none, the default is."
     )
 
 

@@ -28,7 +28,7 @@ def settings(study: Study, areas: BySeed, headline: Mapping[str, Any]) -> list[d
     default = found.get("")
     if not default:
         return []
-    records = []
+    records: list[dict[str, Any]] = []
     for variant in study.variants:
         changed = default | found.get(variant, {})
         change = paired(_means(changed), _means(default))

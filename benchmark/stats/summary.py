@@ -21,6 +21,7 @@ from benchmark.stats.groups import OVERALL, Groups, by_target, group, mean, over
 from benchmark.stats.inference import CONFIDENCE, Paired, deviation, holm, mean_interval, paired
 from benchmark.stats.output import lines, metrics, plot_data
 from benchmark.stats.searches import read_search
+from benchmark.stats.settings import settings
 from benchmark.stats.twice import twice
 from benchmark.studies import studies_of
 
@@ -55,6 +56,9 @@ STUDIES = {
     "study_areas": "variant minus the method's default, at the headline's target and shots, paired by seed; budgets: "
     "all, or those of 10 % and less (small); Holm's correction over the variants of one study, granularity, weights "
     "mode and set of budgets",
+    "study_settings": "the same over all budgets, in the mean over granularities; a variant that does not run at one "
+    "counts as the default there; error: standard error of the difference; ahead: the best of its study, if its "
+    "difference exceeds its error",
     "study_searches": "gap: relaxed minus discrete accuracy on held-out source images; spread: coefficient of "
     "variation of a group's kept units over seeds, mean over groups; overlap: share of kept units that two seeds have "
     "in common, chance: the same for units drawn at random, as many per group; nested: share of the units that the "
@@ -179,13 +183,14 @@ def _studied(
 ) -> dict[str, Any]:
     grid = params.suites[suite].grid
     costs = studies.relative_costs(single)
-    found: dict[str, Any] = {"studies": [], "study_areas": [], "study_searches": []}
+    found: dict[str, Any] = {"studies": [], "study_areas": [], "study_settings": [], "study_searches": []}
     for study in studies_of(params, suite):
         variants = params.methods[study.method].variants
         changed = {name: variants[name].params for name in study.variants}
         found["studies"].append({"study": study.name, "method": study.method, "variants": changed})
         for name, values in areas.items():
             found["study_areas"] += studies.compare(study, name, values, headline)
+        found["study_settings"] += settings(study, areas["all"], headline)
         content = read_search(results / f"{study.method}.search.json")
         found["study_searches"] += studies.searches(study, content, grid.granularities, grid.budgets, costs)
     return found

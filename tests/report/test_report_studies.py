@@ -9,6 +9,7 @@ from benchmark.report import report_suite
 from benchmark.report.captions import captions
 from benchmark.report.figures import style
 from benchmark.report.figures.study import study
+from benchmark.report.labels import points, variant_label
 from benchmark.report.view import View
 from benchmark.stats import analyse_suite, read_summary
 
@@ -93,6 +94,18 @@ def test_figures(made):
     assert gaps.get_title() == "discretisation gap"
     assert study(view, "law").axes[1].get_title() == "spread of widths"
     assert study(view, "path").axes[1].get_title() == "accuracy, weights fresh"
+
+
+def test_the_table_of_settings(made):
+    params, root = made
+    report_suite(params, "small", root)
+    text = (root / "reports" / "tables" / "small" / "settings.md").read_text()
+    summary = read_summary(root, "small")
+    assert text.count("**ahead**") == len(NAMES), "one for each study, a variant or the default"
+    shown = {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")}
+    assert shown >= {variant_label(record["variant"]) for record in summary["study_settings"]}
+    change = summary["study_settings"][0]
+    assert points(change["difference"], change["half"]) in text
 
 
 def test_captions_name_the_claims(made):
