@@ -94,9 +94,9 @@ def _timm(name: str, options: dict[str, Any], size: int) -> nn.Module:
 def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tensors: Mapping[str, Tensor]) -> None:
     """Make a large model into a sub-network of it, in place.
 
-    `changes` says which modules are replaced and which attributes are set, `tensors` are the sub-network's parameters
-    and buffers by their names in the state dict; those of the large model that are not named there are removed with
-    their modules.
+    `changes` says which modules are replaced, which attributes are set, and what is kept of buffers that the state dict
+    leaves out; `tensors` are the sub-network's parameters and buffers by their names in the state dict; those of the
+    large model that are not named there are removed with their modules.
     """
     for change in changes:
         module = network.get_submodule(change["module"])
@@ -106,6 +106,10 @@ def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tens
             setattr(network.get_submodule(parent), leaf, module)
         for attribute, value in change.get("set", {}).items():
             setattr(module, attribute, tuple(value) if isinstance(value, list) else value)
+        for leaf, dims in change.get("keep", {}).items():
+            for dim, indices in dims.items():
+                whole = getattr(module, leaf)
+                setattr(module, leaf, whole.index_select(int(dim), torch.tensor(indices, device=whole.device)))
     placed: dict[int, nn.Parameter] = {}
     for name, old in list(network.state_dict(keep_vars=True).items()):
         parent, _, leaf = name.rpartition(".")

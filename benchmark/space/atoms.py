@@ -115,6 +115,12 @@ class Atoms:
             element[start : start + int(np.prod(self._shapes[name]))] = True
         return element
 
+    def holders(self, labels: Tensor) -> list[str]:
+        """Return the tensors whose elements are among these atoms."""
+        atoms = np.unique(labels.numpy())
+        ranges = {name: (start, start + int(np.prod(self._shapes[name]))) for name, start in self._elements.items()}
+        return [name for name, ends in ranges.items() if len(set(np.searchsorted(atoms, ends).tolist())) > 1]
+
     def cut(self, labels: Tensor, operation: str) -> None:
         """Say that these atoms went through an operation that cuts a tensor at fixed positions."""
         self._cuts.append((np.unique(labels.numpy()), operation))

@@ -76,21 +76,15 @@ def params_terms(model: nn.Module, wiring: Wiring, blocks: Mapping[str, Indices]
         yield parameter.numel(), [*_sides(wiring.dims.get(name, {})), *_block(blocks, [name])]
 
 
-def macs_terms(
-    shapes: Mapping[str, Sequence[int]], wiring: Wiring, blocks: Mapping[str, Indices] = NO_BLOCKS
-) -> Iterator[Term]:
+def macs_terms(wiring: Wiring, blocks: Mapping[str, Indices] = NO_BLOCKS) -> Iterator[Term]:
     """Yield a term for every product with a weight, and one for every unit's products of activations.
 
     `blocks` is that of `params_terms`; products of activations go with a block if all that their units are cut from do.
     """
     for product in wiring.weighted:
-        shape, dims = shapes[product.tensor], wiring.dims.get(product.tensor, {})
-        ranges = {dim: slice(*product.ranges.get(dim, (0, size))) for dim, size in enumerate(shape)}
-        entries = product.times
-        for dim, size in enumerate(shape):
-            entries *= len(range(size)[ranges[dim]])
-        sides = _sides({dim: units[ranges[dim]] for dim, units in dims.items()})
-        yield entries, [*sides, *_block(blocks, [product.tensor])]
+        dims = wiring.dims.get(product.tensor, {})
+        sides = _sides({dim: units[product.part[dim]] for dim, units in dims.items()})
+        yield product.macs, [*sides, *_block(blocks, [product.tensor])]
     start = 0
     for size in wiring.groups.values():
         units = np.arange(start, start + size)

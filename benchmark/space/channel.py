@@ -38,7 +38,7 @@ class ChannelSpace(SearchSpace):
         self._group_of = np.repeat(np.arange(len(groups)), self.sizes)
         self._costs = {
             "params": Bilinear(self.sizes, list(params_terms(model, self.wiring))),
-            "macs": Bilinear(self.sizes, list(macs_terms(self.shapes, self.wiring))),
+            "macs": Bilinear(self.sizes, list(macs_terms(self.wiring))),
         }
 
     def _exact(self, kind: str, a: Tensor) -> int:

@@ -16,11 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weighted:
-    """Multiply-accumulates with a weight: `times` for each entry of the part `ranges` (dim: start, stop) of it."""
+    """Multiply-accumulates with a weight: `times` for each entry of the part `ranges` (dim: start, stop) of it.
+
+    The weight is a parameter, or a buffer that the state dict may leave out; so its `shape` is said here.
+    """
 
     tensor: str
+    shape: tuple[int, ...]
     times: int
     ranges: dict[int, tuple[int, int]]
+
+    @property
+    def part(self) -> tuple[slice, ...]:
+        """The part that multiplies, as an index."""
+        return tuple(slice(*self.ranges.get(dim, (0, size))) for dim, size in enumerate(self.shape))
+
+    @property
+    def macs(self) -> int:
+        """All multiply-accumulates."""
+        return self.times * prod(one.stop - one.start for one in self.part)
 
 
 def multiplications(name: str, named: dict[str, Any], out: Tensor) -> int:
@@ -56,6 +70,7 @@ class Contractions:
         self._atoms = tracer.atoms
         self.weighted: list[Weighted] = []
         self.depthwise: set[str] = set()
+        self.computed: dict[str, str] = {}  # modules with convolutions whose kernel is no parameter itself, and why
         # Of products of activations: an atom of each output element (NONE: never cut), and how many for it.
         self.products: list[tuple[Tensor, int]] = []
 
@@ -115,7 +130,7 @@ class Contractions:
         result = making.of(self._atoms.side(name, making.dim, False)).expand(*out.shape[:-2], x.shape[-2], m)
         self._tracer.set(out, result.transpose(-1, -2) if flip else result.expand(out.shape))
         ranges = {reading.dim: (reading.start, reading.stop), making.dim: (making.start, making.stop)}
-        self.weighted.append(Weighted(name, x.numel() // k, ranges))
+        self.weighted.append(Weighted(name, tuple(whole.shape), x.numel() // k, ranges))
         return True
 
     def _reading(self, label: Tensor, side: Tensor) -> None:
@@ -156,6 +171,7 @@ class Contractions:
             reason = f"runs through a {kind} in {self._tracer.where}"
             for tensor in (x, weight, *([named["bias"]] if named["bias"] is not None else [])):
                 self._atoms.keep(self._tracer.labels(tensor), reason)
+            self._computed(weight)
             self.products.append((torch.full((1,), NONE), multiplications("convolution", named, out)))
             return
         name = found[0]
@@ -170,7 +186,15 @@ class Contractions:
         self._tracer.set(out, made.view(1, -1, *[1] * (out.dim() - 2)).expand(out.shape))
         self._bias(named["bias"], out, 1)
         times = multiplications("convolution", named, out) // weight.numel()
-        self.weighted.append(Weighted(name, times, {}))
+        self.weighted.append(Weighted(name, tuple(weight.shape), times, {}))
+
+    def _computed(self, kernel: Tensor) -> None:
+        """Note that the running module computes its kernel, and from which parameters it does."""
+        tracer = self._tracer
+        # One filter comes from what all do, and is looked through quickly.
+        names = [name.removeprefix(f"{tracer.where}.") for name in self._atoms.holders(tracer.labels(kernel)[0])]
+        source = f" from {', '.join(names)}" if names else ""
+        self.computed.setdefault(tracer.where, f"runs with a kernel that {tracer.kind} computes{source}")
 
     def _grouped(self, channels: Tensor, made: Tensor) -> None:
         """Join all that one group of a grouped convolution reads, [groups, i], and makes, [groups, o]."""

@@ -18,13 +18,15 @@ HEADS = frozenset({"num_heads", "heads", "n_heads", "num_attention_heads", "nhea
 WIDTHS = frozenset(
     {"attn_dim", "all_head_dim", "inner_dim", "attention_dim", "val_attn_dim", "dh", "expanded_dim", "out_dim"}
 )
+# What modules of their own call the number of channels that a kernel is over.
+CHANNELS = frozenset({"channels", "groups", "num_channels", "in_channels", "out_channels"})
 
 
 def changes(model: nn.Module, wiring: Wiring, kept: Indices) -> list[Change]:
     """Return the changes, as JSON, that go with the units `kept` [n] (bool).
 
-    An entry names a module and what is set in it, and where PyTorch's own module has no form with fewer units,
-    what replaces it.
+    An entry names a module and what is set in it, where PyTorch's own module has no form with fewer units,
+    what replaces it, and of buffers that the state dict leaves out which indices are kept (dim: indices).
     """
     present = np.append(kept, True)
     widths: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
@@ -38,7 +40,7 @@ def changes(model: nn.Module, wiring: Wiring, kept: Indices) -> list[Change]:
         settings = _settings(model.get_submodule(layer), tensors)
         if settings:
             result.append({"module": layer, "set": settings})
-    return result
+    return [*result, *_kernels(model, wiring, present)]
 
 
 def _settings(layer: nn.Module, tensors: Mapping[str, Mapping[int, tuple[int, int]]]) -> dict[str, Any]:
@@ -77,6 +79,26 @@ def _convolution(layer: _ConvNd, weight: Mapping[int, tuple[int, int]]) -> dict[
     if read in weight:
         result["in_channels"] = weight[read][1]
     return result
+
+
+def _kernels(model: nn.Module, wiring: Wiring, present: Indices) -> Iterator[Change]:
+    """Yield the changes of modules whose kernel is a buffer: what is kept of it, and over how many channels it is."""
+    # No other buffer outside the state is cut: it may be made anew in every run.
+    for name in dict.fromkeys(product.tensor for product in wiring.weighted):
+        layer, _, leaf = name.rpartition(".")
+        owner = model.get_submodule(layer)
+        kept = {dim: np.flatnonzero(present[units]).tolist() for dim, units in wiring.dims.get(name, {}).items()}
+        before = {dim: len(units) for dim, units in wiring.dims.get(name, {}).items()}
+        if leaf not in owner._buffers or all(len(kept[dim]) == size for dim, size in before.items()):
+            continue
+        change: Change = {"module": layer}
+        if leaf in owner._non_persistent_buffers_set:
+            # As text, for these are keys of JSON.
+            change["keep"] = {leaf: {str(dim): indices for dim, indices in kept.items()}}
+        if not isinstance(owner, _ConvNd) and 0 in kept:
+            stated = [one for one, value in vars(owner).items() if one in CHANNELS and value == before[0]]
+            change["set"] = dict.fromkeys(stated, len(kept[0]))
+        yield change
 
 
 def _attention(model: nn.Module, wiring: Wiring, kept: Indices, cut: Iterable[str]) -> Iterator[Change]:

@@ -32,7 +32,9 @@ class Skipping:
         state = model.state_dict()
         self._shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         self._types = {name: tensor.dtype for name, tensor in state.items()}
-        self._block_of = {name: place for place, block in enumerate(blocks) for name in state if block.takes(name)}
+        # Beside the state, kernels that it leaves out.
+        names = [*state, *(product.tensor for product in wiring.weighted)]
+        self._block_of = {name: place for place, block in enumerate(blocks) for name in names if block.takes(name)}
         # The modules say what extraction has to change in them; they hold no weights.
         self._modules = deepcopy(
             model, {id(tensor): _no_weights(tensor) for tensor in model.state_dict(keep_vars=True).values()}
@@ -43,7 +45,7 @@ class Skipping:
         sizes, first = [*self._channels, *[1] * len(blocks)], sum(self._channels)
         own = [np.array([first + place]) for place in range(len(blocks))]
         units = {name: own[place] for name, place in self._block_of.items()}
-        terms = list(macs_terms(self._shapes, wiring, units))
+        terms = list(macs_terms(wiring, units))
         terms += _rest(terms, first, macs)
         self.costs = {
             "params": Bilinear(sizes, list(params_terms(model, wiring, units))),

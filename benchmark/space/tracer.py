@@ -66,6 +66,12 @@ class Tracer(TorchDispatchMode):
         """Return the name of the module that is running."""
         return next((name for name in reversed(self._stack) if name), "the network itself")
 
+    @property
+    def kind(self) -> str:
+        """Return the class of that module."""
+        name = next((name for name in reversed(self._stack) if name), "")
+        return type(self._model.get_submodule(name)).__name__
+
     @contextmanager
     def watching(self) -> Iterator["Tracer"]:
         """Follow all that runs inside."""

@@ -18,7 +18,7 @@ class WeightSpace(SearchSpace):
 
     A group is one weight tensor, named as in the state dict, flattened. Parameters cost: kept
     weights plus all other parameters (biases, batch norm). MACs: kept weights times the positions they
-    are applied to, plus the products of activations with each other.
+    are applied to, plus the products of activations with each other and with kernels that are buffers.
     """
 
     granularity = "weight"
@@ -32,7 +32,8 @@ class WeightSpace(SearchSpace):
         self._weight_shapes = {name: weight.shape for name, weight in weights.items()}
         self._others = sum(p.numel() for name, p in parameters.items() if name not in weights)
         self._times = _times(wiring, self._weight_shapes)
-        self._products = int(wiring.products.sum())
+        fixed = sum(product.macs for product in wiring.weighted if product.tensor not in weights)
+        self._products = int(wiring.products.sum()) + fixed
         self._skeleton = Skeleton(wiring, self._weight_shapes)
 
     def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
@@ -110,10 +111,9 @@ class WeightSpace(SearchSpace):
 def _times(wiring: Wiring, shapes: Mapping[str, torch.Size]) -> list[Tensor]:
     """Return how often each weight tensor is applied to one input: one number [1], or one per entry [size]."""
     times = {name: torch.zeros(1, dtype=torch.int64) for name in shapes}
-    for product in wiring.weighted:
-        shape = shapes[product.tensor]
-        part = torch.zeros(shape, dtype=torch.int64)
-        part[tuple(slice(*product.ranges.get(dim, (0, size))) for dim, size in enumerate(shape))] = product.times
+    for product in [one for one in wiring.weighted if one.tensor in shapes]:
+        part = torch.zeros(product.shape, dtype=torch.int64)
+        part[product.part] = product.times
         whole = bool((part == product.times).all())
         times[product.tensor] = times[product.tensor] + (product.times if whole else part.view(-1))
     return list(times.values())

@@ -23,11 +23,12 @@ class Wiring:
 
     `groups` maps a group's name (its first producing layer) to its number of units, in the order of the network's
     layers. `dims` gives, per entry of the state dict, the governed dimensions and the unit (numbered over all groups)
-    behind each of their indices, -1 where an index belongs to no group. `producers` and `readers` are the weights'
-    dimensions on which units are made and read (a depthwise convolution does neither: they go through). `whole` names
-    the couplings that stay as they are, with the reason, and `cuts`, for groups that went through an operation that
-    cuts at a position, which. `weighted` and `products` are the multiply-accumulates of one run: with a weight, and of
-    activations with each other (units [n + 1], the last entry for those that always stay).
+    behind each of their indices, -1 where an index belongs to no group; also of buffers that the state dict leaves out.
+    `producers` and `readers` are the parameters' dimensions on which units are made and read (a depthwise convolution
+    does neither: they go through). `whole` names the couplings that stay as they are, with the reason, and `cuts`, for
+    groups that went through an operation that cuts at a position, which. `weighted` and `products` are the
+    multiply-accumulates of one run: with a weight, and of activations with each other (units [n + 1], the last entry
+    for those that always stay).
     """
 
     groups: dict[str, int]
@@ -61,6 +62,9 @@ def trace(model: nn.Module, example_input: Tensor) -> Wiring:
     order = {name: place for place, name in enumerate(dict(model.named_parameters()))}
     dims = _dims(outcome)
     groups, whole = _groups(outcome, dims, order)
+    if not groups and not whole:
+        # What a computed kernel makes are no channels of a weight, so there is no coupling to name.
+        whole = dict(tracer.contractions.computed)
     unit = _units(outcome, groups)
     governed = {name: {dim: unit[found] for dim, found in entry.items()} for name, entry in dims.items()}
     governed = {
@@ -77,7 +81,11 @@ def trace(model: nn.Module, example_input: Tensor) -> Wiring:
     return Wiring(
         groups={group.name: len(group.components) for group in groups},
         dims={name: entry for name, entry in governed.items() if entry},
-        producers=tuple((side.tensor, side.dim) for side in sides if not side.reads and side.tensor not in through),
+        producers=tuple(
+            (side.tensor, side.dim)
+            for side in sides
+            if not side.reads and side.tensor in order and side.tensor not in through
+        ),
         readers=tuple((side.tensor, side.dim) for side in sides if side.reads),
         whole=whole,
         cuts={g.name: outcome.cuts[c] for g in groups for c in reversed(g.components) if c in outcome.cuts},
@@ -153,6 +161,7 @@ def _groups(
     made: dict[int, tuple[int, int]] = {}
     width: dict[int, int] = {}
     read: set[int] = set()
+    buffers: dict[int, str] = {}
     names = list(order)
     for side, index, component in _producers(outcome, order):
         made.setdefault(component, (order[side.tensor], index))
@@ -160,6 +169,8 @@ def _groups(
     for side, components in outcome.sides.items():
         if side.reads:
             read.update(components.tolist())
+            if side.tensor not in order:
+                buffers.update(dict.fromkeys(components.tolist(), side.tensor))
     # What nothing reads is the network's output, or what an operation without a rule reads.
     read.update(component for component, reason in outcome.whole.items() if reason != OUTPUT)
     found_groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
@@ -179,6 +190,8 @@ def _groups(
             why = outcome.mixed.get(members[0])
             alone = "has one channel" if width[members[0]] == 1 else UNLIKE
             reason = f"its channels can only go together: {why} mixes them" if why else alone
+        if not reason and members[0] in buffers:
+            reason = f"runs through a product with the buffer {buffers[members[0]]}, and only parameters can be masked"
         if reason:
             whole[name] = reason
         else:
