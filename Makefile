@@ -10,7 +10,8 @@ STAMP := $(VENV)/.installed
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Every process of a run imports the same packages: without bytecode on disk each would compile them again.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce test lint report ui lock clean

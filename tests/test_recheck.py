@@ -46,6 +46,10 @@ def computed(tmp_path_factory):
     root = tmp_path_factory.mktemp("committed")
     content = rich()
     content["run"]["methods"] = METHODS
+    suite = content["suites"]["tiny"]
+    suite["grid"]["seeds"] = [0]
+    suite["transfer"]["weights"] = ["fresh"]
+    suite["data"]["targets"] = suite["data"]["targets"][1:]
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     params = load_params(root / "params.yaml")
     assert run_suite(params, jobs=1, root=root) == 0
