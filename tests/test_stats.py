@@ -10,6 +10,7 @@ from benchmark.errors import BenchError
 from benchmark.rows import write_results
 from benchmark.stats import analyse, analyse_suite, area, holm, mean_interval, paired, read_summary, standing
 from benchmark.stats.groups import OVERALL
+from benchmark.stats.inference import levels
 
 T2 = 4.302652730  # 97.5 % quantile of Student's t with two degrees of freedom, from a printed table
 T1 = 12.70620474  # and with one
@@ -58,6 +59,13 @@ def test_pairing_removes_what_seeds_share():
     assert test is not None and test.resolved
     half = mean_interval(list(first.values())).half
     assert half is not None and half > 0.3
+
+
+def test_levels_are_over_common_seeds():
+    found = levels(one={0: 0.5, 1: 0.6, 7: 1.0}, two={9: 0.0, 1: 0.9, 0: 0.6})
+    # Seeds 7 and 9 are in one side each.
+    assert found == {"one": pytest.approx(0.55), "two": pytest.approx(0.75)}
+    assert list(found) == ["one", "two"]
 
 
 def test_holm_by_hand():

@@ -91,7 +91,7 @@ def test_a_page_of_networks_that_are_all_served_has_no_empty_part() -> None:
 
 
 def test_files_agree_until_one_is_changed(tmp_path: Path) -> None:
-    report.write(tmp_path, ROWS)
+    assert report.write(tmp_path, ROWS) == report.read(tmp_path / "zoo.json")
     assert read_json(tmp_path / "zoo.json")["rows"] == ROWS
     assert set(read_json(tmp_path / "zoo.json")["versions"]) == {"torch", "torchvision", "timm"}
     assert report.agrees(tmp_path)

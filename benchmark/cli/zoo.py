@@ -56,9 +56,9 @@ def zoo(
     if out is not None:
         write_json(out, report.document(rows))
     elif not names and not library:
-        report.write(Path("reports"), rows)
+        content = report.write(Path("reports"), rows)
         if README.exists():
-            blocks.put(README, "zoo", lambda: report.summary(report.document(rows)))
+            blocks.put(README, "zoo", lambda: report.summary(content))
     _tell(rows)
     raise typer.Exit(int(any(row["wrong"] for row in rows)))
 

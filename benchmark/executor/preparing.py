@@ -1,36 +1,25 @@
 """What a user sees while data sets are downloaded and read: a bar in a terminal, otherwise a line every few seconds."""
 
-import sys
 import time
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from benchmark.executor.bar import WithBar
+
 LINE_SECONDS = 5.0
 
 
-class Preparing:
+class Preparing(WithBar):
     """Shows `(message, share)` reports of work on data sets; use as a context manager and pass it as `progress`.
 
     Work that is over within `LINE_SECONDS` says nothing.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(file=sys.stderr, highlight=False)
+        super().__init__(console)
         self.last = time.monotonic()
-        self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
 
     def __call__(self, message: str, share: float) -> None:
         """Take note of a report, and show it when it is time."""

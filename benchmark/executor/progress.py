@@ -1,29 +1,27 @@
 """What a user sees while cells run: a bar in a terminal, otherwise a line every few seconds."""
 
-import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.cells import Cell
+from benchmark.executor.bar import WithBar
 from benchmark.executor.local import Event
 
 LINE_SECONDS = 10.0
 
 
-class Display:
+class Display(WithBar):
     """Shows the events of one `run_cells` call; use as a context manager and pass it as `on_event`.
 
     The remaining time is estimated from the cells' hints. Nothing is shown when no cell is missing.
     """
 
     def __init__(self, title: str, cells: Sequence[Cell], console: Console | None = None) -> None:
+        super().__init__(console)
         self.title = title
-        self.console = console or Console(file=sys.stderr, highlight=False)
         self.hints = {cell.key: cell.hint for cell in cells}
         self.open = set(self.hints)
         self.shares: dict[str, float] = {}
@@ -31,16 +29,9 @@ class Display:
         self.failed = 0
         self.started = time.monotonic()
         self.last_line = self.started
-        self.bar: Progress | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         computed = len(self.hints) - len(self.open) - len(self.skipped)
         if computed or self.failed:
             seconds = time.monotonic() - self.started

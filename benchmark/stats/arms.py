@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmark.arms import WEIGHTS
 from benchmark.stats.grid import CellKey
-from benchmark.stats.inference import Paired, holm, mean_interval, paired
+from benchmark.stats.inference import Paired, holm, levels, paired
 
 BySeed = Mapping[CellKey, Mapping[int, float]]
 # What the difference of areas, arm minus grid, says: not resolved, negative, positive.
@@ -40,7 +40,7 @@ def compare(arm: str, measure: str, grid: BySeed, other: BySeed, headline: Mappi
             "budget": key.budget or None,
             "target": key.target,
             "shots": key.shots,
-            **_levels(grid[key], other[key]),
+            **levels(in_grid=grid[key], in_arm=other[key]),
             "difference": change.mean,
             "half": change.half,
             "seeds": change.n,
@@ -61,8 +61,3 @@ def verdict(arm: str, change: Paired) -> str:
     if not change.resolved:
         return unresolved
     return worse if change.mean < 0 else better
-
-
-def _levels(grid: Mapping[int, float], other: Mapping[int, float]) -> dict[str, float]:
-    common = [seed for seed in grid if seed in other]
-    return {name: mean_interval([by[s] for s in common]).mean for name, by in (("in_grid", grid), ("in_arm", other))}

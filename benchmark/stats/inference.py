@@ -65,6 +65,12 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | 
     return Paired(estimate.mean, estimate.half, estimate.n, _p_value(differences))
 
 
+def levels(**sides: Mapping[int, float]) -> dict[str, float]:
+    """Return the mean of every side over the seeds that all have; of two sides they differ by the mean of `paired`."""
+    common = set.intersection(*(set(side) for side in sides.values()))
+    return {name: mean_interval([side[seed] for seed in common]).mean for name, side in sides.items()}
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return Holm's step-down adjusted p-values of one family; a None (untestable) stays None and does not count.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmark.rows import Row
 from benchmark.stats.groups import Groups, mean, target_mean
-from benchmark.stats.inference import mean_interval, paired
+from benchmark.stats.inference import levels, paired
 
 SOURCE = "source"
 
@@ -33,9 +33,8 @@ def _record(where: dict[str, Any], once: Mapping[int, float], doubled: Mapping[i
     gain = paired(doubled, once)
     if gain is None:
         return []
-    common = [seed for seed in once if seed in doubled]
-    levels = {name: mean_interval([by[s] for s in common]).mean for name, by in (("dense", once), ("twice", doubled))}
-    return [{**where, **levels, "difference": gain.mean, "half": gain.half, "seeds": gain.n, "p": gain.p}]
+    means = levels(dense=once, twice=doubled)
+    return [{**where, **means, "difference": gain.mean, "half": gain.half, "seeds": gain.n, "p": gain.p}]
 
 
 def _accuracy(seeds: Mapping[int, list[Row]]) -> dict[int, float]:

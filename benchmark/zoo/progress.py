@@ -1,38 +1,24 @@
 """What a user sees while the zoo is checked: a bar in a terminal, otherwise a line per network."""
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from benchmark.executor.bar import WithBar
 from benchmark.zoo.check import Row
 
 
-class Progress:
+class Progress(WithBar):
     """Shows the rows of one `run` call; use as a context manager and pass it as `on_row`."""
 
     def __init__(self, total: int, console: Console) -> None:
-        self.console = console
+        super().__init__(console)
         self.done = self.refused = 0
         self.total = total
-        self.bar: Bar | None = None
         if console.is_terminal:
             columns = (TextColumn("zoo"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             self.bar = Bar(*columns, console=console)
             self.task = self.bar.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        if self.bar is not None:
-            self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.bar is not None:
-            self.bar.stop()
 
     def __call__(self, row: Row, fresh: bool) -> None:
         """Take note of a finished network."""

@@ -34,10 +34,12 @@ def document(rows: Sequence[Row]) -> Document:
     return {"schema": SCHEMA, "rows": list(rows), "provenance": provenance(), "versions": versions()}
 
 
-def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Write zoo.json and zoo.md into `folder`."""
+def write(folder: Path, rows: Sequence[Row]) -> Document:
+    """Write zoo.json and zoo.md into `folder`; returns the content of zoo.json."""
     write_json(folder / NAME, document(rows))
-    atomic_write(folder / "zoo.md", markdown(read(folder / NAME)).encode())
+    content = read(folder / NAME)
+    atomic_write(folder / "zoo.md", markdown(content).encode())
+    return content
 
 
 def read(path: Path) -> Document:

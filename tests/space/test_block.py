@@ -6,6 +6,7 @@ import networks
 import pytest
 import shallow
 import torch
+from keeping import Keeping
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -339,25 +340,11 @@ def test_blocks_of_large_models() -> None:
 
 
 def test_what_layers_keep_is_not_copied_into_a_sub_network() -> None:
-    class Keeping(shallow.TwoBottlenecks):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale = nn.Parameter(torch.rand(4))
-            self.kept: list[Tensor] = []
-
-        def train(self, mode: bool = True) -> nn.Module:
-            if mode:
-                self.kept = []
-            return super().train(mode)
-
+    class Remembering(Keeping, shallow.TwoBottlenecks):
         def forward(self, x: Tensor) -> Tensor:
-            scale = self.scale[:, None, None] ** 2
-            if not self.training:
-                self.kept = self.kept or [scale]
-                scale = self.kept[0]
-            return self.head(self.second(self.first(self.stem(x) * scale)).mean((2, 3)))
+            return self.head(self.second(self.first(self.scaled(self.stem(x)))).mean((2, 3)))
 
-    model, image = Keeping().eval(), shallow.example("TwoBottlenecks")
+    model, image = Remembering().eval(), shallow.example("TwoBottlenecks")
     space = build_space(model, image, "block+channel")
     model(image)
     mask = networks.random_mask(space, 1)

@@ -4,6 +4,7 @@ import networks
 import pytest
 import torch
 from coupled import ClassToken, Hidden
+from keeping import Keeping
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -43,25 +44,9 @@ class Buffered(Hidden):
         return x * self.scale
 
 
-class Remembering(Hidden):
-    """Keeps what it makes of a parameter while it does not train, as attention biases of small transformers are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.rand(4))
-        self.kept: list[Tensor] = []
-
-    def train(self, mode: bool = True) -> nn.Module:
-        if mode:
-            self.kept = []
-        return super().train(mode)
-
+class Remembering(Keeping, Hidden):
     def between(self, x: Tensor) -> Tensor:
-        scale = self.scale[:, None, None] ** 2
-        if not self.training:
-            self.kept = self.kept or [scale]
-            scale = self.kept[0]
-        return x * scale
+        return self.scaled(x)
 
 
 class Recurrent(nn.Module):

@@ -4,10 +4,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from benchmark.report import studies as table
-from benchmark.report.figures import style
+from benchmark.report.figures import rows, style
 from benchmark.report.figures.accuracy import shift, variant_line
 from benchmark.report.labels import COSTS, variant_label
 from benchmark.report.view import Record, View
@@ -70,12 +69,12 @@ def _differences(axes: Axes, view: View, name: str, granularity: str, variants: 
     for record in table.areas(view, name):
         if record["granularity"] == granularity and record["difference"] is not None:
             at = places.index((record["weights"], record["budgets"]))
-            y = variants.index(record["variant"]) + BAND * ((at + 0.5) / len(places) - 0.5)
+            y = rows.height(variants.index(record["variant"]), at, len(places), BAND)
             colour, marker = style.WEIGHTS[record["weights"]]
             filled = record["budgets"] == sets[0]
-            _point(axes, 100 * record["difference"], record["half"], y, _look(colour, marker, filled))
-    axes.axvline(0, color=style.DENSE_COLOUR, linewidth=0.8, zorder=1)
-    _rows(axes, [variant_label(variant) for variant in variants])
+            rows.point(axes, record["difference"], record["half"], y, 0.9, **_look(colour, marker, filled), zorder=3)
+    rows.zero(axes)
+    rows.name(axes, [variant_label(variant) for variant in variants])
 
 
 def _searches(axes: Axes, view: View, name: str, granularity: str, variants: list[str], key: str, few: bool) -> None:
@@ -85,14 +84,14 @@ def _searches(axes: Axes, view: View, name: str, granularity: str, variants: lis
         for at, budgets in enumerate(sets):
             record = table.only(found, variant=variant, budgets=budgets)
             if record and record[key] is not None:
-                y = row + BAND * ((at + 0.5) / len(sets) - 0.5)
+                y = rows.height(row, at, len(sets), BAND)
                 half = record["gap_half"] if key == "gap" else None
-                _point(axes, 100 * record[key], half, y, _look(INK, "D", budgets == sets[0]))
+                rows.point(axes, record[key], half, y, 0.9, **_look(INK, "D", budgets == sets[0]), zorder=3)
     if key == "gap":
-        axes.axvline(0, color=style.DENSE_COLOUR, linewidth=0.8, zorder=1)
+        rows.zero(axes)
     else:
         axes.set_xlim(left=0)
-    _rows(axes, [""] * len(variants))
+    rows.name(axes, [""] * len(variants))
 
 
 def _accuracies(axes: Axes, view: View, name: str, granularity: str, variants: list[str]) -> None:
@@ -114,13 +113,6 @@ def _name_curves(axes: Axes, view: View, name: str, variants: list[str]) -> None
     style.legend_beside(axes, [*lines, style.dense_handle("dense")], "")
 
 
-def _point(axes: Axes, x: float, half: float | None, y: float, look: dict[str, Any]) -> None:
-    axes.plot(x, y, linestyle="none", zorder=3, **look)
-    if half is not None:
-        ends = [x - 100 * half, x + 100 * half]
-        axes.plot(ends, [y, y], color=look["color"], linewidth=0.9, zorder=2, solid_capstyle="butt")
-
-
 def _look(colour: str, marker: str, filled: bool) -> dict[str, Any]:
     return {
         "color": colour,
@@ -130,17 +122,6 @@ def _look(colour: str, marker: str, filled: bool) -> dict[str, Any]:
         "markeredgecolor": colour,
         "markerfacecolor": colour if filled else "white",
     }
-
-
-def _rows(axes: Axes, labels: list[str]) -> None:
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
-    axes.grid(True, axis="x")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    for between in range(1, len(labels)):
-        axes.axhline(between - 0.5, color=style.RC["grid.color"], linewidth=0.6, zorder=0.5)
 
 
 def _handles(view: View, few: bool) -> list[Any]:
