@@ -93,10 +93,11 @@ class Problem:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def draw(self, number: int) -> dict[str, Tensor]:
-        """Return draw `number` of fresh weights for the large model, independent of the initial ones.
+        """Return draw `number` of fresh weights for the large model, independent of the initial ones."""
+        return {name: tensor.clone() for name, tensor in self.drawn(number).items()}
 
-        They are the network's own tensors, which spares a copy: they hold until weights are drawn or loaded again.
-        """
+    def drawn(self, number: int) -> dict[str, Tensor]:
+        """Return draw `number` in the network's own tensors, without a copy: the next draw or load overwrites it."""
         initialise(self.network, seeds.derive(self.seed, "search", "draw", number))
         return {name: tensor.detach() for name, tensor in self.network.state_dict().items()}
 

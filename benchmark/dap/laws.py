@@ -53,7 +53,7 @@ class RestartLaw(WeightLaw):
         """Train on for one step, or from a new draw through the warm-up, and return the weights."""
         restart, within = divmod(step, self.length)
         if within == 0:
-            self.state = self.problem.draw(restart)
+            self.state = self.problem.drawn(restart)  # nothing else draws meanwhile, and a copy would need the room
             for name in self.names:
                 self.state[name].requires_grad_()
             self.optimizer = sgd([self.state[name] for name in self.names], self.recipe)

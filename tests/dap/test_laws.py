@@ -115,7 +115,7 @@ def test_the_restart_law_trains_under_the_gates() -> None:
 def test_running_statistics_follow_at_the_recipes_pace() -> None:
     recipe = RECIPE.model_copy(update={"batch": 30, "shift": 0, "norm_momentum": 0.7})
     made = problem("channel", build=Normed, recipe=recipe)
-    state = RestartLaw(made, steps=1, restarts=1, warmup=0).sample(0, ones(made))
+    state = copied(RestartLaw(made, steps=1, restarts=1, warmup=0).sample(0, ones(made)))
     maps = F.conv2d(made.train.shown(made.train.images), made.draw(0)["conv.weight"], padding=1)
     torch.testing.assert_close(state["norm.running_mean"], 0.7 * maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
