@@ -172,7 +172,7 @@ def _of_other_code(folder: Path, sample: Sample, root: Path, jobs: int | None, b
         raise BenchError(f"--against {folder}: no checkout of this project; make one with `git worktree add`")
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "numbers.json"
-        request = json.dumps({"sample": asdict(sample), "jobs": jobs, "out": str(out)})
+        request = json.dumps({**asdict(sample), "jobs": jobs, "out": str(out)})
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
         # -P: not the folder it runs in, whose data and cells it shares, but PYTHONPATH says which code that is.
         command = [sys.executable, "-P", "-m", "benchmark.recheck", request]
@@ -188,8 +188,7 @@ def _of_other_code(folder: Path, sample: Sample, root: Path, jobs: int | None, b
 
 def answer(request: dict[str, Any], root: Path = Path()) -> int:
     """Compute what `recheck --against` of another checkout asks this one for, and write it; returns the exit code."""
-    asked = request["sample"]
-    sample = Sample(**{**asked, "methods": tuple(asked["methods"])})
+    sample = Sample(request["suite"], request["choice"], tuple(request["methods"]), request["rates_only"])
     plan = _narrowed(load_params(root / "params.yaml"), sample, root)
     numbers = _numbers(plan, sample, root, request["jobs"])
     if numbers is None:

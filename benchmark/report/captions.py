@@ -143,18 +143,23 @@ def captions(view: View) -> list[Caption]:
 def _study(view: View, name: str) -> Caption:
     question, method = studies.question(name), label(studies.method_of(view, name))
     beside = {
-        "gap": "Right: the accuracy of the relaxed network minus that of the discrete one it becomes, on held-out "
-        "source images, mean over budgets.",
-        "spread": "Right: how much the width of a layer differs between search seeds, as its coefficient of variation, "
-        "mean over layers and budgets; small: the same widths from every start.",
-        "accuracy": f"Right: accuracy at every budget, weights mode {view.headline_weights}; bars are 95 % intervals.",
+        "gap": "the accuracy of the relaxed network minus that of the discrete one it becomes, on held-out source "
+        "images, mean over budgets",
+        "undecided": "the share of units whose backward gate lies between 0.05 and 0.95 at the end of the search",
+        "spread": "how much the width of a layer differs between search seeds, as its coefficient of variation, mean "
+        "over layers and budgets (small: the same widths from every start)",
+        "shared": "the share of kept units that two seeds have in common, above that of units drawn at random, as many "
+        "per layer",
+        "nested": "the share of an architecture's units that the next larger budget keeps too",
+        "accuracy": f"accuracy at every budget, weights mode {view.headline_weights}; bars are 95 % intervals",
     }
+    others = " Then: ".join(f"{beside[key]}." for key in question.beside)
     return Caption(
         f"study-{name}",
         f"The study {name} of {method}",
         question.claims,
         f"{question.text} Left: area under accuracy over log complexity of each variant minus that of {method}'s "
-        f"default, {view.setting}, paired by search seed; left of zero is worse. {beside[question.beside]} "
+        f"default, {view.setting}, paired by search seed; left of zero is worse. Beside it: {others} "
         f"Filled: budgets of {studies.FEW}; open: all budgets. {_differences(view)}",
     )
 

@@ -15,23 +15,25 @@ class Question:
 
     text: str
     claims: tuple[str, ...]
-    beside: str  # "gap", "spread" or "accuracy"
+    beside: tuple[str, ...]  # of `benchmark.report.figures.study.BESIDE`
 
 
 QUESTIONS = {
     "temperature": Question(
-        "Does the search gain from a second temperature, from hard gates, or from wider ones?", ("C6",), "gap"
+        "Does the search gain from a second temperature, from hard gates, or from wider ones?",
+        ("C6",),
+        ("gap", "undecided"),
     ),
     "law": Question(
         "Which law of weights finds the better architectures, and does it find the same widths from every start?",
         ("C3", "C5"),
-        "spread",
+        ("spread", "shared"),
     ),
     "path": Question(
         "Is the smallest complexity reached as well by one search for all budgets as by a search for each, and by a "
         "price of complexity as well as by a budget?",
         ("C2",),
-        "accuracy",
+        ("nested", "accuracy"),
     ),
 }
 FEW = BUDGETS["small"]
@@ -44,7 +46,7 @@ def names(view: View) -> list[str]:
 
 def question(name: str) -> Question:
     """Return what a study asks; of one that this project does not know, in general words."""
-    return QUESTIONS.get(name, Question("What does each variant change?", (), "accuracy"))
+    return QUESTIONS.get(name, Question("What does each variant change?", (), ("accuracy",)))
 
 
 def method_of(view: View, name: str) -> str:

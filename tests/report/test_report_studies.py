@@ -90,10 +90,12 @@ def test_figures(made):
             assert sorted(points) == pytest.approx(sorted(wanted))
             # Two weights modes, all budgets and the small ones.
             assert len(points) == 4 * (len(shown) - 1)
-    gaps = study(view, "temperature").axes[1]
-    assert gaps.get_title() == "discretisation gap"
-    assert study(view, "law").axes[1].get_title() == "spread of widths"
-    assert study(view, "path").axes[1].get_title() == "accuracy, weights fresh"
+    titles = {name: [axes.get_title() for axes in study(view, name).axes[1:3]] for name in NAMES[:3]}
+    assert titles == {
+        "temperature": ["discretisation gap", "undecided units"],
+        "law": ["spread of widths", "units shared by seeds"],
+        "path": ["nested units", "accuracy, weights fresh"],
+    }
 
 
 def test_the_table_of_settings(made):

@@ -27,13 +27,13 @@ def zero(axes: Axes) -> None:
     axes.axvline(0, color=style.DENSE_COLOUR, linewidth=0.8, zorder=1)
 
 
-def name(axes: Axes, names: Sequence[str], whole: bool = False) -> None:
-    """Name the rows from the top down and part them by lines; the ticks of x are integers if `whole`."""
+def name(axes: Axes, names: Sequence[str], whole: bool = False, ticks: int = 6) -> None:
+    """Name the rows from the top down and part them by lines; at most `ticks` steps on x, integers if `whole`."""
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=whole))
     for between in range(1, len(names)):
         axes.axhline(between - 0.5, color=style.RC["grid.color"], linewidth=0.6, zorder=0.5)

@@ -1,5 +1,6 @@
 """A study: what each variant changes in area, and beside it what answers the study's question."""
 
+from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,54 +14,68 @@ from benchmark.report.view import Record, View
 
 BAND = 0.72  # of a variant's row, shared by its points
 INK = "#444444"
-BESIDE = {
-    "gap": ("discretisation gap", "relaxed minus discrete accuracy (points)"),
-    "spread": ("spread of widths", "coefficient of variation over seeds (%)"),
-    "accuracy": ("accuracy", "complexity (% of {cost})"),
+TICKS = 4  # steps of a narrow panel
+# Of what searches were like: a panel's title, the unit of its axis, and what it shows of a record.
+BESIDE: dict[str, tuple[str, str, Callable[[Record], float | None]]] = {
+    "gap": ("discretisation gap", "relaxed - discrete (points)", lambda record: record["gap"]),
+    "undecided": ("undecided units", "at the end (%)", lambda record: record["undecided"]),
+    "spread": ("spread of widths", "coefficient of variation (%)", lambda record: record["spread"]),
+    "shared": ("units shared by seeds", "above chance (points)", lambda record: _above_chance(record)),
+    "nested": ("nested units", "in the next budget (%)", lambda record: record["nested"]),
 }
+ACCURACY = "accuracy"
 
 
 def study(view: View, name: str) -> Figure | None:
     """Draw a study: a row of panels per granularity, a line per variant; None where it has nothing to show.
 
-    Left the difference of areas from the default, a point per weights mode and set of budgets. Right the discretisation
-    gap, the spread of widths or the accuracy at each budget, as the study's question asks; the accuracy too where no
-    search noted the other.
+    Left the difference of areas from the default, a point per weights mode and set of budgets. Beside it what the
+    study's question asks: what the searches were like, or the accuracy at each budget, which also stands where no
+    search noted the others.
     """
     shown = {g: variants for g in view.granularities if len(variants := table.variants(view, name, g)) > 1}
     if not shown:
         return None
     beside = _beside(view, name)
     height = 0.5 + 0.27 * max(map(len, shown.values()))
-    figure, panels = style.canvas(len(shown), 2, height)
-    # Layers keep very different numbers of channels and of weights, so their spreads have axes of their own.
-    for column in panels.T[: 1 if beside == "spread" else 2]:
-        for axes in column[1:]:
-            axes.sharex(column[0])
+    figure, panels = style.canvas(len(shown), 1 + len(beside), height)
     few = any(record["budgets"] == "small" for record in table.areas(view, name))
-    for (left, right), (granularity, variants) in zip(panels, shown.items(), strict=True):
-        _differences(left, view, name, granularity, variants, few)
-        left.set_ylabel(f"{granularity} pruning")
-        if beside == "accuracy":
-            _accuracies(right, view, name, granularity, variants)
-        else:
-            _searches(right, view, name, granularity, variants, beside, few)
-    title, unit = BESIDE[beside]
+    for column, key in zip(panels.T, ("", *beside), strict=True):
+        for axes in column[1:]:
+            if key != "spread":  # layers keep very different numbers of channels and of weights
+                axes.sharex(column[0])
+    for row, (granularity, variants) in zip(panels, shown.items(), strict=True):
+        _differences(row[0], view, name, granularity, variants, few)
+        row[0].set_ylabel(f"{granularity} pruning")
+        for axes, key in zip(row[1:], beside, strict=True):
+            if key == ACCURACY:
+                _accuracies(axes, view, name, granularity, variants)
+            else:
+                _searches(axes, view, name, granularity, variants, key, few)
     panels[0][0].set_title("area minus the default's")
-    panels[0][1].set_title(f"{title}, weights {view.headline_weights}" if beside == "accuracy" else title)
     panels[-1][0].set_xlabel("difference (points)")
-    panels[-1][1].set_xlabel(unit.format(cost=COSTS[view.cost]))
-    if beside == "accuracy":
-        _name_curves(panels[0][1], view, name, next(iter(shown.values())))
-        style.accuracy_limits(panels[:, 1])
+    for column, key in zip(panels.T[1:], beside, strict=True):
+        if key == ACCURACY:
+            column[0].set_title(f"accuracy, weights {view.headline_weights}")
+            column[-1].set_xlabel(f"complexity (% of {COSTS[view.cost]})")
+            _name_curves(column[0], view, name, next(iter(shown.values())))
+            style.accuracy_limits(column)
+        else:
+            column[0].set_title(BESIDE[key][0])
+            column[-1].set_xlabel(BESIDE[key][1])
     style.legend(figure, _handles(view, few))
     return figure
 
 
-def _beside(view: View, name: str) -> str:
+def _beside(view: View, name: str) -> list[str]:
+    found = table.searches(view, name)
     wanted = table.question(name).beside
-    known = wanted == "accuracy" or any(record[wanted] is not None for record in table.searches(view, name))
-    return wanted if known else "accuracy"
+    known = [key for key in wanted if key == ACCURACY or any(BESIDE[key][2](record) is not None for record in found)]
+    return known or [ACCURACY]
+
+
+def _above_chance(record: Record) -> float | None:
+    return None if record["overlap"] is None else record["overlap"] - record["chance"]
 
 
 def _differences(axes: Axes, view: View, name: str, granularity: str, variants: list[str], few: bool) -> None:
@@ -74,7 +89,7 @@ def _differences(axes: Axes, view: View, name: str, granularity: str, variants: 
             filled = record["budgets"] == sets[0]
             rows.point(axes, record["difference"], record["half"], y, 0.9, **_look(colour, marker, filled), zorder=3)
     rows.zero(axes)
-    rows.name(axes, [variant_label(variant) for variant in variants])
+    rows.name(axes, [variant_label(variant) for variant in variants], ticks=TICKS)
 
 
 def _searches(axes: Axes, view: View, name: str, granularity: str, variants: list[str], key: str, few: bool) -> None:
@@ -83,15 +98,19 @@ def _searches(axes: Axes, view: View, name: str, granularity: str, variants: lis
     for row, variant in enumerate(variants):
         for at, budgets in enumerate(sets):
             record = table.only(found, variant=variant, budgets=budgets)
-            if record and record[key] is not None:
+            value = BESIDE[key][2](record) if record else None
+            if record and value is not None:
                 y = rows.height(row, at, len(sets), BAND)
                 half = record["gap_half"] if key == "gap" else None
-                rows.point(axes, record[key], half, y, 0.9, **_look(INK, "D", budgets == sets[0]), zorder=3)
-    if key == "gap":
+                rows.point(axes, value, half, y, 0.9, **_look(INK, "D", budgets == sets[0]), zorder=3)
+    if key in ("gap", "shared"):
         rows.zero(axes)
+        axes.margins(x=0.08)
+    elif key == "spread":
+        axes.set_xlim(0, 1.08 * axes.get_xlim()[1])
     else:
-        axes.set_xlim(left=0)
-    rows.name(axes, [""] * len(variants))
+        axes.set_xlim(-4, 104)
+    rows.name(axes, [""] * len(variants), ticks=TICKS)
 
 
 def _accuracies(axes: Axes, view: View, name: str, granularity: str, variants: list[str]) -> None:
