@@ -1,6 +1,7 @@
 """A study: what each variant changes in area, and beside it what answers the study's question."""
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,13 +16,19 @@ from benchmark.report.view import Record, View
 BAND = 0.72  # of a variant's row, shared by its points
 INK = "#444444"
 TICKS = 4  # steps of a narrow panel
+
+
+def _above_chance(record: Record) -> float | None:
+    return None if record["overlap"] is None else record["overlap"] - record["chance"]
+
+
 # Of what searches were like: a panel's title, the unit of its axis, and what it shows of a record.
 BESIDE: dict[str, tuple[str, str, Callable[[Record], float | None]]] = {
-    "gap": ("discretisation gap", "relaxed - discrete (points)", lambda record: record["gap"]),
-    "undecided": ("undecided units", "at the end (%)", lambda record: record["undecided"]),
-    "spread": ("spread of widths", "coefficient of variation (%)", lambda record: record["spread"]),
-    "shared": ("units shared by seeds", "above chance (points)", lambda record: _above_chance(record)),
-    "nested": ("nested units", "in the next budget (%)", lambda record: record["nested"]),
+    "gap": ("discretisation gap", "relaxed - discrete (points)", itemgetter("gap")),
+    "undecided": ("undecided units", "at the end (%)", itemgetter("undecided")),
+    "spread": ("spread of widths", "coefficient of variation (%)", itemgetter("spread")),
+    "shared": ("units shared by seeds", "above chance (points)", _above_chance),
+    "nested": ("nested units", "in the next budget (%)", itemgetter("nested")),
 }
 ACCURACY = "accuracy"
 
@@ -72,10 +79,6 @@ def _beside(view: View, name: str) -> list[str]:
     wanted = table.question(name).beside
     known = [key for key in wanted if key == ACCURACY or any(BESIDE[key][2](record) is not None for record in found)]
     return known or [ACCURACY]
-
-
-def _above_chance(record: Record) -> float | None:
-    return None if record["overlap"] is None else record["overlap"] - record["chance"]
 
 
 def _differences(axes: Axes, view: View, name: str, granularity: str, variants: list[str], few: bool) -> None:
