@@ -9,8 +9,10 @@ from tiny import TINY, rich
 
 from benchmark.assemble import rows_of, tuning_of
 from benchmark.config import Params
+from benchmark.errors import BenchError
 from benchmark.plan import Digests
 from benchmark.single import narrowed
+from benchmark.validate import check_methods
 
 DIGESTS = Digests("s" * 64, {"digits-3-5": "t" * 64, "two-ways": "t" * 64, "merged": "u" * 64})
 SOURCE = {
@@ -395,3 +397,12 @@ def test_a_single_search_is_that_of_the_grid_whichever_variants_run(planned, pla
         plain["suites"]["tiny"]["methods"]["random"] = {}
         grid = {(s.variant, s.granularity, s.seed): s.cell.key for s in planned(plain).searches("random")}
         assert search.cell.key == grid[variant, "weight", 1]
+
+
+def test_a_suite_s_parameters_are_checked_with_the_variants_that_it_runs(plain):
+    plain["methods"]["dap"] = {"variants": {"short": {"params": {"restarts": 6}}}}
+    own = plain["suites"]["tiny"]["methods"]["dap"] = {"params": {"steps": 2}, "variants": []}
+    check_methods(Params.model_validate(plain), "params.yaml")
+    del own["variants"]
+    with pytest.raises(BenchError, match=r"suites.tiny.methods.dap.params: restarts \(6\) must not exceed steps \(2\)"):
+        check_methods(Params.model_validate(plain), "params.yaml")
