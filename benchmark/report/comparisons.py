@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from benchmark.report.labels import NBSP, label, percent, plural, points
+from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 from benchmark.stats.areas import MEASURES, SMALL
 from benchmark.stats.summary import REFERENCE
@@ -61,11 +62,7 @@ def gap_legend(view: View) -> str:
 def markdown(view: View) -> str:
     """Return the rivals as a Markdown table; empty when there are none."""
     found = rivals(view)
-    if not found.rows:
-        return ""
-    rule = "|:--|:--" + "|--:" * (len(found.heads) - 2) + "|"
-    heads, *lines = ("| " + " | ".join(row) + " |" for row in (found.heads, *found.rows))
-    return "\n".join([heads, rule, *lines])
+    return table(found.heads, found.rows, words=2) if found.rows else ""
 
 
 def legend(view: View) -> str:

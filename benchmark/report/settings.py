@@ -1,6 +1,7 @@
 """The table of all settings of a suite's studies: what was tried for whom, and what was ahead."""
 
 from benchmark.report.labels import label, plural, points, variant_label
+from benchmark.report.studies import changes
 from benchmark.report.view import Record, View
 
 
@@ -30,11 +31,11 @@ def markdown(view: View) -> str:
             continue
         lines = ["| setting | changes | minus default (points) | standard error | |", "|:--|:--|--:|--:|:--|"]
         for record in shown:
-            changes = ", ".join(f"`{key}` = {value}" for key, value in study["variants"][record["variant"]].items())
+            changed = changes(study["variants"][record["variant"]])
             error = "–" if record["error"] is None else f"{100 * record['error']:.1f}"
             change = points(record["difference"], record["half"])
             ahead = "**ahead**" if record["ahead"] else ""
-            lines.append(f"| {variant_label(record['variant'])} | {changes} | {change} | {error} | {ahead} |")
+            lines.append(f"| {variant_label(record['variant'])} | {changed} | {change} | {error} | {ahead} |")
         if not any(record["ahead"] for record in shown):
             lines.append("| default | | 0 | | **ahead** |")
         count = plural(len(shown) + 1, "setting")

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmark.report.comparisons import BUDGETS, p_text
 from benchmark.report.labels import NBSP, label, percent, plural, points, variant_label
+from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 
 
@@ -104,7 +105,7 @@ def legend(view: View, name: str) -> str:
 
 def markdown(view: View, name: str) -> str:
     """Return the tables of a study as Markdown."""
-    changed = [f"- {variant_label(v)}: {_changes(p)}" for v, p in _described(view, name)["variants"].items()]
+    changed = [f"- {variant_label(v)}: {changes(p)}" for v, p in _described(view, name)["variants"].items()]
     parts = ["\n".join(changed)]
     for granularity in view.granularities:
         shown = variants(view, name, granularity)
@@ -120,7 +121,8 @@ def _described(view: View, name: str) -> Record:
     return next(study for study in view.studies if study["study"] == name)
 
 
-def _changes(params: Record) -> str:
+def changes(params: Record) -> str:
+    """Return what a variant changes, as text."""
     return ", ".join(f"`{key}` = {value}" for key, value in params.items())
 
 
@@ -141,7 +143,7 @@ def _areas(view: View, name: str, granularity: str, shown: list[str]) -> str:
                 record = only(found, weights=weights, variant=variant, budgets=budgets)
                 cells += _area(record) if record else ["–"] * 3
             rows.append([variant_label(variant), weights, *cells])
-    return _table(["variant", "weights", *heads], rows, words=2)
+    return table(["variant", "weights", *heads], rows, words=2)
 
 
 _AREA = ("area", "minus default", "p (Holm)")
@@ -164,15 +166,21 @@ def _searches(view: View, name: str, granularity: str, shown: list[str]) -> str:
         whole = only(found, variant=variant, budgets="all") or {}
         cost = whole.get("search_cost")
         rows.append([variant_label(variant), *cells, _share(whole.get("undecided")), f"{cost:.2f}" if cost else "–"])
-    return _table(["variant", *heads, "undecided (%)", "cost (pretrainings)"], rows)
+    return table(["variant", *heads, "undecided (%)", "cost (pretrainings)"], rows)
 
 
 def _gap(record: Record) -> str:
     return "–" if record.get("gap") is None else points(record["gap"], record["gap_half"])
 
 
+def above_chance(record: Record) -> float | None:
+    """Return the share of kept units that two seeds have in common, above that of units drawn at random."""
+    return None if record.get("overlap") is None else record["overlap"] - record["chance"]
+
+
 def _shared(record: Record) -> str:
-    return "–" if record.get("overlap") is None else points(record["overlap"] - record["chance"], None)
+    above = above_chance(record)
+    return "–" if above is None else points(above, None)
 
 
 def _share(value: float | None) -> str:
@@ -193,10 +201,4 @@ def _by_budget(view: View, name: str, granularity: str, shown: list[str], key: s
     for variant in shown:
         at = [only(found, variant=variant, budget=budget) or {} for budget in view.budgets]
         rows.append([variant_label(variant), *(_gap(r) if key == "gap" else _share(r.get(key)) for r in at)])
-    return _table(["variant", *map(percent, view.budgets)], rows)
-
-
-def _table(heads: list[str], rows: list[list[str]], words: int = 1) -> str:
-    """A Markdown table whose first `words` columns hold words, the others numbers."""
-    rule = "|:--" * words + "|--:" * (len(heads) - words) + "|"
-    return "\n".join(["| " + " | ".join(heads) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+    return table(["variant", *map(percent, view.budgets)], rows)

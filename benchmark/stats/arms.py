@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.arms import WEIGHTS
-from benchmark.stats.grid import CellKey
+from benchmark.stats.grid import BySeed, CellKey
 from benchmark.stats.inference import Paired, holm, levels, paired
 
-BySeed = Mapping[CellKey, Mapping[int, float]]
 # What the difference of areas, arm minus grid, says: not resolved, negative, positive.
 VERDICTS = {
     "shuffled": ("ratios only", "units matter", "units matter"),

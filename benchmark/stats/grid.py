@@ -19,6 +19,9 @@ class CellKey(NamedTuple):
     shots: int
 
 
+BySeed = Mapping[CellKey, Mapping[int, float]]
+
+
 def methods_of(params: Params, suite: str) -> list[str]:
     """Return the methods that run in `suite`, in the order of params.yaml."""
     return [method for method in params.run.methods if method in params.suites[suite].methods]

@@ -38,6 +38,11 @@ class Paired:
     p: float | None
 
     @property
+    def error(self) -> float | None:
+        """The standard error of the mean difference (None with one seed)."""
+        return None if self.half is None else self.half / _quantile(self.n - 1)
+
+    @property
     def resolved(self) -> bool:
         """Whether the 95 % interval of the difference excludes zero."""
         return self.half is not None and abs(self.mean) > self.half

@@ -1,15 +1,12 @@
 """Which setting of a method does best over everything that a suite asks: the rule by which settings are chosen."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.stats.grid import CellKey
+from benchmark.stats.grid import BySeed
 from benchmark.stats.groups import mean
-from benchmark.stats.inference import deviation, paired
+from benchmark.stats.inference import paired
 from benchmark.studies import Study
-
-BySeed = Mapping[CellKey, Mapping[int, float]]
 
 
 def settings(study: Study, areas: BySeed, headline: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -28,10 +25,10 @@ def settings(study: Study, areas: BySeed, headline: Mapping[str, Any]) -> list[d
     default = found.get("")
     if not default:
         return []
+    level = _means(default)
     records: list[dict[str, Any]] = []
     for variant in study.variants:
-        changed = default | found.get(variant, {})
-        change = paired(_means(changed), _means(default))
+        change = paired(_means(default | found.get(variant, {})), level)
         if change is not None and variant in found:
             records.append(
                 {
@@ -41,7 +38,7 @@ def settings(study: Study, areas: BySeed, headline: Mapping[str, Any]) -> list[d
                     "granularities": " ".join(found[variant]),
                     "difference": change.mean,
                     "half": change.half,
-                    "error": _error(_means(changed), _means(default)),
+                    "error": change.error,
                     "seeds": change.n,
                     "ahead": False,
                 }
@@ -56,8 +53,3 @@ def _means(by_granularity: Mapping[str, Mapping[int, float]]) -> dict[int, float
     """The mean over granularities of every seed that has them all."""
     seeds = set.intersection(*(set(by_seed) for by_seed in by_granularity.values()))
     return {seed: mean(by_seed[seed] for by_seed in by_granularity.values()) for seed in sorted(seeds)}
-
-
-def _error(first: Mapping[int, float], second: Mapping[int, float]) -> float | None:
-    differences = [value - second[seed] for seed, value in first.items() if seed in second]
-    return deviation(differences) / math.sqrt(len(differences)) if len(differences) > 1 else None

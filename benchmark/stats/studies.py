@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.stats.areas import budget_sets
-from benchmark.stats.grid import CellKey
+from benchmark.stats.grid import BySeed
 from benchmark.stats.groups import Groups, mean
 from benchmark.stats.inference import deviation, holm, mean_interval, paired
 from benchmark.studies import Study
-
-BySeed = Mapping[CellKey, Mapping[int, float]]
 
 
 def compare(study: Study, budgets: str, areas: BySeed, headline: Mapping[str, Any]) -> list[dict[str, Any]]:

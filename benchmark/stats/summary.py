@@ -23,7 +23,7 @@ from benchmark.stats.output import lines, metrics, plot_data
 from benchmark.stats.searches import read_search
 from benchmark.stats.settings import settings
 from benchmark.stats.twice import twice
-from benchmark.studies import studies_of
+from benchmark.studies import Study, studies_of
 
 SCHEMA = 3
 DIGITS = 6
@@ -166,25 +166,26 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
             ("area", areas["all"], over(own, in_arm, config.grid.budgets)),
         ):
             summary["arms"] += arms.compare(arm, measure, grid, other, headline)
-    if studies_of(params, suite):
+    if asked := studies_of(params, suite):
         summary["conventions"] = summary["conventions"] | STUDIES
-        summary |= _studied(params, suite, results, single, areas, headline)
+        summary |= _studied(asked, params, config, results, single, areas, headline)
     rounded: dict[str, Any] = _rounded(summary)
     return rounded
 
 
 def _studied(
+    asked: Sequence[Study],
     params: Params,
-    suite: str,
+    config: SuiteConfig,
     results: Path,
     single: Groups,
     areas: Mapping[str, Areas],
     headline: Mapping[str, Any],
 ) -> dict[str, Any]:
-    grid = params.suites[suite].grid
+    grid = config.grid
     costs = studies.relative_costs(single)
     found: dict[str, Any] = {"studies": [], "study_areas": [], "study_settings": [], "study_searches": []}
-    for study in studies_of(params, suite):
+    for study in asked:
         variants = params.methods[study.method].variants
         changed = {name: variants[name].params for name in study.variants}
         found["studies"].append({"study": study.name, "method": study.method, "variants": changed})

@@ -18,16 +18,12 @@ INK = "#444444"
 TICKS = 4  # steps of a narrow panel
 
 
-def _above_chance(record: Record) -> float | None:
-    return None if record["overlap"] is None else record["overlap"] - record["chance"]
-
-
 # Of what searches were like: a panel's title, the unit of its axis, and what it shows of a record.
 BESIDE: dict[str, tuple[str, str, Callable[[Record], float | None]]] = {
     "gap": ("discretisation gap", "relaxed - discrete (points)", itemgetter("gap")),
     "undecided": ("undecided units", "at the end (%)", itemgetter("undecided")),
     "spread": ("spread of widths", "coefficient of variation (%)", itemgetter("spread")),
-    "shared": ("units shared by seeds", "above chance (points)", _above_chance),
+    "shared": ("units shared by seeds", "above chance (points)", table.above_chance),
     "nested": ("nested units", "in the next budget (%)", itemgetter("nested")),
 }
 ACCURACY = "accuracy"
