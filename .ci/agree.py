@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.config import load_params
+from benchmark.analysis import analyse_suite
+from benchmark.config.params import load_params
 from benchmark.report import blocks, report_page, report_suite
 from benchmark.report.readme import check
-from benchmark.stats import analyse_suite
-from benchmark.zoo import report as zoo
+from benchmark.studies.zoo import report as zoo
 
 ROOT = Path(__file__).parents[1]
 MADE = ("analysis", "tables", "figures")

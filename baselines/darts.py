@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.config import Count, NonNegative, Positive, Section
-from benchmark.pruner import Problem, Pruner, SubNetwork
-from benchmark.training import loss_of
+from benchmark.config.params import Count, NonNegative, Positive, Section
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.training.loop import loss_of
 
 Batch = tuple[Tensor, Tensor]
 

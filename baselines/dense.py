@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmark.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 
 
 class Dense(Pruner):

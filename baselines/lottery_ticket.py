@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.config import Section
+from benchmark.config.params import Section
 from benchmark.errors import BenchError
-from benchmark.pruner import Problem, Pruner, SubNetwork
-from benchmark.scores import magnitudes
+from benchmark.pruning.importance import magnitudes
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 from benchmark.space import SearchSpace
 
 

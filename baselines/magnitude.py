@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from benchmark.config import Section
-from benchmark.pruner import Problem, Pruner, SubNetwork
-from benchmark.scores import magnitudes, ranks
+from benchmark.config.params import Section
+from benchmark.pruning.importance import magnitudes, ranks
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 
 
 class Magnitude(Pruner):

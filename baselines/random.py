@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmark.config import Section
-from benchmark.pruner import Problem, Pruner, SubNetwork
-from benchmark.scores import with_ratios
-from benchmark.training import loss_of
+from benchmark.config.params import Section
+from benchmark.pruning.importance import with_ratios
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.training.loop import loss_of
 
 
 class Random(Pruner):

@@ -2,8 +2,8 @@
 
 import torch
 
-from benchmark.pruner import Problem, Pruner, SubNetwork
-from benchmark.scores import ranks
+from benchmark.pruning.importance import ranks
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 
 
 class Uniform(Pruner):

@@ -24,18 +24,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import seeds
-from benchmark.config import DatasetRef, ModelRef, Params, Recipe, Split, load_params, parse
+from benchmark.config.params import DatasetRef, ModelRef, Params, Recipe, Split, load_params, parse
 from benchmark.data import load as load_data
 from benchmark.data.splits import split_source
 from benchmark.data.statistics import channel_stats
-from benchmark.extraction import extract, large_model, load_network, load_weights, save_network
 from benchmark.models import build as build_model
-from benchmark.pruner import Problem
-from benchmark.registry import pruner, pruners
-from benchmark.single import run_search, transfer
+from benchmark.networks.extraction import extract, large_model, load_network, load_weights, save_network
+from benchmark.pipeline.one_off import run_search, transfer
+from benchmark.pipeline.validate import validate
+from benchmark.pruning.pruner import Problem
+from benchmark.pruning.registry import pruner, pruners
 from benchmark.space import Architecture, SearchSpace, build_space
-from benchmark.training import Task
-from benchmark.validate import validate
+from benchmark.training.loop import Task
 
 __all__ = [
     "Architecture",

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tiny import TINY
 
-from benchmark import stages
-from benchmark.cells import Cell, Context
-from benchmark.executor import Failure
+from benchmark.jobs.local import Failure
+from benchmark.jobs.store import Cell, Context
+from benchmark.pipeline import stages
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """The pages are true: their code runs, their output is what comes out, and what they name exists."""
 
-import contextlib
 import importlib
-import io
 import os
 import re
 import subprocess
@@ -10,51 +8,21 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
+from pages import ROOT, blocks, files, run
 
 from benchmark import api, data, models
-from benchmark.assemble import rows_of
-from benchmark.cells import Cell, Context, Store
-from benchmark.config import DatasetRef, Params, TargetRef, parse
-from benchmark.registry import pruners
-from benchmark.stages import plan_of, prepare_data
+from benchmark.config.params import DatasetRef, Params, TargetRef, parse
+from benchmark.jobs.store import Cell, Context, Store
+from benchmark.pipeline.collect import rows_of
+from benchmark.pipeline.stages import plan_of, prepare_data
+from benchmark.pruning.registry import pruners
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: str, language: str) -> list[tuple[str, str]]:
-    """The code blocks of a page in one language, each with the output that the page shows below it."""
-    found = BLOCK.findall((ROOT / page).read_text())
-    return [(code, output) for kind, code, output in found if kind == language]
-
-
-def files(page: str) -> dict[str, str]:
-    """The Python files that a page shows in full, by the name in their first line."""
-    shown = {}
-    for code, _ in blocks(page, "python"):
-        if first := re.match(r"# file: (\S+)\n", code):
-            shown[first[1]] = code
-    return shown
-
-
-def run(page: str) -> dict[str, Any]:
-    """Run a page's examples one after another; what they print must be what the page says. Returns their names."""
-    names: dict[str, Any] = {}
-    for code, expected in blocks(page, "python"):
-        if not code.startswith("# file: "):
-            told = io.StringIO()
-            with contextlib.redirect_stdout(told):
-                exec(code, names)
-            if expected:
-                assert told.getvalue() == expected, f"{page} shows another output; correct the page"
-    return names
 
 
 def test_code_on_a_page_prints_what_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +156,7 @@ def test_the_suite_shown_is_valid() -> None:
     content["run"] |= {"suites": ["digits-resnet"], "headline": "digits-resnet"}
     content["run"]["methods"] = list(suite["methods"])
     described = parse(Params, content, "docs/extending.md")
-    from benchmark.validate import check_methods, check_suite
+    from benchmark.pipeline.validate import check_methods, check_suite
 
     check_methods(described, "docs/extending.md")
     check_suite("digits-resnet", described, "docs/extending.md", ROOT)
@@ -224,7 +192,7 @@ def test_the_data_set_shown_is_found_and_read(tmp_path: Path, monkeypatch: pytes
 
 def test_the_model_shown_is_found_searched_and_extracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmark.models import own
-    from benchmark.replicas import Replicas
+    from benchmark.training.stacked import Replicas
 
     (tmp_path / "plain.py").write_text(files("docs/extending.md")["plain.py"])
     monkeypatch.setattr(own, "__path__", [*own.__path__, str(tmp_path)])

@@ -9,7 +9,7 @@ from benchmark.cli.options import PARAMS, Jobs, Methods, Params, Suites
 from benchmark.cli.program import command
 
 if TYPE_CHECKING:
-    from benchmark.config import Params as Description
+    from benchmark.config.params import Params as Description
 
 PANEL = "The experiment"
 # The stages that may train; the others only read what is there.
@@ -31,8 +31,8 @@ def run(suite: Suites = None, method: Methods = None, jobs: Jobs = None, params:
 
     Finished cells are kept in .cells, so an interrupted run goes on where it was. `dvc repro` then only replays.
     """
-    from benchmark import stages
     from benchmark.errors import unknown
+    from benchmark.pipeline import stages
 
     described = _checked(params, suite)
     for name in method or ():
@@ -52,7 +52,7 @@ def run(suite: Suites = None, method: Methods = None, jobs: Jobs = None, params:
 @command("dapbench report", "dapbench report --suite digits", panel=PANEL)
 def report(suite: Suites = None, params: Params = PARAMS) -> None:
     """Make the analysis, tables, figures and page again from the result files."""
-    from benchmark import stages
+    from benchmark.pipeline import stages
 
     described = _described(params, suite)
     for name in suite or described.run.suites:
@@ -67,8 +67,8 @@ def track(
     uri: Annotated[str, typer.Option(help="The MLflow database.")] = "sqlite:///mlflow.db", params: Params = PARAMS
 ) -> None:
     """Make the runs in MLflow equal to the result files; doing it again changes nothing."""
+    from benchmark.pipeline.validate import check_disk
     from benchmark.tracking import track as project
-    from benchmark.validate import check_disk
 
     described = _described(params)
     check_disk(params.parent)
@@ -82,7 +82,7 @@ def reproduce(suite: Suites = None, jobs: Jobs = None) -> None:
     Reads params.yaml of this folder. What is there already is not computed again.
     """
     described = _checked(PARAMS, suite)
-    from benchmark.reproduce import reproduce as everything
+    from benchmark.pipeline.reproduce import reproduce as everything
 
     raise typer.Exit(everything(described, suite, jobs))
 
@@ -99,7 +99,7 @@ def recheck(
 ) -> None:
     """After a change of code: recompute a sample of committed results; if all are the same, they stand."""
     described = _checked(PARAMS, suite)
-    from benchmark.recheck import recheck as check
+    from benchmark.pipeline.recheck import recheck as check
 
     codes = [check(described, name, jobs, Path(), method, against) for name in suite or described.run.suites]
     raise typer.Exit(max(codes))
@@ -114,7 +114,7 @@ def stage(
     params: Params = PARAMS,
 ) -> None:
     """Run one stage of dvc.yaml."""
-    from benchmark import stages
+    from benchmark.pipeline import stages
 
     described = _checked(params, [suite] if suite else None) if name in _COMPUTING else _described(params)
     raise typer.Exit(stages.stage(described, name, suite, method, jobs, params.parent))
@@ -126,8 +126,8 @@ def _methods(described: "Description", suite: str, named: list[str] | None = Non
 
 
 def _described(params: Path, suites: list[str] | None = None) -> "Description":
-    from benchmark.config import load_params
-    from benchmark.validate import chosen_suites
+    from benchmark.config.params import load_params
+    from benchmark.pipeline.validate import chosen_suites
 
     described = load_params(params)
     chosen_suites(described, suites)
@@ -135,7 +135,7 @@ def _described(params: Path, suites: list[str] | None = None) -> "Description":
 
 
 def _checked(params: Path, suites: list[str] | None = None) -> "Description":
-    from benchmark.validate import validate as check
+    from benchmark.pipeline.validate import validate as check
 
     described = _described(params, suites)
     check(described, suites, str(params), params.parent)

@@ -28,21 +28,21 @@ def guarantee(
     """
     if only not in (None, *PARTS):
         raise unknown("part", only or "", PARTS, "--only")
-    from benchmark.guarantee import results
+    from benchmark.studies.guarantee import results
 
     if only != "report":
         import torch
 
-        from benchmark.guarantee.measure import measure
+        from benchmark.studies.guarantee.measure import measure
 
         # Another number of threads would add floats in another order.
         torch.set_num_threads(1)
         results.write(out, measure(lambda what: print(what, file=sys.stderr)))
     document = results.read(out)
-    from benchmark.guarantee import tables
+    from benchmark.studies.guarantee import tables
 
     if only != "measure":
-        from benchmark.guarantee import figures
+        from benchmark.studies.guarantee import figures
 
         tables.write(document, out)
         figures.draw(document, out)

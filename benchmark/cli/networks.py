@@ -43,11 +43,11 @@ def search(
 
     At a budget and a seed of the suite's grid it is the grid's own architecture, from the cell store if it is there.
     """
-    from benchmark.config import load_params
+    from benchmark.config.params import load_params
     from benchmark.files import atomic_write, share
-    from benchmark.single import narrowed, run_search
+    from benchmark.pipeline.one_off import narrowed, run_search
+    from benchmark.pipeline.validate import validate
     from benchmark.space import Architecture
-    from benchmark.validate import validate
 
     described = load_params(params)
     _check_search(described, suite, method, variant, granularity, budget)
@@ -79,9 +79,9 @@ def transfer(
     params: Params = PARAMS,
 ) -> None:
     """Retrain an architecture on a suite's few-shot targets, and print its test accuracy per number of shots."""
-    from benchmark.config import load_params
-    from benchmark.single import transfer as retrain
-    from benchmark.validate import validate
+    from benchmark.config.params import load_params
+    from benchmark.pipeline.one_off import transfer as retrain
+    from benchmark.pipeline.validate import validate
 
     described = load_params(params)
     _check_choice("weights mode", weights, ("fresh", "scratch", "inherit"), "--weights")
@@ -145,8 +145,9 @@ def extract(
         raise BenchError(f"--out: {path} is where the description goes; name a .safetensors file")
     written = {"--out": path, "--loader": loader, "--onnx": onnx, "--torch-export": torch_export}
     _check_apart({option: file for option, file in written.items() if file}, [architecture, state])
-    from benchmark import export, extraction, standalone
     from benchmark.files import atomic_write
+    from benchmark.models import loader as loader_module
+    from benchmark.networks import exports, extraction
 
     described = _model_of(found, model, width)
     try:
@@ -165,10 +166,10 @@ def extract(
     print(f"{path}: {_number(found.meta['params'])} parameters, weights {origin}")
     print(f"{path.with_suffix('.json')}: its description")
     if loader:
-        atomic_write(loader, Path(standalone.__file__).read_bytes())
+        atomic_write(loader, Path(loader_module.__file__).read_bytes())
         print(f"{loader}: its loader")
     example = extraction.example_of(network, found.meta["input"])
-    for file, write in ((onnx, export.export_onnx), (torch_export, export.export_program)):
+    for file, write in ((onnx, exports.export_onnx), (torch_export, exports.export_program)):
         if file:
             print(f"{file}: the same network, outputs within {write(network, example, file):.1e} of the largest")
 
@@ -196,8 +197,8 @@ def measure(
     neither time nor memory; removed channels do.
     """
     from benchmark.files import write_json
-    from benchmark.measure import Settings
-    from benchmark.measure import measure as run
+    from benchmark.networks.latency import Settings
+    from benchmark.networks.latency import measure as run
 
     _check_choice("device", device, ("cpu", "cuda"), "--device")
     if out:
@@ -259,7 +260,7 @@ def _short(value: int) -> str:
 
 def _model_of(found: Any, model: str | None, width: float | None) -> Any:
     """The architecture with the large model that the options name in its metadata."""
-    from benchmark.config import ModelRef, parse
+    from benchmark.config.params import ModelRef, parse
     from benchmark.models import check_ref
 
     if model is None and width is None:
@@ -279,7 +280,7 @@ def _model_of(found: Any, model: str | None, width: float | None) -> Any:
 def _check_search(
     described: Any, suite: str, method: str, variant: str, granularity: str, budget: float | None
 ) -> None:
-    from benchmark.config import Granularity
+    from benchmark.config.params import Granularity
 
     if suite not in described.suites:
         raise unknown("suite", suite, described.suites, "--suite")

@@ -25,7 +25,7 @@ def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all about this one.")] = None,
 ) -> None:
     """List the pruners, or tell what one does and which parameters it has."""
-    from benchmark.registry import pruner, pruners
+    from benchmark.pruning.registry import pruner, pruners
 
     console = _console()
     if name is None:
@@ -50,7 +50,7 @@ def methods(
 @command("dapbench suites", panel=PANEL)
 def suites(params: Params = PARAMS) -> None:
     """List the suites of params.yaml; those that run are marked with a star."""
-    from benchmark.config import load_params
+    from benchmark.config.params import load_params
 
     described = load_params(params)
     table = _table("", "suite", "title", "large model", "grid")
@@ -117,9 +117,9 @@ def data_list() -> None:
 @data_app.command("prepare", epilog=examples("dapbench data prepare --suite digits"))
 def data_prepare(suite: Suites = None, params: Params = PARAMS) -> None:
     """Download what is missing, and prepare the data sets of suites below data/."""
-    from benchmark.config import load_params
-    from benchmark.stages import prepare_data
-    from benchmark.validate import check_disk, check_names, chosen_suites
+    from benchmark.config.params import load_params
+    from benchmark.pipeline.stages import prepare_data
+    from benchmark.pipeline.validate import check_disk, check_names, chosen_suites
 
     described = load_params(params)
     check_disk(params.parent)

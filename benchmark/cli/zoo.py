@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmark.cli.program import command
 
 if TYPE_CHECKING:
-    from benchmark.zoo.check import Row
+    from benchmark.studies.zoo.check import Row
 
 PANEL = "What there is"
 README = Path("README.md")
@@ -40,12 +40,12 @@ def zoo(
     in .zoo, so an interrupted run goes on where it was. Exit code 1 when a network that is treated gives wrong numbers.
     """
     from benchmark.errors import BenchError
-    from benchmark.executor.local import available_jobs
     from benchmark.files import write_json
+    from benchmark.jobs.local import available_jobs
     from benchmark.report import blocks
-    from benchmark.zoo import choices, report
-    from benchmark.zoo.progress import Progress
-    from benchmark.zoo.run import Limits, run
+    from benchmark.studies.zoo import choices, report
+    from benchmark.studies.zoo.progress import Progress
+    from benchmark.studies.zoo.run import Limits, run
 
     names = [*(models or ()), *(more or ())]
     if names and library:

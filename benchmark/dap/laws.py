@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from benchmark import seeds
-from benchmark.pruner import Problem
-from benchmark.training import clip, learning_rate, loss_of, sgd
+from benchmark.pruning.pruner import Problem
+from benchmark.training.loop import clip, learning_rate, loss_of, sgd
 
 State = dict[str, Tensor]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmark.dap.cost_weight import Pressure, falling_budget
 from benchmark.dap.laws import State, WeightLaw
-from benchmark.dap.pressure import Pressure, falling_budget
 from benchmark.dap.relaxation import gates, slope, undecided
 from benchmark.dap.units import Units, filled
-from benchmark.pruner import Problem, SubNetwork
-from benchmark.training import Task, loss_of
+from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.training.loop import Task, loss_of
 
 SMOOTHING = 0.9  # of the running size of the loss gradient
 SHOWN = 500  # held-out images at most, to compare the relaxed with the discrete network
@@ -19,7 +19,7 @@ SHOWN = 500  # held-out images at most, to compare the relaxed with the discrete
 
 @dataclass(frozen=True)
 class Settings:
-    """What the search needs to know beside the law: see `baselines.dap.DAP.Parameters`. `lr` is that of one step."""
+    """What the search must know beside the law: see `benchmark.dap.pruner.DAP`. `lr` is that of one step."""
 
     steps: int
     tau_low: float

@@ -5,7 +5,7 @@
 
 from benchmark.data.base import ImageData
 from benchmark.data.manifest import check_manifest, with_splits
-from benchmark.data.prepared import load, open_prepared, prepare, slug
+from benchmark.data.prepare import load, open_prepared, prepare, slug
 from benchmark.data.registry import check_ref, dataset_names
 
 __all__ = [

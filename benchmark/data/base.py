@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from benchmark.config import DatasetRef
+    from benchmark.config.params import DatasetRef
 
 Progress = Callable[[str, float], None]
 
@@ -112,7 +112,7 @@ def mirror_list(mirrors: Sequence[str]) -> tuple[str, ...]:
 
 def reference(ref: DatasetRef) -> dict[str, Any]:
     """Return what of a reference decides the content: its non-default options, without a target's label."""
-    from benchmark.config import DatasetRef
+    from benchmark.config.params import DatasetRef
 
     values = ref.model_dump(include=set(DatasetRef.model_fields), exclude_none=True)
     return {key: values[key] for key in DatasetRef.model_fields if key in values}

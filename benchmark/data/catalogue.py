@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.data import raw
-from benchmark.data.decode import labelled, reader, subfolders
-from benchmark.data.fetch import RemoteFile
-from benchmark.data.unpack import unpack
+from benchmark.data import formats
+from benchmark.data.archives import unpack
+from benchmark.data.download import RemoteFile
+from benchmark.data.image_files import labelled, reader, subfolders
 
 if TYPE_CHECKING:
-    from benchmark.data.raw import Part
+    from benchmark.data.formats import Part
 
 # The fetched files and a folder to unpack them to; the images and the names of the classes.
 Reader = Callable[[list[Path], Path], "tuple[Part, Sequence[str]]"]
@@ -52,15 +52,15 @@ def _mnist_files(folder: str, bases: Sequence[str], *md5s: str) -> tuple[RemoteF
 
 
 def _mnist(names: Sequence[str], files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:  # noqa: ARG001
-    return raw.chain([raw.idx(files[0], files[1]), raw.idx(files[2], files[3])]), names
+    return formats.chain([formats.idx(files[0], files[1]), formats.idx(files[2], files[3])]), names
 
 
 def _emnist(split: str, names: str, files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:
     prefix = f"gzip/emnist-{split}-"
     root = unpack(files[0], folder / split, lambda name: name.startswith(prefix))
-    labels, read = raw.chain(
+    labels, read = formats.chain(
         [
-            raw.idx(root / f"{prefix}{part}-images-idx3-ubyte.gz", root / f"{prefix}{part}-labels-idx1-ubyte.gz")
+            formats.idx(root / f"{prefix}{part}-images-idx3-ubyte.gz", root / f"{prefix}{part}-labels-idx1-ubyte.gz")
             for part in ("train", "test")
         ]
     )
@@ -69,31 +69,33 @@ def _emnist(split: str, names: str, files: list[Path], folder: Path) -> tuple[Pa
 
 
 def _usps(files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:  # noqa: ARG001
-    return raw.chain([raw.usps(path) for path in files]), string.digits
+    return formats.chain([formats.usps(path) for path in files]), string.digits
 
 
 def _svhn(files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:  # noqa: ARG001
-    return raw.chain([raw.svhn(path) for path in files]), string.digits
+    return formats.chain([formats.svhn(path) for path in files]), string.digits
 
 
 def _cifar10(files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:
     root = unpack(files[0], folder) / "cifar-10-batches-bin"
     names = (root / "batches.meta.txt").read_text().split()
     parts = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-    return raw.chain([raw.cifar(root / part, 1, 0) for part in parts]), names
+    return formats.chain([formats.cifar(root / part, 1, 0) for part in parts]), names
 
 
 def _cifar100(kind: str, files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:
     root = unpack(files[0], folder) / "cifar-100-binary"
     names = (root / f"{kind}_label_names.txt").read_text().split()
     label = 0 if kind == "coarse" else 1
-    return raw.chain([raw.cifar(root / part, 2, label) for part in ("train.bin", "test.bin")]), names
+    return formats.chain([formats.cifar(root / part, 2, label) for part in ("train.bin", "test.bin")]), names
 
 
 def _stl10(files: list[Path], folder: Path) -> tuple[Part, Sequence[str]]:
     root = unpack(files[0], folder, lambda name: "unlabeled" not in name) / "stl10_binary"
     names = (root / "class_names.txt").read_text().split()
-    return raw.chain([raw.stl10(root / f"{part}_X.bin", root / f"{part}_y.bin") for part in ("train", "test")]), names
+    return formats.chain(
+        [formats.stl10(root / f"{part}_X.bin", root / f"{part}_y.bin") for part in ("train", "test")]
+    ), names
 
 
 def _folders(classes: Sequence[Path], top: Path) -> tuple[Part, Sequence[str]]:

@@ -4,7 +4,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from benchmark.config import DatasetRef
+from benchmark.config.params import DatasetRef
 from benchmark.data import sets
 from benchmark.data.base import Dataset, original_labels
 from benchmark.errors import BenchError, unknown

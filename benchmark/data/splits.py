@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.config import Split
-from benchmark.data.convert import image_hashes
+from benchmark.config.params import Split
+from benchmark.data.transforms import image_hashes
 from benchmark.errors import BenchError
 from benchmark.seeds import generator
 

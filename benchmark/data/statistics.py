@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from benchmark.data.convert import image_hashes
+from benchmark.data.transforms import image_hashes
 
 BLOCK = 4096
 

@@ -1,7 +1,7 @@
 """The large models whose sub-architectures are searched."""
 
 from benchmark.models.heads import freeze_body, head_names, replace_head
-from benchmark.models.initial import initialise
+from benchmark.models.initialisation import initialise
 from benchmark.models.registry import (
     build,
     build_pretrained,

@@ -3,7 +3,7 @@
 from torch import nn
 
 from benchmark.errors import BenchError
-from benchmark.models.initial import initialise_layer
+from benchmark.models.initialisation import initialise_layer
 from benchmark.seeds import derive
 
 Head = nn.Linear | nn.Conv2d

@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
 from benchmark.models.heads import head_names
-from benchmark.standalone import build_large_model
+from benchmark.models.loader import build_large_model
 
 State = dict[str, Tensor]
 # Of classifiers on the way, which are not built, and torchvision's published files have them.

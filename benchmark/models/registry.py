@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError, unknown
 from benchmark.models import own
-from benchmark.models.initial import initialise
+from benchmark.models.initialisation import initialise
+from benchmark.models.loader import build_large_model
 from benchmark.models.pretrained import check_weights, load_weights
-from benchmark.standalone import build_large_model
 
 LIBRARIES = ("own", "torchvision", "timm", "python")
 # What the suite itself says to every constructor.
@@ -155,7 +155,7 @@ def check_images(network: nn.Module, ref: ModelRef, in_channels: int, classes: i
 
 
 def describe(ref: ModelRef, in_channels: int, classes: int, image_size: int) -> dict[str, Any]:
-    """Return the JSON description from which `benchmark.standalone.build_large_model` makes the same network again."""
+    """Return the JSON from which `benchmark.models.loader.build_large_model` makes the same network again."""
     own_options = {"width": ref.width} if ref.name.startswith("own:") else {}
     return {
         "name": ref.name,

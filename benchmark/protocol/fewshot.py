@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import models, seeds
-from benchmark.config import FineTuning, Recipe
+from benchmark.config.params import FineTuning, Recipe
 from benchmark.data.splits import assert_disjoint, draw_shots, draw_ways, split_target
 from benchmark.protocol.source import Source, opened
-from benchmark.replicas import NotStackable, Replicas
-from benchmark.space.slicing import run
-from benchmark.training import Task, accuracy, fit, ready, stacked_batches
+from benchmark.space.surgery.mask_and_cut import run
+from benchmark.training.loop import Task, accuracy, fit, ready, stacked_batches
+from benchmark.training.stacked import NotStackable, Replicas
 
 State = dict[str, Tensor]
 

@@ -6,13 +6,13 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmark import models, seeds
-from benchmark.cells import Cell, CellOutput, Context
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
-from benchmark.protocol.permuted import open_searched
+from benchmark.jobs.store import Cell, CellOutput, Context
+from benchmark.protocol.permutations import open_searched
 from benchmark.protocol.source import Source
-from benchmark.space.counting import count
-from benchmark.training import accuracy, batches, fit, on_device, training_flops
+from benchmark.space.graph.macs import count
+from benchmark.training.loop import accuracy, batches, fit, on_device, training_flops
 
 
 def compute(cell: Cell, context: Context) -> CellOutput:

@@ -7,14 +7,14 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmark.cells import Cell, CellOutput, Context
 from benchmark.errors import BenchError
 from benchmark.files import share
-from benchmark.protocol.permuted import open_searched
-from benchmark.pruner import Problem, SubNetwork
-from benchmark.registry import pruner
+from benchmark.jobs.store import Cell, CellOutput, Context
+from benchmark.protocol.permutations import open_searched
+from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.pruning.registry import pruner
 from benchmark.space import SearchSpace, build_space
-from benchmark.space.state import pack_state
+from benchmark.space.weights_file import pack_state
 
 
 def compute(cell: Cell, context: Context) -> CellOutput:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import data, models, seeds
-from benchmark.cells import Cell, Context
-from benchmark.config import DatasetRef, ModelRef, Recipe, Split
+from benchmark.config.params import DatasetRef, ModelRef, Recipe, Split
 from benchmark.data import ImageData
 from benchmark.data.splits import assert_disjoint, split_source
 from benchmark.data.statistics import channel_stats
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json
-from benchmark.training import Task, batches, fit, on_device, ready
+from benchmark.jobs.store import Cell, Context
+from benchmark.training.loop import Task, batches, fit, on_device, ready
 
 
 @dataclass(frozen=True)

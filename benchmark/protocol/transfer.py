@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.cells import Cell, CellOutput, Context
-from benchmark.config import FineTuning, Recipe
+from benchmark.config.params import FineTuning, Recipe
+from benchmark.jobs.store import Cell, CellOutput, Context
 from benchmark.protocol.fewshot import adapt, target_draws
-from benchmark.protocol.permuted import shuffled
+from benchmark.protocol.permutations import shuffled
+from benchmark.protocol.retrain import Masks, reinitialised
 from benchmark.protocol.source import Source, open_source
-from benchmark.protocol.subnetwork import Masks, reinitialised
 from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space
-from benchmark.space.counting import count
-from benchmark.space.state import unpack_state
-from benchmark.training import accuracy, on_device, training_flops
+from benchmark.space.graph.macs import count
+from benchmark.space.weights_file import unpack_state
+from benchmark.training.loop import accuracy, on_device, training_flops
 
 
 def compute(cell: Cell, context: Context) -> CellOutput:

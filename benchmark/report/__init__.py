@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark.config import Params
+from benchmark.config.params import Params
 
 
 def report_suite(params: Params, suite: str, root: Path = Path()) -> list[Path]:
@@ -11,12 +11,12 @@ def report_suite(params: Params, suite: str, root: Path = Path()) -> list[Path]:
     Reads reports/analysis/SUITE/summary.json and reports/results/SUITE/METHOD.search.json; the same
     inputs give the same bytes. `BenchError` for an unknown suite or one that was not analysed.
     """
+    from benchmark.analysis import read_summary
     from benchmark.errors import unknown
     from benchmark.report.figures import draw
     from benchmark.report.layers import layers, traces
     from benchmark.report.tables import write_tables
     from benchmark.report.view import View
-    from benchmark.stats import read_summary
 
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "suite")

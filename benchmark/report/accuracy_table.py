@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.analysis.intervals import standing
 from benchmark.report.labels import NBSP, label, percent
 from benchmark.report.view import Record, View
-from benchmark.stats.inference import standing
 
 DAGGER = "†"
 MEANS = "Percent, mean over search seeds ± half width of the 95 % interval (k-shot draws are averaged within a seed)."

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from benchmark.analysis.summary import REFERENCE
 from benchmark.report import studies
 from benchmark.report.labels import COSTS, label, listing, percent, plural, unit
 from benchmark.report.view import View
-from benchmark.stats.summary import REFERENCE
 
 CLAIMS = {
     "C1": "sub-architectures are extracted from a given large model by gradients",

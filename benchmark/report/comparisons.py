@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from benchmark.analysis.areas import MEASURES, SMALL
+from benchmark.analysis.summary import REFERENCE
 from benchmark.report.labels import NBSP, label, percent, plural, points
 from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
-from benchmark.stats.areas import MEASURES, SMALL
-from benchmark.stats.summary import REFERENCE
 
 # The sets of budgets that areas are over, as a reader sees them.
 BUDGETS = {"all": "all budgets", "small": f"{percent(SMALL)} and less"}

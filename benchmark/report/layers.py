@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from benchmark.arms import DENSE
+from benchmark.analysis.searches import read_search
+from benchmark.analysis.summary import REFERENCE
+from benchmark.protocol.controls import DENSE
 from benchmark.report.view import View
-from benchmark.stats.searches import read_search
-from benchmark.stats.summary import REFERENCE
 
 
 def layers(view: View, results: Path) -> list[dict[str, Any]]:

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import Params
+from benchmark.analysis import read_summary
+from benchmark.config.params import Params
 from benchmark.files import atomic_write
-from benchmark.report import arms, comparisons, duplicates, tuning, twice
-from benchmark.report.absent import absent
+from benchmark.report import comparisons, controls, duplicates, tuning, twice
 from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
 from benchmark.report.captions import CLAIMS, Caption, captions
 from benchmark.report.comparisons import Contrast
 from benchmark.report.labels import NBSP, label, percent, plural
+from benchmark.report.missing_rows import absent
 from benchmark.report.protocol import protocol
 from benchmark.report.provenance import provenance
 from benchmark.report.suites import in_order
 from benchmark.report.tables import files_of
 from benchmark.report.view import View
-from benchmark.stats import read_summary
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -82,7 +82,7 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
-        protocol=[*protocol(params, suite), *filter(None, [twice.sentence(view), *arms.questions(view)])],
+        protocol=[*protocol(params, suite), *filter(None, [twice.sentence(view), *controls.questions(view)])],
         rates=tuning.chosen(view),
         duplicates=duplicates.duplicates(view),
         duplicates_legend=duplicates.legend(view),

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from benchmark.arms import DENSE
-from benchmark.config import DatasetRef, FineTuning, Params, Recipe, SuiteConfig, TargetRef
+from benchmark.analysis.grid import methods_of
+from benchmark.config.params import DatasetRef, FineTuning, Params, Recipe, SuiteConfig, TargetRef
+from benchmark.protocol.controls import DENSE
 from benchmark.report.labels import COSTS, label, listing, percent, plural, variant_label
-from benchmark.stats.grid import methods_of
 
 
 def protocol(params: Params, suite: str) -> list[str]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import Params, load_params
+from benchmark.analysis import read_summary
+from benchmark.config.params import Params, load_params
 from benchmark.report import twice
 from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown, markdown_entry
 from benchmark.report.blocks import holds, marks, put
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.suites import in_order
 from benchmark.report.view import View
-from benchmark.stats import read_summary
 
 BLOCK = "results"
 BEGIN, END = marks(BLOCK)

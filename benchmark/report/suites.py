@@ -1,6 +1,6 @@
 """The order in which suites are shown."""
 
-from benchmark.config import Params
+from benchmark.config.params import Params
 
 
 def in_order(params: Params) -> list[str]:

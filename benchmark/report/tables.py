@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmark.arms import DENSE
-from benchmark.config import WeightsMode
+from benchmark.config.params import WeightsMode
 from benchmark.files import atomic_write
-from benchmark.report import arms, comparisons, settings, studies, tuning, twice
-from benchmark.report.absent import absent
+from benchmark.protocol.controls import DENSE
+from benchmark.report import comparisons, controls, settings, studies, tuning, twice
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.latex import main_tex
+from benchmark.report.missing_rows import absent
 from benchmark.report.view import Record, View
 
 # In the order in which a reader is told of them; a text that has nothing to show is empty, and not written.
@@ -66,8 +66,8 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "gaps.csv": to_csv(view.summary["gaps"]),
         "twice.md": _titled(view, "the dense control trained twice as long", twice.LEGEND, twice.markdown(view)),
         "twice.csv": to_csv(view.summary["twice"]),
-        "arms.md": _titled(view, "arms beside the grid", arms.legend(view), arms.markdown(view)),
-        "arms.csv": to_csv(arms.records(view)),
+        "arms.md": _titled(view, "arms beside the grid", controls.legend(view), controls.markdown(view)),
+        "arms.csv": to_csv(controls.records(view)),
         "tuning.md": _titled(view, "learning rates", tuning.LEGEND, tuning.markdown(view)),
         "tuning.csv": to_csv(tuning.records(view)),
         "settings.md": _titled(view, "settings", settings.legend(view), settings.markdown(view)),

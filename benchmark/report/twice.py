@@ -1,9 +1,9 @@
 """How far the dense control is from one trained on the source for twice as long."""
 
+from benchmark.analysis.groups import OVERALL
+from benchmark.analysis.twice import SOURCE
 from benchmark.report.labels import points
 from benchmark.report.view import Record, View
-from benchmark.stats.groups import OVERALL
-from benchmark.stats.twice import SOURCE
 
 LEGEND = (
     "Accuracy of the dense control with fresh weights, in percent: trained on the source as everything else is, and "

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.arms import DENSE
+from benchmark.analysis.groups import OVERALL
+from benchmark.protocol.controls import DENSE
 from benchmark.report.labels import listing, plural
-from benchmark.stats.groups import OVERALL
 
 Record = dict[str, Any]
 Cell = tuple[str, str, str, str, str, float, int]

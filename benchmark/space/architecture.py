@@ -10,7 +10,7 @@ import torch
 
 from benchmark.errors import BenchError
 from benchmark.files import atomic_write
-from benchmark.space.container import decode, encode
+from benchmark.space.safetensors_file import decode, encode
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import BenchError
-from benchmark.space.resize import Change
-from benchmark.space.skippable import skippable
-from benchmark.space.skipping import NO_CHANNELS, Skipping
-from benchmark.space.space import Group, SearchSpace
-from benchmark.space.wiring import Wiring
+from benchmark.space.base import Group, SearchSpace
+from benchmark.space.graph.dependencies import Wiring
+from benchmark.space.surgery.block_check import skippable
+from benchmark.space.surgery.module_edits import Change
+from benchmark.space.surgery.skip import NO_CHANNELS, Skipping
 
 
 class BlockSpace(SearchSpace):
     """Units are blocks: residual branches; in a network without residual sums, layers as wide as what they read.
 
-    What a block is, `benchmark.space.blocks.find` says. A block that is off adds nothing, and a layer that is off
-    passes on what it reads; extraction takes their modules out. A group is the blocks of one kind and stage, those
-    that make the same steps and give the same shape, and is named after the first of them. Every architecture keeps
-    at least one block of each group. Blocks of a group may cost differently, as the first one of a stage often does.
-    `blocks` are these units in their order; `wiring.whole` names what could be no block, with the reason.
+    What a block is, `benchmark.space.surgery.find_blocks.find` says. A block that is off adds nothing, and a layer
+    that is off passes on what it reads; extraction takes their modules out. A group is the blocks of one kind and
+    stage, those that make the same steps and give the same shape, and is named after the first of them. Every
+    architecture keeps at least one block of each group. Blocks of a group may cost differently, as the first one of
+    a stage often does. `blocks` are these units in their order; `wiring.whole` names what could be no block, with
+    the reason.
     """
 
     granularity = "block"

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import unknown
+from benchmark.space.base import SearchSpace
 from benchmark.space.block import BlockSpace
+from benchmark.space.block_channel import BlockChannelSpace
 from benchmark.space.channel import ChannelSpace
-from benchmark.space.combined import BlockChannelSpace
-from benchmark.space.space import SearchSpace
 from benchmark.space.weight import WeightSpace
 
 SPACES: dict[str, type[ChannelSpace] | type[WeightSpace] | type[BlockSpace]] = {

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import BenchError
-from benchmark.space.admission import admitted
-from benchmark.space.bilinear import Array, Bilinear, macs_terms, params_terms
-from benchmark.space.resize import Change, changes
-from benchmark.space.slicing import Gates, Slices, extracted, share
-from benchmark.space.space import Group, SearchSpace
-from benchmark.space.wiring import Wiring, trace
+from benchmark.space.base import Group, SearchSpace
+from benchmark.space.graph.cost import Array, Bilinear, macs_terms, params_terms
+from benchmark.space.graph.dependencies import Wiring, trace
+from benchmark.space.surgery.channel_check import admitted
+from benchmark.space.surgery.mask_and_cut import Gates, Slices, extracted, share
+from benchmark.space.surgery.module_edits import Change, changes
 
 
 class ChannelSpace(SearchSpace):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.space.skeleton import Skeleton
-from benchmark.space.space import Group, SearchSpace
-from benchmark.space.wiring import Wiring, trace
+from benchmark.space.base import Group, SearchSpace
+from benchmark.space.graph.dependencies import Wiring, trace
+from benchmark.space.surgery.connected_path import Skeleton
 
 
 class WeightSpace(SearchSpace):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmark.config import Params
+from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.tracking.changes import Changes, compare
 from benchmark.tracking.projection import project

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.config import Params
+from benchmark.analysis.groups import OVERALL
+from benchmark.analysis.rows import Row
+from benchmark.config.params import Params
 from benchmark.files import share
-from benchmark.rows import Row
-from benchmark.stats.groups import OVERALL
 from benchmark.tracking.record import Dataset, ExperimentRecord, Metric, RunRecord
 from benchmark.tracking.sources import (
     Estimate,

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.config import Params
+from benchmark.analysis import SCHEMA as SUMMARY_SCHEMA
+from benchmark.analysis.rows import Row, read_results
+from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.files import read_json
-from benchmark.rows import Row, read_results
-from benchmark.stats import SCHEMA as SUMMARY_SCHEMA
 
 SCHEMA = 1
 M = TypeVar("M", bound=BaseModel)

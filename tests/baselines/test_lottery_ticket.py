@@ -11,8 +11,8 @@ from torch import Tensor
 
 from baselines.lottery_ticket import LotteryTicket
 from benchmark.errors import BenchError
-from benchmark.pruner import Problem, SubNetwork
-from benchmark.scores import magnitudes
+from benchmark.pruning.importance import magnitudes
+from benchmark.pruning.pruner import Problem, SubNetwork
 
 State = dict[str, Tensor]
 

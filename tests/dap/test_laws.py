@@ -10,8 +10,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw
-from benchmark.pruner import Problem
-from benchmark.training import fit
+from benchmark.pruning.pruner import Problem
+from benchmark.training.loop import fit
 
 State = dict[str, Tensor]
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.dap import units as module
+from benchmark.dap.cost_weight import DualAscent, Penalty
 from benchmark.dap.laws import InitialLaw, RestartLaw, WeightLaw
-from benchmark.dap.pressure import DualAscent, Penalty
 from benchmark.dap.search import Settings, search, temperature
 from benchmark.dap.units import Units, filled, ladder
-from benchmark.pruner import Problem, SubNetwork
+from benchmark.pruning.pruner import Problem, SubNetwork
 
 State = dict[str, Tensor]
 SETTINGS = Settings(

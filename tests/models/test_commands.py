@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from benchmark.cli import app
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.models import build, model_names
 
 

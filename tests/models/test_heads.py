@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
 from benchmark.models import build, freeze_body, head_names, replace_head
 

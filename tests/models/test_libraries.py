@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
 from benchmark.models import build, check_images, check_ref, describe, head_names, model_names
-from benchmark.standalone import build_large_model
+from benchmark.models.loader import build_large_model
 
 TORCHVISION = model_names("torchvision")
 # One small model of each of a dozen families.

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
 from benchmark.models import build, check_ref, describe, head_names, initialise, model_class, model_names, replace_head
-from benchmark.standalone import build_large_model
+from benchmark.models.loader import build_large_model
 
 ALL = ["own:resnet20", "own:vgg16"]
 

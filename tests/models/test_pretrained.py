@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmark.config import ModelRef
+from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
 from benchmark.models import build, build_pretrained, check_ref, initialise, pretrained
 

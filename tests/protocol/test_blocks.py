@@ -6,7 +6,7 @@ import pytest
 from lab import RESNET, Lab
 from safetensors.torch import load
 
-from benchmark.cells import Cell
+from benchmark.jobs.store import Cell
 
 
 def searched(lab: Lab, method: str, granularity: str, **params: int) -> Cell:

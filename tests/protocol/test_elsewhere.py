@@ -12,15 +12,15 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from benchmark import models, seeds
-from benchmark.cells import Cell
-from benchmark.config import FineTuning, ModelRef, Recipe
+from benchmark.config.params import FineTuning, ModelRef, Recipe
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
+from benchmark.jobs.store import Cell
 from benchmark.protocol.fewshot import adapt, target_draws
 from benchmark.protocol.source import open_source
-from benchmark.pruner import Problem
+from benchmark.pruning.pruner import Problem
 from benchmark.space import Architecture
-from benchmark.training import accuracy
+from benchmark.training.loop import accuracy
 
 VGG = ModelRef(name="own:vgg16", width=0.0625)
 

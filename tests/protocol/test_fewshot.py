@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark import models, seeds
-from benchmark.config import FineTuning, Recipe
+from benchmark.config.params import FineTuning, Recipe
 from benchmark.data import ImageData
 from benchmark.data.splits import draw_shots, draw_ways, split_target
 from benchmark.protocol import fewshot
 from benchmark.protocol.fewshot import Draw, adapt, relabelled, target_draws
 from benchmark.protocol.source import Source, open_source, opened
-from benchmark.training import Task, accuracy, stacked_batches
+from benchmark.training.loop import Task, accuracy, stacked_batches
 
 PROBE = FineTuning(steps=6, batch=7, lr=0.3, weight_decay=0.01, clip=0.5, trained="head", shift=1)
 

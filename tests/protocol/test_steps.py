@@ -8,15 +8,15 @@ from lab import SOURCE, VGG, Lab, pixels
 from safetensors.torch import load
 
 from benchmark import models, seeds
-from benchmark.cells import CellOutput
-from benchmark.config import DatasetRef, ModelRef, Recipe
+from benchmark.config.params import DatasetRef, ModelRef, Recipe
 from benchmark.data import open_prepared
 from benchmark.errors import BenchError
+from benchmark.jobs.store import CellOutput
 from benchmark.protocol import search as protocol
 from benchmark.protocol.source import open_source
-from benchmark.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 from benchmark.space import Architecture, build_space, unpack_state
-from benchmark.training import accuracy
+from benchmark.training.loop import accuracy
 
 
 def same(one: CellOutput, other: CellOutput) -> bool:

@@ -10,16 +10,16 @@ from lab import FINETUNE, RESNET, TARGET, VGG, Lab, pixels
 from torch import Tensor
 
 from benchmark import models
-from benchmark.cells import Cell
-from benchmark.config import FineTuning
+from benchmark.config.params import FineTuning
+from benchmark.jobs.store import Cell
 from benchmark.protocol import fewshot
 from benchmark.protocol import transfer as protocol
 from benchmark.protocol.fewshot import Draw, adapt, target_draws
 from benchmark.protocol.source import open_source, opened
-from benchmark.replicas import NotStackable
 from benchmark.space import Architecture, build_space, unpack_state
-from benchmark.space.counting import weight_layers
-from benchmark.training import Task
+from benchmark.space.graph.macs import weight_layers
+from benchmark.training.loop import Task
+from benchmark.training.stacked import NotStackable
 
 Run = Callable[[Cell], tuple[Mapping[str, Any], list[Tensor]]]
 GRANULARITIES = pytest.mark.parametrize("granularity", ["channel", "weight"])

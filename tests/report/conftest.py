@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 from synthetic_results import write_synthetic
 
-from benchmark.config import Arm, Params, parse
+from benchmark.analysis import analyse_suite
+from benchmark.config.params import Arm, Params, parse
 from benchmark.report import report_page, report_suite
-from benchmark.stats import analyse_suite
 
 RECIPE = {"steps": 4, "batch": 8, "lr": 0.1}
 

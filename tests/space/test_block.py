@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmark.errors import BenchError
-from benchmark.scores import magnitudes
+from benchmark.models.loader import apply_changes
+from benchmark.pruning.importance import magnitudes
 from benchmark.space import BlockSpace, build_space, count, pack_state, unpack_state
-from benchmark.standalone import apply_changes
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 

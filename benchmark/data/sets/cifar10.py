@@ -12,15 +12,15 @@ import numpy as np
 
 from benchmark.data.base import Places, Stored
 from benchmark.data.catalogue import CATALOGUE
-from benchmark.data.fetch import fetch
-from benchmark.data.plain import PlainDataset
+from benchmark.data.download import fetch
+from benchmark.data.fixed import PlainDataset
 from benchmark.data.sets.parquet import Parquet
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from benchmark.data.raw import Part, Read
+    from benchmark.data.formats import Part, Read
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 COUNT = 50_000

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data.base import Places, Stored
-from benchmark.data.plain import PlainDataset
+from benchmark.data.fixed import PlainDataset
 
 
 class Digits(PlainDataset):

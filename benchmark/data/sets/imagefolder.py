@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark.data.base import Dataset, Places, Stored
-from benchmark.data.decode import image_files, labelled, reader, stamp, subfolders
+from benchmark.data.image_files import image_files, labelled, reader, stamp, subfolders
 from benchmark.errors import BenchError
 
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})

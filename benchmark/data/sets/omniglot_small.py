@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from benchmark.data.archives import unpack
 from benchmark.data.base import Dataset, Places, Stored
 from benchmark.data.catalogue import CATALOGUE
-from benchmark.data.decode import labelled, reader
-from benchmark.data.fetch import RemoteFile, fetch
-from benchmark.data.unpack import unpack
+from benchmark.data.download import RemoteFile, fetch
+from benchmark.data.image_files import labelled, reader
 from benchmark.errors import unknown
 
 _URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"

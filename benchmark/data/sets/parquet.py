@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmark.data.base import Dataset, Places, Stored
-from benchmark.data.decode import decode, stamp
-from benchmark.data.raw import chain
+from benchmark.data.formats import chain
+from benchmark.data.image_files import decode, stamp
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from benchmark.data.raw import Part
+    from benchmark.data.formats import Part
 
 _BATCH = 256
 

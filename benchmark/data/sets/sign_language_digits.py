@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark.data.base import Places, Stored
-from benchmark.data.decode import labelled, reader
-from benchmark.data.plain import PlainDataset
+from benchmark.data.fixed import PlainDataset
+from benchmark.data.image_files import labelled, reader
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, file_sha256, sha256
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmark.data.base import Dataset, Places, Stored
 from benchmark.data.catalogue import CATALOGUE
-from benchmark.data.fetch import fetch
+from benchmark.data.download import fetch
 from benchmark.errors import unknown
 
 

@@ -9,8 +9,8 @@ from benchmark.report import studies
 from benchmark.report.figures import style
 from benchmark.report.figures.accuracy import accuracy, by_target, variants
 from benchmark.report.figures.architectures import architectures
-from benchmark.report.figures.arms import arms
 from benchmark.report.figures.compute import compute
+from benchmark.report.figures.controls import arms
 from benchmark.report.figures.dynamics import dynamics
 from benchmark.report.figures.study import study
 from benchmark.report.figures.weights import weights

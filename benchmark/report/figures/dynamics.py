@@ -5,10 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmark.analysis.summary import REFERENCE
 from benchmark.report.figures import style
 from benchmark.report.labels import label
 from benchmark.report.view import View
-from benchmark.stats.summary import REFERENCE
 
 QUANTITIES = [
     ("loss", "held-out loss\n(nats)", 1.0),

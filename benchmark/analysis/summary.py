@@ -1,0 +1,324 @@
+"""The analysis of a suite: result rows in, reports/analysis/SUITE out.
+
+`summary.json` holds all that tables, figures, page and README show; they add no statistics of their own
+beyond marking the best of the rows they print.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.analysis import context, controls, studies
+from benchmark.analysis.areas import MEASURES, Areas, by_set, over
+from benchmark.analysis.grid import CellKey, methods_of, missing, variants_of
+from benchmark.analysis.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
+from benchmark.analysis.intervals import CONFIDENCE, Paired, deviation, holm, mean_interval, paired
+from benchmark.analysis.output import lines, metrics, plot_data
+from benchmark.analysis.rows import Row, read_results
+from benchmark.analysis.searches import read_search
+from benchmark.analysis.settings import settings
+from benchmark.analysis.twice import twice
+from benchmark.config.ablations import Study, studies_of
+from benchmark.config.params import Params, SuiteConfig
+from benchmark.errors import BenchError, unknown
+from benchmark.files import atomic_write, read_json, write_json
+from benchmark.protocol.controls import COMPARED, DENSE
+
+SCHEMA = 3
+DIGITS = 6
+REFERENCE = "dap"
+HEADLINE_SHOTS = 5
+CONVENTIONS = {
+    "confidence": CONFIDENCE,
+    "unit": "search seed: k-shot draws are averaged within a seed, intervals and tests run over seeds (Student t)",
+    "half": "half width of the interval; null with one seed",
+    "draw_sd": "standard deviation over the k-shot draws of a seed, pooled over seeds",
+    OVERALL: "stands as a target of its own where two or more targets have the number of shots: their unweighted mean "
+    "within a seed, over the seeds that have all of them; so means at different shots may be over different targets. "
+    "Its draw_sd is that of one draw per target",
+    "area": "area under accuracy over log achieved complexity, divided by the log range; seeds with every budget",
+    "small_areas": "areas over the budgets of 10 % and less alone, in tests the measure small area; none where these "
+    "are fewer than two, or all there are",
+    "difference": f"{REFERENCE} (default variant) minus the method, paired by seed; positive: {REFERENCE} is better",
+    "gap": "area with inherited minus area with fresh weights, same architectures, paired by seed",
+    "twice": "dense control with fresh weights: trained on the source for twice as many steps minus as in the grid, "
+    "paired by seed",
+    "family": "Holm's correction runs over all comparisons that share granularity, weights, target, shots, measure "
+    "(accuracy, area or small area) and kind of rival (methods: default variants of other methods; variants; dense)",
+    "floats": f"rounded to {DIGITS} significant digits",
+}
+ARMS = (
+    "arm minus grid, default variants with fresh weights at the headline's target and shots, paired by seed; Holm's "
+    "correction over all records of equal arm, granularity and measure; verdicts are read from the interval of the area"
+)
+STUDIES = {
+    "study_areas": "variant minus the method's default, at the headline's target and shots, paired by seed; budgets: "
+    "all, or those of 10 % and less (small); Holm's correction over the variants of one study, granularity, weights "
+    "mode and set of budgets",
+    "study_settings": "the same over all budgets, in the mean over granularities; a variant that does not run at one "
+    "counts as the default there; error: standard error of the difference; ahead: the best of its study, if its "
+    "difference exceeds its error",
+    "study_searches": "gap: relaxed minus discrete accuracy on held-out source images; spread: coefficient of "
+    "variation of a group's kept units over seeds, mean over groups; overlap: share of kept units that two seeds have "
+    "in common, chance: the same for units drawn at random, as many per group; nested: share of the units that the "
+    "next larger budget keeps too; undecided: share of units whose backward gate lies between 0.05 and 0.95 at the "
+    "end; search_cost: of the search for all budgets, in pretrainings",
+}
+
+
+def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
+    """Analyse `suite` and write summary.json, metrics.json and accuracy.csv to reports/analysis/SUITE.
+
+    Reads reports/results/SUITE below `root`. Returns the summary.
+    """
+    summary = analyse(params, suite, root / "reports" / "results" / suite)
+    folder = root / "reports" / "analysis" / suite
+    atomic_write(folder / "summary.json", lines(summary))
+    write_json(folder / "metrics.json", metrics(summary))
+    atomic_write(folder / "accuracy.csv", plot_data(summary))
+    return summary
+
+
+def read_summary(root: Path, suite: str) -> dict[str, Any]:
+    """Read reports/analysis/SUITE/summary.json; `BenchError` when it is absent or of another schema."""
+    path = root / "reports" / "analysis" / suite / "summary.json"
+    summary = read_json(path)
+    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
+        raise BenchError(f"{path}: expected a summary of schema {SCHEMA}; run the stage analyse again")
+    return summary
+
+
+def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
+    """Return the summary of a suite (schema 3) from the result files METHOD.json in `results`.
+
+    Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
+    does not ask for are left out and counted. A method without a result file counts as absent;
+    `BenchError` when no method has one, or when a row stands twice. With several targets their mean stands among them
+    as the target `OVERALL`.
+    """
+    if suite not in params.suites:
+        raise unknown("suite", suite, params.suites, "suite")
+    config = params.suites[suite]
+    files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
+    present = {method: path for method, path in files.items() if path.exists()}
+    if not present:
+        raise BenchError(f"{results}: no result files of the suite {suite}; `dvc repro` or `dapbench run` makes them")
+    provenance: dict[str, Any] = {}
+    rows: dict[Path, list[Row]] = {}
+    for method, path in present.items():
+        rows[path], provenance[method] = read_results(path)
+    shots_on = {target.label: config.shots(target) for target in config.data.targets}
+    single, unexpected = group(params, suite, rows)
+    groups = single | overall(single, shots_on)
+    by_seed = _by_seed(groups)
+    seeds = sorted(config.grid.seeds)
+    areas = by_set(groups, by_seed, config.grid.budgets)
+    tested = {"accuracy": by_seed} | {MEASURES[name]: values for name, values in areas.items()}
+    doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.arms else {}
+    draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
+    headline = _headline(config, shots_on)
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "suite": suite,
+        "title": config.title,
+        "conventions": CONVENTIONS,
+        "headline": headline,
+        "axes": {
+            "granularities": config.grid.granularities,
+            "methods": [
+                {
+                    "method": method,
+                    "variants": {g: variants_of(params, suite, method, g) for g in config.grid.granularities},
+                }
+                for method in methods_of(params, suite)
+            ],
+            "weights": config.transfer.weights,
+            "targets": list(shots_on),
+            "cost": config.grid.cost,
+            "budgets": sorted(config.grid.budgets, reverse=True),
+            "shots": shots_on,
+            "seeds": seeds,
+            "draws": {target.label: config.draws(target) for target in config.data.targets},
+        },
+        "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
+        "areas": _area_records(areas["all"], seeds),
+        "small_areas": _area_records(areas.get("small", {}), seeds),
+        "tests": [record for measure, values in tested.items() for record in _tests(values, measure)],
+        "gaps": _gaps(areas["all"]),
+        "twice": twice(groups, doubled | overall(doubled, shots_on)),
+        "tuning": context.tuning(results),
+        "data": context.data(config, results),
+        "missing": missing(params, suite, draws_of),
+        "unexpected_rows": unexpected,
+        "provenance": provenance,
+    }
+    asked_controls = [arm for arm in config.transfer.arms if arm in COMPARED]
+    if asked_controls:
+        summary["conventions"] = CONVENTIONS | {"arms": ARMS}
+        summary["arms"] = []
+    for arm in asked_controls:
+        own = group(params, suite, rows, arm)[0]
+        own |= overall(own, shots_on)
+        in_arm = _by_seed(own)
+        for measure, grid, other in (
+            ("accuracy", by_seed, in_arm),
+            ("area", areas["all"], over(own, in_arm, config.grid.budgets)),
+        ):
+            summary["arms"] += controls.compare(arm, measure, grid, other, headline)
+    if asked := studies_of(params, suite):
+        summary["conventions"] = summary["conventions"] | STUDIES
+        summary |= _studied(asked, params, config, results, single, areas, headline)
+    rounded: dict[str, Any] = _rounded(summary)
+    return rounded
+
+
+def _studied(
+    asked: Sequence[Study],
+    params: Params,
+    config: SuiteConfig,
+    results: Path,
+    single: Groups,
+    areas: Mapping[str, Areas],
+    headline: Mapping[str, Any],
+) -> dict[str, Any]:
+    grid = config.grid
+    costs = studies.relative_costs(single)
+    found: dict[str, Any] = {"studies": [], "study_areas": [], "study_settings": [], "study_searches": []}
+    for study in asked:
+        variants = params.methods[study.method].variants
+        changed = {name: variants[name].params for name in study.variants}
+        found["studies"].append({"study": study.name, "method": study.method, "variants": changed})
+        for name, values in areas.items():
+            found["study_areas"] += studies.compare(study, name, values, headline)
+        found["study_settings"] += settings(study, areas["all"], headline)
+        content = read_search(results / f"{study.method}.search.json")
+        found["study_searches"] += studies.searches(study, content, grid.granularities, grid.budgets, costs)
+    return found
+
+
+def _by_seed(groups: Groups) -> dict[CellKey, dict[int, float]]:
+    return {
+        key: {s: target_mean(found, lambda row: row.accuracy) for s, found in seeds.items()}
+        for key, seeds in groups.items()
+    }
+
+
+def _headline(config: SuiteConfig, shots_on: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Return the weights mode, shots and target of the headline: five shots where they exist, else the middle ones."""
+    targets, weights = list(shots_on), config.transfer.weights
+    common = set.intersection(*(set(shots) for shots in shots_on.values()))
+    shots = sorted(common or shots_on[targets[0]])
+    return {
+        "weights": "fresh" if "fresh" in weights else weights[0],
+        "shots": HEADLINE_SHOTS if HEADLINE_SHOTS in shots else shots[(len(shots) - 1) // 2],
+        "target": OVERALL if len(targets) > 1 and common else targets[0],
+    }
+
+
+def _cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Sequence[int]) -> dict[str, Any]:
+    # One row per seed: everything but what a target costs and gives is a property of the search and its retraining.
+    per_seed = [rows[0] for rows in groups[key].values()]
+    rows = [row for found in groups[key].values() for row in found]
+    variances = [v for found in groups[key].values() if (v := _draw_variance(found)) is not None]
+    source = [row.source_accuracy for row in per_seed if row.source_accuracy is not None]
+    control = groups.get(key._replace(method=DENSE, variant="", budget=1.0))
+    dense = next(iter(control.values()))[0] if control else None
+    flops = {name: mean(getattr(row, name) for row in per_seed) for name in ("pretrain_flops", "search_flops")}
+    # Training compute is charged per accuracy, so it is averaged as the accuracies are.
+    flops["train_flops"] = target_mean(rows, lambda row: row.train_flops)
+    return {
+        **_fields(key),
+        "complexity": mean(row.complexity for row in per_seed),
+        **_estimate(list(by_seed.values())),
+        "draw_sd": math.sqrt(mean(variances)) if variances else None,
+        "by_seed": [by_seed.get(seed) for seed in seeds],
+        "rows": len(rows),
+        "source_accuracy": mean(source) if source else None,
+        "params": mean(row.params for row in per_seed),
+        "macs": mean(row.macs for row in per_seed),
+        "compression": mean(dense.params / row.params for row in per_seed) if dense else None,
+        "speedup": mean(dense.macs / row.macs for row in per_seed) if dense else None,
+        **flops,
+    }
+
+
+def _draw_variance(rows: Sequence[Row]) -> float | None:
+    """The variance of a mean over targets of one draw each; None where a target has a single draw."""
+    targets = [[row.accuracy for row in found] for found in by_target(rows)]
+    if min(map(len, targets)) < 2:
+        return None
+    return math.fsum(deviation(values) ** 2 for values in targets) / len(targets) ** 2
+
+
+def _area_records(areas: Areas, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    return [
+        {**_fields(key), **_estimate(list(by.values())), "by_seed": [by.get(seed) for seed in seeds]}
+        for key, by in areas.items()
+    ]
+
+
+def _tests(values: Areas, measure: str) -> list[dict[str, Any]]:
+    """Compare the reference with every rival at equal granularity, weights, target, budget and shots."""
+    families: dict[tuple[str, str, str, int, str], list[tuple[CellKey, Paired]]] = {}
+    for key, reference in values.items():
+        if key.method != REFERENCE or key.variant:
+            continue
+        for rival, accuracies in values.items():
+            same = rival._replace(
+                method=REFERENCE, variant="", budget=key.budget if rival.method == DENSE else rival.budget
+            )
+            if rival == key or same != key:
+                continue
+            difference = paired(reference, accuracies)
+            kind = "dense" if rival.method == DENSE else "variants" if rival.variant else "methods"
+            if difference is not None:
+                family = (key.granularity, key.weights, key.target, key.shots, kind)
+                families.setdefault(family, []).append((rival._replace(budget=key.budget), difference))
+    records = []
+    for family, members in families.items():
+        for (rival, test), adjusted in zip(members, holm([test.p for _, test in members]), strict=True):
+            records.append(
+                {
+                    **_fields(rival),
+                    "measure": measure,
+                    "family": family[-1],
+                    "family_size": len(members),
+                    "difference": test.mean,
+                    "half": test.half,
+                    "seeds": test.n,
+                    "p": test.p,
+                    "p_holm": adjusted,
+                }
+            )
+    return records
+
+
+def _gaps(areas: Areas) -> list[dict[str, Any]]:
+    """Return what a method's own weights add to its area: inherit minus fresh, paired by seed."""
+    records = []
+    for key, fresh in areas.items():
+        inherit = areas.get(key._replace(weights="inherit"))
+        gap = paired(inherit, fresh) if key.weights == "fresh" and inherit else None
+        if gap is not None:
+            where = {name: value for name, value in _fields(key).items() if name != "weights"}
+            records.append({**where, "difference": gap.mean, "half": gap.half, "seeds": gap.n, "p": gap.p})
+    return records
+
+
+def _fields(key: CellKey) -> dict[str, Any]:
+    fields: dict[str, Any] = key._asdict()
+    return fields if key.budget else {name: value for name, value in fields.items() if name != "budget"}
+
+
+def _estimate(values: Sequence[float]) -> dict[str, Any]:
+    estimate = mean_interval(values)
+    return {"accuracy": estimate.mean, "half": estimate.half, "seeds": estimate.n}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

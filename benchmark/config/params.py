@@ -1,0 +1,393 @@
+"""params.yaml as typed values: the one place where an experiment is described.
+
+Everything structural is checked here, before anything is trained; names that live in
+registries (methods, data sets, models) and method parameters are checked by `benchmark.pipeline.validate`.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchmark.config.messages import explain
+from benchmark.errors import BenchError, unknown
+
+Granularity = Literal["channel", "weight", "block", "block+channel"]
+WeightsMode = Literal["fresh", "scratch", "inherit"]
+CostKind = Literal["params", "macs"]
+Arm = Literal["twice", "shuffled", "inverted", "labels", "flops"]
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+def _distinct(values: list[T]) -> list[T]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{value!r} stands twice; every value may stand once")
+    return values
+
+
+def _once_each(classes: list[int | list[int]]) -> list[int | list[int]]:
+    _distinct([label for item in classes for label in (item if isinstance(item, list) else [item])])
+    return classes
+
+
+def _budget(value: float) -> float:
+    if not 0 < value < 1:
+        shown = "NaN" if math.isnan(value) else f"{value:g}"
+        raise ValueError(
+            f"a budget is a share of the large model's cost between 0 and 1, such as 0.05 for 5 %, not {shown}"
+        )
+    return value
+
+
+Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Budget = Annotated[float, AfterValidator(_budget)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown keys and wrong types are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DatasetRef(Section):
+    """A labelled image set, or the part of one that a task uses.
+
+    `classes` keeps these original labels, in this order, as 0, 1, ...; a list among them merges its labels into one
+    class. `channels` and `size` convert the images (None: as they are).
+    """
+
+    name: str
+    classes: Annotated[list[int | Annotated[list[int], Field(min_length=1)]], AfterValidator(_once_each)] | None = None
+    channels: Literal["grey", "rgb"] | None = None
+    size: Count | None = None
+
+
+class TargetRef(DatasetRef):
+    """A target task; `label` names it in rows, tables and figures.
+
+    `shots`, `draws` and `pool` replace the suite's own, `steps` and `batch` those of its few-shot recipes. `test` is
+    the most test images per class (None: all that the pool leaves). With `ways`, every draw is a task of its own: that
+    many classes drawn among those that share the part of their name before the slash (all, where names have none).
+    """
+
+    label: Name
+    shots: Distinct[Count] | None = None
+    draws: Count | None = None
+    pool: Count | None = None
+    steps: Count | None = None
+    batch: Count | None = None
+    test: Count | None = None
+    ways: Annotated[int, Field(ge=2)] | None = None
+
+
+class Split(Section):
+    """Shares of the source set, stratified by class; the rest is test."""
+
+    train: Fraction = 0.6
+    validation: Fraction = 0.2
+
+    @model_validator(mode="after")
+    def _leaves_a_test_part(self) -> Self:
+        if self.train + self.validation >= 1 - 1e-9:
+            raise ValueError("train + validation must stay below 1, the rest is the test part")
+        return self
+
+
+class DataSection(Section):
+    """What is learnt from and transferred to.
+
+    `pool` is the number of target images per class from which the k-shot sets are drawn; all others are test.
+    """
+
+    source: DatasetRef
+    targets: Annotated[list[TargetRef], Field(min_length=1)]
+    split: Split = Split()
+    pool: Count = 20
+
+
+class ModelRef(Section):
+    """The large model: `own:NAME`, `torchvision:NAME`, `timm:NAME`, or `python:package.module:factory`.
+
+    `width` is the factor on every layer's usual width (own: models only), `options` are further keyword arguments of
+    the library's constructor. `pretrained` takes the weights that torchvision or timm publish, `file` those of a local
+    file (.safetensors, or a state dict); a relative path counts from the folder where the command runs.
+    """
+
+    name: str
+    width: Positive = 1.0
+    pretrained: bool = False
+    file: str | None = None
+    options: dict[str, bool | int | float | str] = {}
+
+    @property
+    def library(self) -> str:
+        """Where the model comes from: own, torchvision, timm or python."""
+        return self.name.partition(":")[0]
+
+    @property
+    def trained(self) -> bool:
+        """Whether its weights come from elsewhere."""
+        return self.pretrained or self.file is not None
+
+    def untrained(self) -> "ModelRef":
+        """Return the same network without weights from elsewhere."""
+        return self.model_copy(update={"pretrained": False, "file": None})
+
+
+class Recipe(Section):
+    """How weights are trained, the same for every method.
+
+    SGD with Nesterov momentum, linear warm-up, then cosine decay to zero; `steps` batches of `batch`
+    images each; `shift` is the largest random translation in pixels, `flip` mirrors every other image; gradients
+    longer than `clip` are shortened to it. `norm_momentum` is how fast batch norm's running statistics follow the
+    batches: short trainings need it high. `precision` is that of the forward and backward pass.
+    """
+
+    steps: Count
+    batch: Count
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NonNegative = 5e-4
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    shift: Annotated[int, Field(ge=0)] = 1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip: Positive = 5.0
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    flip: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class FineTuning(Recipe):
+    """A recipe for a target: `trained` is the whole network, or its new head only (a linear probe)."""
+
+    trained: Literal["all", "head"] = "all"
+
+
+class GridSection(Section):
+    """The axes of the comparison. Budgets are shares of the large model's cost."""
+
+    granularities: Distinct[Granularity]
+    cost: CostKind = "params"
+    budgets: Distinct[Budget]
+    seeds: Distinct[Seed]
+
+
+class TransferSection(Section):
+    """The few-shot protocol: `draws` k-shot sets per seed and per number of shots.
+
+    `arms` are controls beside the grid: see `benchmark.protocol.controls`. In the arm `flops` a source training is at
+    most `flops_cap` times as long as in the grid.
+    """
+
+    weights: Distinct[WeightsMode]
+    shots: Distinct[Count]
+    draws: Count
+    finetune: FineTuning
+    scratch: Recipe
+    arms: Annotated[list[Arm], AfterValidator(_distinct)] = []
+    flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+
+    @model_validator(mode="after")
+    def _arms_have_their_grid(self) -> Self:
+        if set(self.arms) - {"twice"} and "fresh" not in self.weights:
+            raise ValueError("arms: they are compared with the weights mode 'fresh', which is not in weights; add it")
+        return self
+
+
+class TuningSection(Section):
+    """Learning rates chosen for every budget, on the source only and for all methods alike.
+
+    Candidates are the recipes' own rates times `factors`; each is tried on `architectures` random ones that no method
+    proposed, with the source split and initial weights of `seed`.
+    """
+
+    factors: Distinct[Positive] = [0.5, 1.0, 2.0]
+    architectures: Count = 2
+    seed: Seed = 0
+
+
+class SuiteMethod(Section):
+    """What a method does otherwise in one suite: its `params`, and which of its `variants` run (None: all)."""
+
+    params: dict[str, Any] = {}
+    variants: Annotated[list[Name], AfterValidator(_distinct)] | None = None
+
+
+class SuiteConfig(Section):
+    """A named experiment. `methods` lists what runs; `tuning` None leaves the recipes their own learning rates."""
+
+    title: str
+    data: DataSection
+    model: ModelRef
+    grid: GridSection
+    training: Recipe
+    transfer: TransferSection
+    tuning: TuningSection | None = None
+    methods: Annotated[dict[Name, SuiteMethod], Field(min_length=1)]
+
+    def shots(self, target: TargetRef) -> list[int]:
+        """Return the numbers of shots on a target, rising."""
+        return sorted(target.shots or self.transfer.shots)
+
+    def draws(self, target: TargetRef) -> int:
+        """Return the draws per number of shots on a target."""
+        return target.draws or self.transfer.draws
+
+    def pool(self, target: TargetRef) -> int:
+        """Return the images per class from which a target's shots are drawn."""
+        return target.pool or self.data.pool
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for target in self.data.targets:
+            most, pool = max(self.shots(target)), self.pool(target)
+            if most > pool:
+                raise ValueError(
+                    f"transfer.shots: {most} shots, but the pool of {target.label} holds {pool} images per class; "
+                    "raise data.pool (or the target's) or lower the shots"
+                )
+        labels = [target.label for target in self.data.targets]
+        if len(set(labels)) < len(labels):
+            raise ValueError("data.targets: two targets share a label; give each its own")
+        return self
+
+
+class Variant(Section):
+    """A named set of non-default parameters of a method, at all or some granularities.
+
+    `study` names the question that it answers together with the other variants of that study: see
+    `benchmark.config.ablations`.
+    """
+
+    params: dict[str, Any]
+    granularities: Distinct[Granularity] | None = None
+    study: Name | None = None
+
+
+class MethodConfig(Section):
+    """A method's parameters (defaults come from its class) and its variants."""
+
+    params: dict[str, Any] = {}
+    variants: dict[Name, Variant] = {}
+
+
+class RunSection(Section):
+    """Which suites and methods the pipeline runs; the README shows `headline`, by default the first of the suites."""
+
+    suites: Distinct[Name]
+    methods: Distinct[Name]
+    headline: Name | None = None
+
+
+class ComputeSection(Section):
+    """Where cells run. `jobs` workers change no result; another kind of device, or other `threads`, round differently.
+
+    `threads` is per worker, so that a result does not depend on the number of workers. Of jobs `auto` there is one per
+    core, on CUDA `slots` per GPU. `deterministic` concerns CUDA only: kernels that give the same result at every call.
+    """
+
+    jobs: Count | Literal["auto"] = "auto"
+    threads: Count = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    slots: Count = 4
+    deterministic: bool = True
+
+
+class SourcesSection(Section):
+    """Where data sets are looked for before their official place: folders or addresses."""
+
+    mirrors: list[str] = []
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    run: RunSection
+    compute: ComputeSection = ComputeSection()
+    data: SourcesSection = SourcesSection()
+    methods: dict[Name, MethodConfig]
+    suites: dict[Name, SuiteConfig]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name in self.run.suites:
+            if name not in self.suites:
+                raise ValueError(str(unknown("suite", name, self.suites, "run.suites")))
+        if self.run.headline is not None and self.run.headline not in self.run.suites:
+            raise ValueError(str(unknown("suite", self.run.headline, self.run.suites, "run.headline")))
+        for name in self.run.methods:
+            if name not in self.methods:
+                raise ValueError(str(unknown("method", name, self.methods, "run.methods")))
+        for suite in self.run.suites:
+            for name in self.run.methods:
+                if name not in self.suites[suite].methods:
+                    raise ValueError(
+                        f"suites.{suite}.methods: {name!r} is in run.methods but not here; add `{name}: {{}}`"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _studies_are_of_one_method(self) -> Self:
+        of: dict[str, str] = {}
+        for method, section in self.methods.items():
+            for variant in section.variants.values():
+                if variant.study is not None and of.setdefault(variant.study, method) != method:
+                    raise ValueError(
+                        f"methods: the study {variant.study!r} has variants of {of[variant.study]} and of {method}; "
+                        "a study is about one method, give one of them another name"
+                    )
+        return self
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads it: 5e-4 is a number, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml; `BenchError` names the key, what was expected and the remedy."""
+    try:
+        content = yaml.load(path.read_text(), Loader=_Loader)
+    except FileNotFoundError as error:
+        raise BenchError(f"{path}: no such file; run in the repository's folder or name one with --params") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BenchError(
+            f"{path}: not readable as YAML ({' '.join(str(error).split())}); mend it or restore it"
+        ) from error
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: expected a mapping with the keys {', '.join(Params.model_fields)}")
+    return parse(Params, content, str(path))
+
+
+def parse(model: type[M], content: Any, where: str, prefix: str = "") -> M:
+    """Validate `content` as `model`; the first error becomes a one-line `BenchError`.
+
+    The line begins with `where` (a file), then names the key, with `prefix` before it when
+    `content` is only a part of the file ("methods.dap.params").
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise BenchError(f"{where}: {explain(model, content, error, prefix)}") from error

@@ -1,0 +1,103 @@
+"""Differentiable architecture pruning, the method under study."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchmark.config.params import Count, NonNegative, Positive, Section
+from benchmark.dap.cost_weight import DualAscent, Penalty, Pressure
+from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw, WeightLaw
+from benchmark.dap.search import Settings, search
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+
+
+class DAP(Pruner):
+    """Complexity-penalised subset selection by a two-temperature relaxation, scored against a law of weights.
+
+    Colombo & Gao 2021, Differentiable Architecture Pruning for Transfer Learning, arXiv 2107.03375, reconstructed
+    from its abstract; the law of weights, the dual ascent and the tying of exchangeable units are this project's.
+    """
+
+    name = "dap"
+    reference = "Colombo & Gao 2021, arXiv 2107.03375 (our reconstruction)"
+
+    class Parameters(Section):
+        """The search's settings.
+
+        `law` of weights: `restart` (`restarts` trainings, each with `warmup` weight steps before the architecture
+        moves), `init` or `pretrained` (with relative `noise`). `steps` of the architecture and `warmup` are by default
+        a half and a quarter of the source recipe's steps: with two restarts, 1.5 pretrainings in all. `tau_low`
+        of the forward gates, 0 being the hard step, reached from `anneal_from` if given; `tau_high` of the backward
+        slope. `travel` is how far the logits go in all under steps of unit size. `constraint`: the price of complexity
+        follows the falling budget by dual ascent (`dual_rate`, `damping`; the budget is held at its lowest for the last
+        `hold` of the steps), or as a `penalty` rises evenly to `highest`. `searches`: one for all budgets or each of
+        its own. `exchangeable` ties the channels of a layer to a width; None ties them where the law makes them so.
+        """
+
+        law: Literal["init", "restart", "pretrained"] = "restart"
+        steps: Count | None = None
+        restarts: Count = 2
+        warmup: Annotated[int, Field(ge=0)] | None = None
+        noise: NonNegative = 0.0
+        tau_low: NonNegative = 0.3
+        tau_high: Positive = 0.3
+        anneal_from: Positive | None = None
+        travel: Positive = 4.0
+        constraint: Literal["dual", "penalty"] = "dual"
+        dual_rate: NonNegative = 0.2
+        damping: NonNegative = 5.0
+        highest: NonNegative = 8.0
+        hold: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        searches: Literal["one", "each"] = "one"
+        exchangeable: bool | None = None
+
+        @model_validator(mode="after")
+        def _ordered(self) -> Self:
+            if self.tau_low > self.tau_high:
+                raise ValueError(f"tau_low ({self.tau_low}) must not exceed tau_high ({self.tau_high})")
+            if self.anneal_from is not None and self.anneal_from < self.tau_low:
+                raise ValueError(f"anneal_from ({self.anneal_from}) must not lie below tau_low ({self.tau_low})")
+            if self.steps is not None and self.restarts > self.steps:
+                raise ValueError(f"restarts ({self.restarts}) must not exceed steps ({self.steps})")
+            return self
+
+    def search(self, problem: Problem) -> list[SubNetwork]:
+        """Return architectures from one search path or several, with the restart law's own weights or else none."""
+        p = self.parameters
+        recipe = problem.recipe.steps
+        steps = max(p.restarts, recipe // 2) if p.steps is None else p.steps
+        warmup = recipe // 4 if p.warmup is None else p.warmup
+        fresh = problem.space.granularity == "channel" and p.law != "pretrained"
+        settings = Settings(
+            steps=steps,
+            tau_low=p.tau_low,
+            tau_high=p.tau_high,
+            anneal_from=p.anneal_from,
+            lr=p.travel / steps,
+            hold=p.hold,
+            tied=fresh if p.exchangeable is None else p.exchangeable,
+        )
+        paths = [problem.budgets] if p.searches == "one" else [(budget,) for budget in problem.budgets]
+        found = []
+        for number, budgets in enumerate(paths):
+            law, pressure = self._law(problem, steps, warmup), self._pressure()
+            found += search(problem, law, pressure, settings, budgets, _part(problem.progress, number, len(paths)))
+        return found
+
+    def _law(self, problem: Problem, steps: int, warmup: int) -> WeightLaw:
+        p = self.parameters
+        if p.law == "init":
+            return InitialLaw(problem)
+        if p.law == "pretrained":
+            return PretrainedLaw(problem, p.noise)
+        return RestartLaw(problem, steps, p.restarts, warmup)
+
+    def _pressure(self) -> Pressure:
+        p = self.parameters
+        return DualAscent(p.dual_rate, p.damping) if p.constraint == "dual" else Penalty(p.highest)
+
+
+def _part(progress: Callable[[float], None], number: int, parts: int) -> Callable[[float], None]:
+    """The progress of one of several searches, told as that of all."""
+    return lambda share: progress((number + share) / parts)

@@ -1,0 +1,247 @@
+"""One unit of work, its key, and the content-addressed store of finished ones."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from benchmark.errors import BenchError
+from benchmark.files import canonical_json, file_sha256, read_json, sha256
+from benchmark.jobs.fingerprint import fingerprint
+
+SCHEMA = 1
+Kind = Literal["pretrain", "tune", "search", "transfer"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pure computation: its spec in, its result out.
+
+    `spec` (JSON) holds everything that decides the result, only options that differ from their default, and the
+    digests of whatever is handed over in `inputs` (store keys and file names; for that reason not in the key).
+    `modules` are the code roots beside `module`, where the computation is: those of the pruner and the large model.
+    `hint` is the expected duration relative to other cells; it orders the work and decides nothing.
+    """
+
+    package: ClassVar[str] = "benchmark.protocol"
+
+    kind: Kind
+    spec: dict[str, Any]
+    modules: tuple[str, ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    hint: float = 1.0
+
+    @property
+    def module(self) -> str:
+        """The module whose `compute(cell, context)` returns this cell's `CellOutput`."""
+        return f"{self.package}.{self.kind}"
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 (hex) of the kind, the canonical spec and the code the cell runs through."""
+        code = fingerprint((self.module, *self.modules))
+        return sha256(canonical_json({"kind": self.kind, "spec": self.spec, "code": code}))
+
+
+@dataclass(frozen=True)
+class CellOutput:
+    """What a computation returns: `values` (JSON, deterministic) and `files` (plain names to content)."""
+
+    values: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A finished cell as read back. `timing` has `started` (Unix seconds), `seconds` and `peak_mb`.
+
+    `digests` are the SHA-256 of `files` as they were when the cell was published.
+    """
+
+    values: dict[str, Any]
+    files: dict[str, Path]
+    digests: dict[str, str]
+    timing: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a computation finds around it: none of it changes the result on the same kind of device.
+
+    `data_root` holds the prepared data sets; `progress` takes a short message and the share done, in [0, 1].
+    """
+
+    store: "Store"
+    data_root: Path
+    device: str = "cpu"
+    progress: Callable[[str, float], None] = lambda _message, _share: None
+
+
+class Store:
+    """Finished cells under `root`/ab/KEY/: `cell.json`, `timing.json` and the cell's files.
+
+    A cell appears whole or not at all: it is written in a temporary folder, synced, and renamed. Several
+    processes may share a store; of two that publish the same key the first wins.
+    """
+
+    def __init__(self, root: Path | str = ".cells") -> None:
+        self.root = Path(root)
+
+    def folder(self, key: str) -> Path:
+        """Return the folder of a cell, whether or not it exists."""
+        return self.root / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Return whether the cell was finished (without checking that it is intact)."""
+        return self.folder(key).is_dir()
+
+    def get(self, key: str) -> CellResult:
+        """Read a finished cell; `KeyError` when there is none.
+
+        Raises `BenchError` naming the folder and the remedy when the cell is not intact: `cell.json` against its own
+        checksum, each file against its size. `verify` also reads the files.
+        """
+        folder = self.folder(key)
+        if not folder.is_dir():
+            raise KeyError(key)
+        record = self._record(key)
+        files = {}
+        for name, entry in record["files"].items():
+            path = folder / name
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise _corrupt(folder, f"{name} is missing") from error
+            if size != entry["size"]:
+                raise _corrupt(folder, f"{name} has {size} bytes instead of {entry['size']}")
+            files[name] = path
+        try:
+            timing = read_json(folder / "timing.json")
+        except BenchError as error:
+            raise _corrupt(folder, "timing.json is not readable") from error
+        digests = {name: entry["sha256"] for name, entry in record["files"].items()}
+        return CellResult(record["values"], files, digests, timing)
+
+    def verify(self, key: str) -> CellResult:
+        """Like `get`, and compare the content of every file with its recorded hash."""
+        result = self.get(key)
+        for name, path in result.files.items():
+            if file_sha256(path) != result.digests[name]:
+                raise _corrupt(self.folder(key), f"{name} does not have the content that was written")
+        return result
+
+    def put(self, cell: Cell, output: CellOutput, timing: Mapping[str, float]) -> None:
+        """Publish a finished cell atomically; one that is already there stays as it is.
+
+        Raises `BenchError` on a full or read-only disk; nothing of the cell is then visible.
+        """
+        key = cell.key
+        files = {name: {"size": len(data), "sha256": sha256(data)} for name, data in output.files.items()}
+        for name in files:
+            if name != Path(name).name or name in ("cell.json", "timing.json"):
+                raise ValueError(f"{name!r} is not a plain file name of a cell")
+        body = {"schema": SCHEMA, "key": key, "kind": cell.kind, "spec": cell.spec}
+        body |= {"values": output.values, "files": files}
+        record = {**body, "checksum": sha256(canonical_json(body))}
+        with self._disk_errors(), self._temporary() as (temporary, lock):
+            for name, data in output.files.items():
+                _write(temporary / name, data)
+            _write(temporary / "timing.json", canonical_json(dict(timing)) + b"\n")
+            # In its own order: the layers of an architecture stand in the network's order, not the alphabet's.
+            _write(temporary / "cell.json", json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+            os.fsync(lock)
+            target = self.folder(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+
+    def sweep(self) -> None:
+        """Remove what killed runs left half-written, and check that the store can be written."""
+        with self._disk_errors():
+            with self._temporary():
+                pass
+            for leftover in (self.root / "tmp").iterdir():
+                handle = _lock(leftover)
+                if handle is not None:
+                    shutil.rmtree(leftover, ignore_errors=True)
+                    os.close(handle)
+
+    def _record(self, key: str) -> dict[str, Any]:
+        folder = self.folder(key)
+        try:
+            record = read_json(folder / "cell.json")
+        except BenchError as error:
+            raise _corrupt(folder, "cell.json is missing or not JSON") from error
+        if not isinstance(record, dict) or "schema" not in record:
+            raise _corrupt(folder, "cell.json is not the record of a cell")
+        if record["schema"] != SCHEMA:
+            raise _corrupt(folder, f"cell.json has schema {record['schema']!r}, this version reads {SCHEMA}")
+        body = {name: value for name, value in record.items() if name != "checksum"}
+        if record.get("checksum") != sha256(canonical_json(body)) or record.get("key") != key:
+            raise _corrupt(folder, "cell.json does not have the content that was written")
+        return record
+
+    @contextmanager
+    def _temporary(self) -> Iterator[tuple[Path, int]]:
+        """A folder of this process and its handle, locked while in use so that nobody's `sweep` takes it."""
+        parent = self.root / "tmp"
+        handle = None
+        while handle is None:
+            parent.mkdir(parents=True, exist_ok=True)
+            path = Path(tempfile.mkdtemp(dir=parent))
+            # A sweep may have removed the folder before it was locked: then take another.
+            handle = _lock(path)
+        try:
+            yield path, handle
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(handle)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BenchError(
+                f"{self.root}: the cell store cannot be written ({error.strerror}); "
+                "free some space or make the folder writable, then run again"
+            ) from error
+
+
+def _corrupt(folder: Path, fault: str) -> BenchError:
+    return BenchError(f"{folder}: damaged cell, {fault}; remove that folder and run again")
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the returned handle is closed; None when another holds it or it is gone."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), folder.stat()):
+            return handle
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(handle)
+    return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

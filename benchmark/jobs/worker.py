@@ -1,0 +1,113 @@
+"""The process that computes cells, one after another, until its pipe closes."""
+
+import importlib
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from benchmark.errors import BenchError
+from benchmark.jobs.device import set_up
+from benchmark.jobs.store import Cell, Context, Store
+
+PROGRESS_SECONDS = 0.5
+
+
+def work(
+    pipe: Connection,
+    store_root: Path,
+    data_root: Path,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    index: int,
+) -> None:
+    """Serve `pipe`: receive cells; send ("ready",) once, then ("progress", message, share) and one outcome per cell.
+
+    Outcomes: ("finished", seconds), ("failed", traceback), ("fatal", message) when the store cannot be written.
+    The number of threads is the same in every worker, so a result does not depend on how many there are.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    set_up(device, threads, deterministic, index)
+    store = Store(store_root)
+    with suppress(EOFError, BrokenPipeError):
+        pipe.send(("ready",))
+        while True:
+            cell = pipe.recv()
+            context = Context(store, data_root, device, _reporter(pipe))
+            pipe.send(_compute(cell, context))
+
+
+def _compute(cell: Cell, context: Context) -> tuple[str, float] | tuple[str, str]:
+    if context.store.has(cell.key):  # another run finished it meanwhile
+        return "finished", 0.0
+    _reset_peak_memory()
+    started, clock = time.time(), time.perf_counter()
+    try:
+        output = importlib.import_module(cell.module).compute(cell, context)
+    except BenchError as error:
+        return "failed", str(error)
+    except Exception as error:
+        return "failed", traceback.format_exc() + _remedy(error)
+    seconds = time.perf_counter() - clock
+    timing = {"started": round(started, 3), "seconds": round(seconds, 3), "peak_mb": round(_peak_memory(), 1)}
+    try:
+        context.store.put(cell, output, timing)
+    except BenchError as error:
+        return "fatal", str(error)
+    except Exception:
+        return "failed", traceback.format_exc()
+    return "finished", seconds
+
+
+def _remedy(error: Exception) -> str:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU is short of memory: lower compute.slots in params.yaml, or try fewer jobs"
+    return ""
+
+
+def _reporter(pipe: Connection) -> Callable[[str, float], None]:
+    last = time.monotonic()
+
+    def report(message: str, share: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
+            pipe.send(("progress", message, share))
+
+    return report
+
+
+def _end_with_parent() -> None:
+    # A worker whose parent was killed would go on computing beside the next run.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _reset_peak_memory() -> None:
+    with suppress(OSError):  # Linux only; elsewhere the peak is that of the process so far
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> float:
+    """Peak resident memory in MB (10^6 bytes) since `_reset_peak_memory`."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

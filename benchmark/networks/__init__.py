@@ -1,0 +1,1 @@
+"""Networks taken away: files, exports, time and memory."""

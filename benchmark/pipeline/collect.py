@@ -1,0 +1,145 @@
+"""From finished cells to the files between stages: rows, timings, and what the searches found."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmark.analysis.rows import Row
+from benchmark.config.ablations import studies_of
+from benchmark.files import share
+from benchmark.jobs.store import Cell
+from benchmark.pipeline.plan import Plan, Search, Transfer
+
+SCHEMA = 1
+ARTIFACTS = Path("artifacts")
+FOUND = ("budget", "complexity", "params", "macs", "kept", "sizes", "digest", "origin")
+
+
+def rows_of(plan: Plan, method: str) -> list[Row]:
+    """Return the result rows of a method from the store, in a fixed order.
+
+    The order is that of `Plan.transfers` (variant, granularity, seed, falling budget, weights mode), then targets as
+    in params.yaml, shots and draw. Raises `KeyError` when a cell is missing.
+    """
+    return [row for transfer in plan.transfers(method) for row in result_rows(plan, transfer)]
+
+
+def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
+    """Return the rows of one retraining, in the order of `rows_of`."""
+    config = plan.config
+    place = {target.label: index for index, target in enumerate(config.data.targets)}
+    values = plan.store.get(transfer.cell.key).values
+    search, found, architecture = transfer.search, transfer.found.values, transfer.architecture
+    inherited = transfer.weights == "inherit"
+    return [
+        Row(
+            suite=plan.suite,
+            model=config.model.name,
+            method=search.name,
+            variant=search.variant,
+            granularity=search.granularity,  # type: ignore[arg-type]
+            cost=config.grid.cost,
+            budget=architecture["budget"],
+            complexity=architecture["complexity"],
+            seed=search.seed,
+            weights=transfer.weights,  # type: ignore[arg-type]
+            target=result["target"],
+            shots=result["shots"],
+            draw=result["draw"],
+            arm=transfer.arm,
+            accuracy=result["accuracy"],
+            source_accuracy=values["source_accuracy"],
+            params=values["params"],
+            macs=values["macs"],
+            search_flops=found["flops"],
+            train_flops=result["train_flops"],
+            cell=transfer.cell.key,
+            pretrain_flops=architecture["state_pretrain_flops"] if inherited else found["pretrain_flops"],
+            search_cell=search.cell.key,
+            architecture=architecture["digest"],
+        )
+        for result in sorted(values["results"], key=lambda r: (place[r["target"]], r["shots"], r["draw"]))
+    ]
+
+
+def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
+    """Return the learning rates chosen for every budget, with all that were tried; none without `tuning`."""
+    return {
+        "schema": SCHEMA,
+        "rates": [
+            {
+                "granularity": tuning.granularity,
+                "budget": tuning.budget,
+                "kind": kind,
+                **entry,
+                "cell": tuning.cell.key,
+            }
+            for tuning in plan.tunings()
+            if not finished_only or plan.store.has(tuning.cell.key)
+            for kind, entry in plan.store.get(tuning.cell.key).values["rates"].items()
+        ],
+    }
+
+
+def timings_of(plan: Plan, method: str) -> dict[str, Any]:
+    """Return when each cell behind a method's rows ran, for how long and in how much memory."""
+    cells: dict[str, Cell] = {}
+    for cell in [*plan.pretrain_cells(), *plan.search_cells(method), *plan.transfer_cells(method)]:
+        cells[cell.key] = cell
+    return {
+        "schema": SCHEMA,
+        "cells": {key: {"kind": cell.kind, **plan.store.get(key).timing} for key, cell in cells.items()},
+    }
+
+
+def architecture_file(suite: str, method: str, search: Search, budget: float) -> Path:
+    """Return where an architecture is published; its weights stand beside it as `.weights.safetensors`."""
+    name = f"{search.granularity}-{search.variant or 'default'}-s{search.seed}-b{share(budget)}.safetensors"
+    return ARTIFACTS / suite / "search" / method / name
+
+
+def searches_of(plan: Plan, method: str) -> dict[str, Any]:
+    """Return what a method's searches found: a record per architecture, and the traces of those that left one.
+
+    An architecture has `notes` where the search made some. Of a method with a study in the suite it is also said how
+    alike its architectures are: see `benchmark.pipeline.similarity`.
+    """
+    architectures: list[dict[str, Any]] = []
+    traces: list[dict[str, Any]] = []
+    for search in plan.searches(method):
+        values = plan.store.get(search.cell.key).values
+        architectures += [
+            {
+                "method": method,
+                "variant": search.variant,
+                "granularity": search.granularity,
+                "cost": plan.config.grid.cost,
+                "seed": search.seed,
+                **{name: entry[name] for name in FOUND},
+                **({"notes": entry["notes"]} if entry.get("notes") else {}),
+                "file": architecture_file(plan.suite, method, search, entry["budget"]).as_posix(),
+                "search_cell": search.cell.key,
+                "reference": search.method.reference,
+            }
+            for entry in sorted(values["architectures"], key=lambda entry: -entry["budget"])
+        ]
+        if values["trace"]:
+            place = {"variant": search.variant, "granularity": search.granularity, "seed": search.seed}
+            traces.append({**place, "points": values["trace"]})
+    found = {"schema": SCHEMA, "architectures": architectures, "traces": traces}
+    if any(study.method == method for study in studies_of(plan.params, plan.suite)):
+        from benchmark.pipeline.similarity import likeness_of
+
+        found |= likeness_of(plan, method)
+    return found
+
+
+def published_files(plan: Plan, method: str) -> Iterable[tuple[Path, Path]]:
+    """Yield (file in the store, where it is published) for every architecture and its weights, contents verified."""
+    for search in plan.searches(method):
+        found = plan.store.verify(search.cell.key)
+        for entry in found.values["architectures"]:
+            target = architecture_file(plan.suite, method, search, entry["budget"])
+            yield found.files[entry["file"]], target
+            if entry["state_file"]:
+                yield found.files[entry["state_file"]], target.with_suffix(".weights.safetensors")

@@ -1,0 +1,335 @@
+"""The steps of the pipeline: fill the cell store, and write what the store holds to the files between stages.
+
+`run_suite` computes a whole grid and writes nothing but the store; `stage` is one stage of dvc.yaml. Both go through
+the same cells, so after the former the latter only assembles files.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.config.params import Params, SuiteConfig, TargetRef
+from benchmark.errors import BenchError, unknown
+from benchmark.files import atomic_write, read_json, write_json
+from benchmark.jobs.local import Failure, available_jobs, run_cells
+from benchmark.jobs.progress import Display
+from benchmark.jobs.store import Cell, Context, Store
+from benchmark.pipeline.plan import Digests, Plan, device_of
+
+Step = Literal["pretrain", "search", "tune", "transfer"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are below the repository's root."""
+
+    root: Path
+
+    @property
+    def store(self) -> Store:
+        """The store of finished cells."""
+        return Store(self.root / ".cells")
+
+    @property
+    def data(self) -> Path:
+        """The prepared data sets."""
+        return self.root / "data"
+
+    def results(self, suite: str, name: str) -> Path:
+        """A file of results, committed to git."""
+        return self.root / "reports" / "results" / suite / name
+
+    def code(self, suite: str) -> Path:
+        """The folder of a suite's code fingerprints."""
+        return self.root / "reports" / "code" / suite
+
+    def artifacts(self, suite: str, *parts: str) -> Path:
+        """A folder of files too large for git."""
+        return self.root.joinpath("artifacts", suite, *parts)
+
+
+def run_suite(
+    params: Params,
+    suites: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    jobs: int | None = None,
+    root: Path = Path(),
+    until: Step = "transfer",
+) -> int:
+    """Compute every cell of the grid that the store lacks; returns the exit code, 1 when a cell failed.
+
+    `suites` and `methods` default to those of params.yaml's `run`, `jobs` to `compute.jobs`. Each step runs over
+    all suites and methods at once, so that the workers stay busy. Failed cells are told at the end, with
+    their tracebacks; what does not depend on them is computed all the same.
+    """
+    chosen = list(suites or params.run.suites)
+    plans = [plan_of(params, suite, root, prepare_data(params, suite, root)) for suite in chosen]
+    for method in methods or ():
+        if not any(method in plan.methods for plan in plans):
+            raise unknown("method", method, {name for plan in plans for name in plan.methods}, "--method")
+    work = [(plan, [name for name in plan.methods if name in (methods or plan.methods)]) for plan in plans]
+    return tell(fill(work, root, jobs, until))
+
+
+def stage(
+    params: Params,
+    name: str,
+    suite: str | None = None,
+    method: str | None = None,
+    jobs: int | None = None,
+    root: Path = Path(),
+) -> int:
+    """Run one stage of dvc.yaml; returns the exit code, 1 when a cell failed and nothing was written.
+
+    `page` takes neither suite nor method, `search` and `transfer` take both, the others a suite.
+    """
+    if name == "page":
+        _page(params, root)
+        return 0
+    if name not in (*_PER_SUITE, *_PER_METHOD):
+        raise unknown("stage", name, [*_PER_SUITE, *_PER_METHOD, "page"], "stage")
+    if suite is None or suite not in params.suites:
+        raise unknown("suite", suite or "", params.suites, "--suite")
+    if name not in _PER_METHOD:
+        return _PER_SUITE[name](params, suite, jobs, root)
+    if method is None or method not in params.suites[suite].methods or method not in params.methods:
+        raise unknown("method", method or "", params.suites[suite].methods, "--method")
+    plan = plan_of(params, suite, root)
+    failures = fill([(plan, [method])], root, jobs, "search" if name == "search" else "transfer")
+    if not failures:
+        _PER_METHOD[name](plan, method, Places(root))
+    return tell(failures)
+
+
+def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str, Any] | None = None) -> Plan:
+    """Return the plan of a suite; without `manifests`, those of the stage `data` are read."""
+    places = Places(root)
+    if manifests is None:
+        path = places.results(suite, "data.json")
+        manifests = read_json(path)
+        if not isinstance(manifests, dict) or manifests.get("schema") != SCHEMA:
+            raise BenchError(f"{path}: expected schema {SCHEMA} of the stage data; remove it and run `dvc repro`")
+    return Plan(params, suite, Digests.of(manifests), places.store, device_of(params))
+
+
+def prepare_data(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
+    """Prepare the data sets of a suite where they are not yet; returns `{"source", "targets"}`, their manifests."""
+    from benchmark.data import prepare
+    from benchmark.jobs.preparing import Preparing
+
+    data, folder, mirrors = params.suites[suite].data, Places(root).data, params.data.mirrors
+    with Preparing() as progress:
+        source = prepare(data.source, folder, mirrors, progress)
+        targets = {target.label: prepare(target, folder, mirrors, progress) for target in data.targets}
+    return {"source": source, "targets": targets}
+
+
+Work = list[tuple[Plan, list[str]]]
+
+
+def fill(work: Work, root: Path, jobs: int | None, until: Step) -> list[Failure]:
+    """Compute the missing cells of the plans' methods up to the step `until`, step by step over all of them."""
+    failures: list[Failure] = []
+    steps: dict[Step, Callable[[], list[Cell]]] = {
+        "pretrain": lambda: [cell for plan, _ in work for cell in plan.pretrain_cells()],
+        "search": lambda: [
+            cell
+            for plan, methods in work
+            for name in methods
+            for cell in plan.search_cells(name)
+            if plan.store.has(cell.spec["pretrain"])
+        ],
+        "tune": lambda: [cell for plan, _ in work for cell in plan.tune_cells()],
+        "transfer": lambda: [
+            cell for plan, methods in work for name in methods for cell in plan.transfer_cells(name, finished_only=True)
+        ],
+    }
+    for step, cells in steps.items():
+        failures += run_step(step, cells(), work, root, jobs)
+        if step == until:
+            break
+    return failures
+
+
+def run_step(step: Step, cells: list[Cell], work: Work, root: Path, jobs: int | None) -> list[Failure]:
+    """Compute those of the cells that the store lacks; returns the failures."""
+    plan = work[0][0]
+    if all(plan.store.has(cell.key) for cell in cells):
+        return []
+    for each, _ in work:
+        prepare_data(each.params, each.suite, root)
+    compute = plan.params.compute
+    count = jobs or (
+        available_jobs(compute.threads, plan.device, compute.slots) if compute.jobs == "auto" else compute.jobs
+    )
+    context = Context(plan.store, Places(root).data, plan.device)
+    with Display(step, cells) as display:
+        return run_cells(cells, context, count, compute.threads, display, compute.deterministic)
+
+
+def tell(failures: list[Failure]) -> int:
+    """Print failed cells and their tracebacks; returns the exit code."""
+    for failure in failures:
+        print(f"\nfailed: {failure.cell.label}\n{failure.reason.rstrip()}", file=sys.stderr)
+    if failures:
+        left = "the others are kept, and the same command computes only what is missing"
+        print(f"\n{len(failures)} cells failed; {left}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _code(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
+    folder = Places(root).code(suite)
+    # The fingerprints do not depend on the data.
+    plan = Plan(params, suite, Digests("", {}), Places(root).store)
+    written = []
+    for name, digest in plan.code().items():
+        write_json(folder / f"{name}.json", {"code": digest})
+        written.append(folder / f"{name}.json")
+    _remove_others(folder, written)
+    return 0
+
+
+def _data(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
+    from benchmark.data import open_prepared
+    from benchmark.data.statistics import near_duplicates
+
+    manifests = prepare_data(params, suite, root)
+    config, folder = params.suites[suite], Places(root).data
+    data = config.data
+    source = open_prepared(data.source, folder).images
+    write_json(
+        Places(root).results(suite, "data.json"),
+        {
+            "schema": SCHEMA,
+            "source": _with_parts(manifests["source"], config, folder),
+            "targets": {
+                target.label: _with_parts(manifests["targets"][target.label], config, folder, target)
+                for target in data.targets
+            },
+            "near_duplicates": {
+                target.label: near_duplicates(source, open_prepared(target, folder).images) for target in data.targets
+            },
+        },
+    )
+    return 0
+
+
+def _with_parts(
+    manifest: dict[str, Any], config: SuiteConfig, folder: Path, target: TargetRef | None = None
+) -> dict[str, Any]:
+    """The manifest of a target (of the source without one), with the parts that each of the suite's seeds makes."""
+    from benchmark.data import open_prepared, with_splits
+    from benchmark.data.splits import split_source, split_target
+    from benchmark.seeds import derive
+
+    seeds = config.grid.seeds
+    if target is None:
+        images = open_prepared(config.data.source, folder)
+        parts: dict[int, Any] = {
+            seed: split_source(images.labels, config.data.split, derive(seed, "split"), images.groups) for seed in seeds
+        }
+    else:
+        images = open_prepared(target, folder)
+        pool = config.pool(target)
+        parts = {
+            seed: split_target(images.labels, pool, derive(seed, "target", target.label), images.groups, target.test)
+            for seed in seeds
+        }
+    return with_splits(manifest, parts)
+
+
+def _pretrain(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+    plan = plan_of(params, suite, root)
+    failures = fill([(plan, [])], root, jobs, "pretrain")
+    if not failures:
+        folder = Places(root).artifacts(suite, "pretrain")
+        files = {
+            folder / f"s{cell.spec['seed']}.safetensors": plan.store.verify(cell.key).files["final.safetensors"]
+            for cell in plan.pretrain_cells()
+            if "sanity" not in cell.spec
+        }
+        _publish(folder, files)
+    return tell(failures)
+
+
+def _tune(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+    from benchmark.pipeline.collect import tuning_of
+
+    plan = plan_of(params, suite, root)
+    failures = fill([(plan, [])], root, jobs, "tune")
+    if not failures:
+        write_json(Places(root).results(suite, "tuning.json"), tuning_of(plan))
+    return tell(failures)
+
+
+def _search(plan: Plan, method: str, places: Places) -> None:
+    from benchmark.pipeline.collect import published_files, searches_of
+
+    files = {places.root / target: source for source, target in published_files(plan, method)}
+    _publish(places.artifacts(plan.suite, "search", method), files)
+    write_json(places.results(plan.suite, f"{method}.search.json"), searches_of(plan, method))
+
+
+def _transfer(plan: Plan, method: str, places: Places) -> None:
+    from benchmark.analysis.rows import write_results
+    from benchmark.pipeline.collect import rows_of, timings_of
+    from benchmark.provenance import provenance
+
+    data = {"source": plan.digests.source, "targets": dict(plan.digests.targets)}
+    rows = rows_of(plan, method)
+    write_json(places.results(plan.suite, f"{method}.timings.json"), timings_of(plan, method))
+    write_results(places.results(plan.suite, f"{method}.json"), rows, {**provenance(plan.device), "data": data})
+
+
+def _analyse(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
+    from benchmark.analysis import analyse_suite
+
+    analyse_suite(params, suite, root)
+    return 0
+
+
+def _report(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
+    from benchmark.report import report_suite
+
+    report_suite(params, suite, root)
+    return 0
+
+
+def _page(params: Params, root: Path) -> None:
+    from benchmark.report import report_page
+    from benchmark.report.readme import BEGIN, update
+
+    report_page(params, root)
+    readme = root / "README.md"
+    if readme.exists() and BEGIN in readme.read_text():
+        update(readme, params)
+
+
+def _publish(folder: Path, files: dict[Path, Path]) -> None:
+    for target, source in files.items():
+        content = source.read_bytes()
+        if not target.exists() or target.read_bytes() != content:
+            atomic_write(target, content)
+    _remove_others(folder, files)
+
+
+def _remove_others(folder: Path, wanted: Iterable[Path]) -> None:
+    """Remove what an earlier grid left in a stage's own folder."""
+    names = {path.name for path in wanted}
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.name not in names:
+            path.unlink()
+
+
+_PER_SUITE = {
+    "code": _code,
+    "data": _data,
+    "pretrain": _pretrain,
+    "tune": _tune,
+    "analyse": _analyse,
+    "report": _report,
+}
+_PER_METHOD = {"search": _search, "transfer": _transfer}

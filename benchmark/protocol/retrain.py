@@ -1,0 +1,21 @@
+"""From an architecture to the network that is retrained."""
+
+from torch import Tensor, nn
+
+from benchmark import models, seeds
+from benchmark.protocol.source import Source
+from benchmark.space import SearchSpace
+from benchmark.training.loop import on_device
+
+Masks = dict[str, Tensor]
+
+
+def reinitialised(source: Source, space: SearchSpace, network: nn.Module, mask: Tensor) -> tuple[nn.Module, Masks]:
+    """Return the extracted sub-network with weights drawn anew for its own widths, and the masks it is held to."""
+    sub = space.extract(network, space.architecture(mask, {}))
+    masks = space.weight_masks(mask)
+    models.initialise(sub, seeds.derive(source.seed, "retrain"))
+    sub = on_device(sub, source.device)
+    for name, kept in masks.items():
+        sub.get_parameter(name).data.mul_(kept.to(source.device))
+    return sub, masks

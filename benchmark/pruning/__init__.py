@@ -1,0 +1,1 @@
+"""What a pruner is, and what pruners share."""

@@ -1,0 +1,1 @@
+"""How a network computes: which channel every element comes from, and what depends on it."""

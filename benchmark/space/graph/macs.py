@@ -1,0 +1,103 @@
+"""Parameters and multiply-accumulates, measured on a network as it is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmark.space.graph.products import multiplications
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def weight_layers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the weight of every convolution and linear layer by the layer's name, in the network's order."""
+    return {
+        name: layer.weight for name, layer in module.named_modules() if isinstance(layer, (*CONVOLUTIONS, nn.Linear))
+    }
+
+
+def count(module: nn.Module, example_input: Tensor) -> tuple[int, int]:
+    """Return (params, macs) of a network for one input.
+
+    Parameters: every entry of every parameter. MACs: one multiply-accumulate is 1; all matrix products and convolutions
+    that PyTorch runs, those of activations with each other (attention) too; batch norm is folded, biases are free.
+    An einsum that sums over an index of size 1 is such a product, though it runs element by element. Zeroed weights
+    count: it measures shapes. The network runs once, in eval mode, and is left as it was.
+    """
+    counter = _Counter()
+    with plain_operators(module):
+        # A copy, for no operators are seen of a tensor of inference mode.
+        image = example_input.clone()
+        with _Einsums(counter), counter:
+            module(image)
+    return sum(parameter.numel() for parameter in module.parameters()), counter.macs // len(example_input)
+
+
+@contextmanager
+def plain_operators(module: nn.Module) -> Iterator[None]:
+    """Let `module` run in eval mode, without gradients, and attention as products that can be seen."""
+    training = {layer: layer.training for layer in module.modules()}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    forget(module)
+    module.eval()
+    try:
+        with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        forget(module)
+        for layer, mode in training.items():
+            layer.training = mode
+
+
+def forget(module: nn.Module) -> None:
+    """Let layers drop what they keep of their parameters in eval mode (attention biases): they do when they train."""
+    training = {layer: layer.training for layer in module.modules()}
+    if all(training.values()):
+        return
+    module.train()
+    for layer, mode in training.items():
+        layer.training = mode
+
+
+class _Counter(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+        self.macs += multiplications(func._schema.name.removeprefix("aten::"), named, out)
+        return out
+
+
+class _Einsums(TorchFunctionMode):
+    """Counts what PyTorch makes a product of two tensors element by element, for the index it sums over has size 1."""
+
+    def __init__(self, counter: _Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = self._counter.macs
+        out = func(*args, **(kwargs or {}))
+        if func is torch.einsum and self._counter.macs == before and _sums_a_product(args[0]):
+            self._counter.macs += out.numel()
+        return out
+
+
+def _sums_a_product(equation: Any) -> bool:
+    """Tell whether an equation of two tensors sums over an index of both."""
+    read, _, made = equation.partition("->") if isinstance(equation, str) else ("", "", "")
+    factors = read.split(",")
+    # Without an arrow, what is in both is summed.
+    return len(factors) == 2 and bool(set.intersection(*map(set, factors)) - set(made) - set(" ."))

@@ -1,0 +1,118 @@
+"""The check that blocks must pass: taking them out computes what silencing them computes, and costs what is stated."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from benchmark import seeds
+from benchmark.space.graph.dataflow import Dataflow
+from benchmark.space.graph.dependencies import Wiring
+from benchmark.space.graph.macs import count
+from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
+from benchmark.space.surgery.find_blocks import Block, find
+from benchmark.space.surgery.mask_and_cut import run
+from benchmark.space.surgery.skip import Skipping
+
+
+def skippable(model: nn.Module, example_input: Tensor, wiring: Wiring) -> tuple[Skipping | None, dict[str, str]]:
+    """Return the blocks of `model` that can be skipped, beside cutting the units of `wiring`, and why others are whole.
+
+    Blocks of a kind are a group, of which an architecture keeps at least one: a block that is alone is none. The rest
+    runs in a copy of `model` in double precision with weights drawn so that no branch is silent, on a random image:
+    with blocks silenced and channels masked, and without them. What differs is tried in another form, then left whole.
+    """
+    if next(model.parameters()).device.type != "cpu":
+        model = deepcopy(model).cpu()
+    image = example_input[:1].detach().cpu()
+    flow = Dataflow(model, image)
+    blocks, whole = find(model, flow)
+    if wiring.groups:
+        reason = "is a layer whose input and output channels are pruned apart"
+        whole |= {block.name: reason for block in blocks if block.layer}
+        blocks = [block for block in blocks if not block.layer]
+    blocks = _grouped(blocks, whole)
+    trial = _Trial(model, image, wiring, flow)
+    if blocks and trial.problem(blocks):
+        found: list[Block] = []
+        for block in [_in_form(trial, block) for block in blocks]:
+            problem = trial.problem([*found, block])
+            if problem:
+                whole[block.name] = problem
+            else:
+                found.append(block)
+        blocks = _grouped(found, whole)
+    return (trial.skipping(blocks) if blocks else None), whole
+
+
+def _grouped(blocks: Sequence[Block], whole: dict[str, str]) -> list[Block]:
+    """Return the blocks that are not alone, kind by kind in the order of the run."""
+    kinds: dict[object, list[Block]] = defaultdict(list)
+    for block in blocks:
+        kinds[block.kind].append(block)
+    for members in kinds.values():
+        if len(members) == 1:
+            whole[members[0].name] = "is the only block of its kind"
+    return [block for members in kinds.values() if len(members) > 1 for block in members]
+
+
+def _in_form(trial: "_Trial", block: Block) -> Block:
+    """Return the block in the first form in which it alone passes the check, or as it is."""
+    form: Block | None = block
+    while form is not None and trial.problem([form]):
+        form = form.next_form()
+    return form or block
+
+
+class _Trial:
+    """A model with loud weights, to be run with blocks skipped and silenced."""
+
+    def __init__(self, model: nn.Module, image: Tensor, wiring: Wiring, flow: Dataflow) -> None:
+        self._wiring, self._flow = wiring, flow
+        self._model = deepcopy(model).double().eval().requires_grad_(False)
+        shake(self._model)
+        draw = seeds.generator(0, "admission")
+        self._image = torch.randn(image.shape, generator=draw, dtype=torch.float64)
+        self._channels = torch.cat([_some(*group) for group in wiring.groups.items()] or [torch.ones(0)]).bool()
+
+    def skipping(self, blocks: Sequence[Block]) -> Skipping:
+        """Return what skips these blocks."""
+        nodes = self._flow.nodes
+        macs = [sum(node.macs for node in nodes if any(m in node.modules for m in block.gone)) for block in blocks]
+        return Skipping(self._model, blocks, self._wiring, [*macs, sum(node.macs for node in nodes)])
+
+    def problem(self, blocks: Sequence[Block]) -> str:
+        """Return why these blocks cannot be skipped, all of them or every other one, or nothing."""
+        skipping = self.skipping(blocks)
+        for step in (1, 2):
+            kept = torch.ones(len(blocks), dtype=torch.bool)
+            kept[::step] = False
+            problem = self._difference(skipping, torch.cat([kept, self._channels]))
+            if problem:
+                return problem
+        return ""
+
+    def _difference(self, skipping: Skipping, mask: Tensor) -> str:
+        parameters = dict(self._model.named_parameters())
+        with torch.no_grad():
+            silenced = run(self._model, skipping.gate(parameters, mask.double()), self._image)
+            try:
+                network = skipping.extracted(self._model, mask, own=False)
+                without = network(self._image)
+            except Exception as error:
+                return f"cannot be skipped: {operation(error)}"
+        same = silenced.shape == without.shape
+        difference = float((silenced - without).abs().max() / silenced.abs().max()) if same else float("nan")
+        if not difference <= TOLERANCE:
+            return f"skipping it is not silencing it (outputs differ by {difference:.0e})"
+        stated = tuple(skipping.costs[kind].of_kept(skipping.kept(mask)) for kind in ("params", "macs"))
+        counted = count(network, self._image)
+        return "" if stated == counted else f"its cost does not go with it (stated {stated}, counted {counted})"
+
+
+def _some(name: str, size: int) -> Tensor:
+    """Return some units of a group of channels, of every group another number."""
+    share, *draw = torch.rand(size + 1, generator=seeds.generator(0, "skipping", name)).tolist()
+    return torch.tensor([one < share or one == min(draw) for one in draw])

@@ -1,1 +1,0 @@
-"""How much the suite's shortcuts save, as ratios on this machine: `python -m benchmark.speed`."""

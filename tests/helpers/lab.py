@@ -1,0 +1,158 @@
+"""The three steps on a suite of seconds, computed in one store for all tests of this folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from benchmark.config.params import DatasetRef
+from benchmark.data import prepare
+from benchmark.jobs.store import Cell, CellOutput, Context, Store
+from benchmark.protocol import learning_rates, pretrain, search, transfer
+from benchmark.pruning.registry import pruner
+from benchmark.training.loop import Task
+
+SOURCE: dict[str, Any] = {"name": "digits", "classes": [0, 1, 2]}
+TARGET: dict[str, Any] = {"name": "digits", "classes": [3, 4, 5]}
+# Of a few classes some can be kept back, to try learning rates on.
+WIDE: dict[str, Any] = {"name": "digits", "classes": [0, 1, 2, 3, 4]}
+VGG: dict[str, Any] = {"name": "own:vgg16", "width": 0.0625}
+RESNET: dict[str, Any] = {"name": "own:resnet20", "width": 0.25}
+RECIPE: dict[str, Any] = {"steps": 20, "batch": 32, "lr": 0.1, "norm_momentum": 0.5}
+FINETUNE: dict[str, Any] = {"steps": 4, "batch": 15, "lr": 0.05, "norm_momentum": 0.5}
+COMPUTE = {
+    "pretrain": pretrain.compute,
+    "tune": learning_rates.compute,
+    "search": search.compute,
+    "transfer": transfer.compute,
+}
+
+
+@dataclass
+class Lab:
+    """Makes specs as a plan does, computes them and publishes them, each once."""
+
+    context: Context
+    digests: dict[str, str]
+    done: dict[str, CellOutput] = field(default_factory=dict)
+
+    def source(self, seed: int, model: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "source": SOURCE,
+            "source_digest": self.digests["source"],
+            "split": {},
+            "model": dict(model),
+            "training": RECIPE,
+            "seed": seed,
+            "device": "cpu",
+        }
+
+    def pretrain(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> Cell:
+        return Cell("pretrain", self.source(seed, model), label="pretrain")
+
+    def search(
+        self,
+        method: str,
+        granularity: str = "channel",
+        seed: int = 0,
+        model: Mapping[str, Any] = VGG,
+        **params: Any,
+    ) -> Cell:
+        spec = self.source(seed, model) | {
+            "cost": "params",
+            "granularity": granularity,
+            "budgets": [0.5, 0.1],
+            "method": method,
+            "params": params,
+            "pretrain": self.key(self.pretrain(seed, model)),
+        }
+        return Cell("search", spec, (pruner(method).__module__,), label=method)
+
+    def tune(self, granularity: str = "channel", budget: float = 0.5, **changes: Any) -> Cell:
+        """The choice of rates for one budget, on a source of five classes; `changes` of the spec."""
+        spec = self.source(0, VGG) | {
+            "source": WIDE,
+            "source_digest": self.digests["wide"],
+            "cost": "params",
+            "granularity": granularity,
+            "budget": budget,
+            "factors": [0.1, 1.0],
+            "architectures": 2,
+            "finetune": FINETUNE,
+            "scratch": FINETUNE,
+            "shots": [1, 5],
+            "draws": 2,
+        }
+        return Cell("tune", spec | changes, label="tune")
+
+    def transfer(
+        self,
+        found: Cell,
+        weights: str,
+        budget: float | None = None,
+        form: Any = None,
+        training: Any = None,
+        **target: Any,
+    ) -> Cell:
+        """The retraining of what the search cell `found` has at `budget` (None: its first).
+
+        `training` is changed in the recipe of the source, `target` in the entry of the only target.
+        """
+        values = self.output(found).values
+        entry = next(e for e in values["architectures"] if budget in (None, e["budget"]))
+        spec = {key: found.spec[key] for key in self.source(0, VGG)} | {
+            "targets": [self.target(**target)],
+            "weights": weights,
+            "granularity": found.spec["granularity"],
+            "form": form or {"architecture": entry["digest"]},
+        }
+        spec["training"] = spec["training"] | (training or {})
+        inputs = {"search": self.key(found), "architecture": entry["file"]}
+        if weights == "inherit":
+            spec["state"] = self.context.store.get(inputs["search"]).digests[entry["state_file"]]
+            inputs["state"] = entry["state_file"]
+        return Cell("transfer", spec, inputs=inputs, label="transfer")
+
+    def target(self, **changes: Any) -> dict[str, Any]:
+        """An entry of a transfer's targets."""
+        return {
+            "label": "digits-3-5",
+            "ref": TARGET,
+            "digest": self.digests["target"],
+            "pool": 20,
+            "shots": [1, 5],
+            "draws": 2,
+            "recipe": FINETUNE,
+        } | changes
+
+    def key(self, cell: Cell) -> str:
+        """Compute the cell if need be, and return where it is."""
+        self.output(cell)
+        return cell.key
+
+    def output(self, cell: Cell) -> CellOutput:
+        if cell.key not in self.done:
+            self.done[cell.key] = self.again(cell)
+            self.context.store.put(cell, self.done[cell.key], {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0})
+        return self.done[cell.key]
+
+    def again(self, cell: Cell) -> CellOutput:
+        return COMPUTE[cell.kind](cell, self.context)
+
+    def pretrained(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> dict[str, Tensor]:
+        return load(self.output(self.pretrain(seed, model)).files["final.safetensors"])
+
+
+def furnished(root: Path) -> Lab:
+    refs = {"source": SOURCE, "target": TARGET, "wide": WIDE}
+    digests = {name: prepare(DatasetRef(**ref), root / "data")["digest"] for name, ref in refs.items()}
+    return Lab(Context(Store(root / "cells"), root / "data"), digests)
+
+
+def pixels(task: Task) -> Tensor:
+    """All images of a task, in its order."""
+    return task.pixels(torch.arange(len(task)))

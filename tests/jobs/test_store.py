@@ -1,0 +1,208 @@
+import errno
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import BenchError
+from benchmark.jobs import store as store_module
+from benchmark.jobs.store import Cell, CellOutput, Store
+
+TIMING = {"started": 1.0, "seconds": 2.0, "peak_mb": 3.0}
+
+
+class PlainCell(Cell):
+    package = "benchmark"  # a module that exists: benchmark.seeds has no compute, but it has a fingerprint
+
+
+def cell(**spec):
+    return PlainCell("seeds", spec)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def stored(store):
+    one = cell(seed=0)
+    store.put(one, CellOutput({"accuracy": 0.25}, {"final.bin": b"weights"}), TIMING)
+    return one
+
+
+def visible(store):
+    return [path for path in store.root.glob("*/*") if path.parent.name != "tmp"]
+
+
+def test_the_key_follows_the_spec_and_nothing_else():
+    assert cell(a=1, b=2).key == cell(b=2, a=1).key
+    assert len(cell(a=1).key) == 64
+    assert len({cell(a=1).key, cell(a=1.0).key, cell(a=True).key, cell(b=1).key, cell().key}) == 5
+    other = PlainCell("seeds", {"a": 1}, inputs={"state": "elsewhere"}, label="name", hint=7.0)
+    assert other.key == cell(a=1).key
+    assert PlainCell("seeds", {"a": 1}, modules=("benchmark.jobs.fingerprint",)).key != cell(a=1).key
+    assert PlainCell("fingerprint", {"a": 1}).key != cell(a=1).key
+
+
+def test_a_spec_that_is_not_json_is_refused():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        _ = cell(rate=float("nan")).key
+
+
+def test_round_trip(store, stored):
+    assert store.has(stored.key)
+    result = store.verify(stored.key)
+    assert result.values == {"accuracy": 0.25}
+    assert result.timing == TIMING
+    assert result.files["final.bin"].read_bytes() == b"weights"
+    assert store.folder(stored.key) == store.root / stored.key[:2] / stored.key
+    assert sorted(path.name for path in store.folder(stored.key).iterdir()) == ["cell.json", "final.bin", "timing.json"]
+    record = json.loads((store.folder(stored.key) / "cell.json").read_text())
+    assert record["spec"] == {"seed": 0}
+    assert record["kind"] == "seeds"
+
+
+def test_a_cell_that_is_not_there(store):
+    assert not store.has("ab" * 32)
+    with pytest.raises(KeyError):
+        store.get("ab" * 32)
+
+
+def test_the_first_of_two_wins(store, stored):
+    store.put(stored, CellOutput({"accuracy": 0.75}), {**TIMING, "seconds": 9.0})
+    assert store.verify(stored.key).values == {"accuracy": 0.25}
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "cell.json", "timing.json"])
+def test_file_names_stay_inside_the_cell(store, name):
+    with pytest.raises(ValueError, match="plain file name"):
+        store.put(cell(), CellOutput({}, {name: b""}), TIMING)
+
+
+def damage_truncated(folder):
+    (folder / "cell.json").write_bytes((folder / "cell.json").read_bytes()[:40])
+
+
+def damage_missing_record(folder):
+    (folder / "cell.json").unlink()
+
+
+def damage_value(folder):
+    (folder / "cell.json").write_text((folder / "cell.json").read_text().replace("0.25", "0.95"))
+
+
+def damage_schema(folder):
+    (folder / "cell.json").write_text((folder / "cell.json").read_text().replace('"schema":1', '"schema":2'))
+
+
+def damage_not_a_record(folder):
+    (folder / "cell.json").write_text("[1, 2]")
+
+
+def damage_size(folder):
+    (folder / "final.bin").write_bytes(b"weight")
+
+
+def damage_missing_file(folder):
+    (folder / "final.bin").unlink()
+
+
+def damage_timing(folder):
+    (folder / "timing.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [value for name, value in sorted(globals().items()) if name.startswith("damage_")])
+def test_a_damaged_cell_is_refused_with_the_remedy(store, stored, damage):
+    damage(store.folder(stored.key))
+    assert store.has(stored.key)
+    with pytest.raises(BenchError) as caught:
+        store.get(stored.key)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(store.folder(stored.key)))
+    assert "damaged cell" in message
+    assert message.endswith("remove that folder and run again")
+
+
+def test_a_cell_under_another_key_is_refused(store, stored):
+    other = stored.key[:2] + "0" * 62
+    store.folder(stored.key).rename(store.folder(other))
+    with pytest.raises(BenchError, match="does not have the content that was written"):
+        store.get(other)
+
+
+def test_verify_reads_the_content(store, stored):
+    (store.folder(stored.key) / "final.bin").write_bytes(b"weighTs")
+    store.get(stored.key)
+    with pytest.raises(BenchError, match=r"final\.bin does not have the content"):
+        store.verify(stored.key)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_a_full_disk_leaves_nothing_visible(store, monkeypatch, call):
+    """The disk fills up at each of the writes in turn."""
+    calls = 0
+
+    def fsync(handle):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store_module.os, "fsync", fsync)
+    with pytest.raises(BenchError, match=r"store cannot be written \(No space left on device\); free some space"):
+        store.put(cell(), CellOutput({}, {"final.bin": b"weights"}), TIMING)
+    assert visible(store) == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_a_read_only_folder(store, monkeypatch):
+    def refuse(*_args, **_options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(store_module.tempfile, "mkdtemp", refuse)
+    for act in (store.sweep, lambda: store.put(cell(), CellOutput({}), TIMING)):
+        with pytest.raises(BenchError, match="Read-only file system"):
+            act()
+
+
+def test_sweep_takes_what_a_killed_run_left_and_nothing_else(store, stored):
+    leftover = store.root / "tmp" / "left"
+    leftover.mkdir(parents=True)
+    (leftover / "final.bin").write_bytes(b"half")
+    with store._temporary() as (in_use, _):
+        (in_use / "final.bin").write_bytes(b"being written")
+        store.sweep()
+        assert not leftover.exists()
+        assert (in_use / "final.bin").read_bytes() == b"being written"
+    assert list((store.root / "tmp").iterdir()) == []
+    assert store.has(stored.key)
+
+
+def test_puts_survive_a_sweep_that_never_rests(store):
+    """Whatever the interleaving, a sweep takes no folder that a put is using."""
+    stop = threading.Event()
+
+    def sweep():
+        while not stop.is_set():
+            store.sweep()
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        deadline = time.monotonic() + 1.0
+        number = 0
+        while time.monotonic() < deadline:
+            store.put(cell(number=number), CellOutput({}, {"a.bin": b"a"}), TIMING)
+            number += 1
+    finally:
+        stop.set()
+        sweeper.join()
+    assert number > 10
+    assert all(store.verify(cell(number=index).key) for index in range(number))
+    assert isinstance(store.root, Path)

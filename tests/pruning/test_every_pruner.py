@@ -1,0 +1,287 @@
+"""What holds for every registered pruner, at every granularity it serves and for each of its options."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from itertools import pairwise
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+from problems import (
+    BUDGETS,
+    CLASSES,
+    SHALLOW,
+    SIZE,
+    dearest_unit,
+    pretrained_weights,
+    problem,
+    resnet,
+    space_of,
+    vgg,
+)
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from benchmark.config.params import Section, parse
+from benchmark.errors import BenchError
+from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.registry import pruners
+
+# Searches are shortened by these, in whatever pruner has a parameter of that name.
+SHORT: dict[str, Any] = {"steps": 4, "restarts": 2, "warmup": 1, "drop": 0.5}
+# Options that no list of choices shows.
+MORE: dict[str, list[dict[str, Any]]] = {
+    "darts": [{"order": 2}],
+    "dap": [{"exchangeable": False}, {"law": "pretrained", "noise": 0.1}, {"tau_low": 0.5, "tau_high": 1.0}],
+    "lottery_ticket": [{"rewind": 2}],
+}
+# Their smaller architectures are parts of the larger ones.
+NESTED = ("uniform", "random", "magnitude", "lottery_ticket")
+
+
+@dataclass(frozen=True)
+class Case:
+    method: str
+    granularity: str
+    options: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        return "-".join([self.method, self.granularity, *(f"{name}={value}" for name, value in self.options)])
+
+    @property
+    def build(self) -> Callable[[], nn.Module]:
+        """The large model; layers of a plain network are no blocks where channels are pruned as well."""
+        return resnet if self.granularity == "block+channel" else vgg
+
+    def problem(self, seed: int = 0, **more: Any) -> Problem:
+        budgets = self.pruner().budgets(SHALLOW if self.granularity == "block" else BUDGETS)
+        return problem(self.granularity, budgets, seed, self.build, **more)
+
+    def pruner(self) -> Pruner:
+        kind = pruners()[self.method]
+        short = {name: value for name, value in SHORT.items() if name in kind.Parameters.model_fields}
+        return kind(parse(kind.Parameters, short | dict(self.options), self.method))
+
+
+@dataclass
+class Outcome:
+    problem: Problem
+    found: list[SubNetwork]
+    progress: list[float]
+    drew_globally: bool
+
+    def content(self) -> list[Any]:
+        """All that a search leaves, in a form that compares bit by bit."""
+        states = [{n: t.numpy().tobytes() for n, t in sub.state.items()} if sub.state else None for sub in self.found]
+        account = (self.problem.flops, self.problem.pretrain_flops)
+        return [[(sub.budget, sub.mask.numpy().tobytes()) for sub in self.found], states, self.problem.trace, account]
+
+
+def cases() -> Iterator[Case]:
+    for name, kind in pruners().items():
+        options: list[dict[str, Any]] = [{}]
+        for key, field in kind.Parameters.model_fields.items():
+            if get_origin(field.annotation) is Literal:
+                options += [{key: value} for value in get_args(field.annotation) if value != field.default]
+        for chosen in options + MORE.get(name, []):
+            for granularity in kind.granularities:
+                yield Case(name, granularity, tuple(chosen.items()))
+
+
+CASES = list(cases())
+every = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def searched(case: Case, seed: int, global_seed: int) -> Outcome:
+    reports: list[float] = []
+    pruner = case.pruner()
+    made = case.problem(seed, progress=reports.append)
+    made.load_pretrained()
+    torch.manual_seed(global_seed)
+    state = torch.get_rng_state()
+    found = pruner.search(made)
+    return Outcome(made, found, reports, not torch.equal(torch.get_rng_state(), state))
+
+
+@cache
+def outcome(case: Case, seed: int = 0) -> Outcome:
+    return searched(case, seed, global_seed=1)
+
+
+@pytest.mark.parametrize("kind", pruners().values(), ids=lambda kind: kind.name)
+def test_a_pruner_says_what_it_is(kind: type[Pruner]) -> None:
+    assert kind.__doc__ is not None and kind.__doc__ != Pruner.__doc__
+    assert kind.reference.strip() and kind.granularities
+    assert set(kind.granularities) <= {"channel", "weight", "block", "block+channel"}
+    assert issubclass(kind.Parameters, Section) and kind.Parameters.__doc__
+    # The docstring cites what the reference names: each of its arXiv numbers.
+    for number in (word.strip(",;.") for word in kind.reference.split() if word[:4].isdigit() and "." in word):
+        assert number in kind.__doc__
+    # Works without any parameter given, and asks for the suite's budgets from the largest down.
+    budgets = kind().budgets([0.1, 0.5, 0.02])
+    assert budgets in ((0.5, 0.1, 0.02), (1.0,))
+
+
+@pytest.mark.parametrize("kind", pruners().values(), ids=lambda kind: kind.name)
+def test_an_unknown_parameter_is_refused(kind: type[Pruner]) -> None:
+    with pytest.raises(BenchError, match=r"^here: p\.nonsense: unknown key; "):
+        parse(kind.Parameters, {"nonsense": 1}, "here", "p")
+    for key in kind.Parameters.model_fields:
+        with pytest.raises(BenchError, match=rf"^here: p\.{key}: expected"):
+            parse(kind.Parameters, {key: [1]}, "here", "p")
+
+
+@every
+def test_every_budget_is_met_from_below_within_one_unit(case: Case) -> None:
+    result = outcome(case)
+    space = result.problem.space
+    assert tuple(sub.budget for sub in result.found) == result.problem.budgets
+    for sub in result.found:
+        assert sub.mask.dtype == torch.bool and sub.mask.shape == (space.n,)
+        left = sub.budget * space.total - space.exact_cost(sub.mask)
+        assert left >= 0
+        assert left < dearest_unit(space, sub.mask) or bool(sub.mask.all())
+
+
+@every
+def test_no_group_is_empty_and_the_input_reaches_the_output(case: Case) -> None:
+    network = case.build().double().eval()
+    space = space_of(case.build, case.granularity)
+    # With positive weights nothing cancels and no unit is dead: a signal is lost only where the mask cuts it.
+    ones = {name: torch.ones_like(p) for name, p in network.named_parameters() if not name.endswith("bias")}
+    shifts = {name: torch.zeros_like(p) for name, p in network.named_parameters() if name.endswith("bias")}
+    for sub in outcome(case).found:
+        assert all(bool(part.any()) for part in sub.mask.split(space.sizes))
+        images = torch.ones(1, 1, SIZE, SIZE, dtype=torch.float64, requires_grad=True)
+        logits = functional_call(network, space.gate({**ones, **shifts}, sub.mask.double()), (images,))
+        (gradient,) = torch.autograd.grad(logits.sum(), images)
+        assert float(logits.detach().max()) > 0 and float(gradient.max()) > 0
+
+
+@every
+def test_a_search_is_a_function_of_its_seed(case: Case) -> None:
+    once, again = outcome(case), searched(case, 0, global_seed=2)
+    assert once.content() == again.content()
+    assert not once.drew_globally and not again.drew_globally
+
+
+@every
+def test_another_seed_gives_another_search(case: Case) -> None:
+    # Dense has no choice; the others depend on weights or scores that belong to the seed.
+    same = outcome(case, 1).content() == outcome(case, 0).content()
+    assert same == (case.method == "dense")
+
+
+@every
+def test_inputs_are_left_as_they_were(case: Case) -> None:
+    given = {name: tensor.clone() for name, tensor in pretrained_weights(0, case.build)[0].items()}
+    before = case.problem()
+    result = outcome(case)
+    for name, tensor in pretrained_weights(0, case.build)[0].items():
+        assert torch.equal(tensor, given[name]) and not tensor.requires_grad
+    for part in ("train", "validation"):
+        now, then = getattr(result.problem, part), getattr(before, part)
+        assert torch.equal(now.images, then.images) and torch.equal(now.labels, then.labels)
+    network = result.problem.network
+    assert {name: tensor.shape for name, tensor in network.state_dict().items()} == {
+        name: tensor.shape for name, tensor in case.build().state_dict().items()
+    }
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_problem_has_no_target() -> None:
+    # What a search is given, all of it: a new field must be looked at here, for it could carry a target task.
+    assert {field.name for field in fields(Problem)} == {
+        *("space", "network", "train", "validation", "recipe", "budgets", "seed", "device"),
+        *("load_pretrained", "progress", "elsewhere", "flops", "pretrain_flops", "trace"),
+        *("inverted", "asked_to_rank"),
+    }
+
+
+@every
+def test_own_weights_are_whole(case: Case) -> None:
+    expected = case.build().state_dict()
+    for sub in outcome(case).found:
+        if sub.state is None:
+            continue
+        assert set(sub.state) == set(expected)
+        for name, tensor in sub.state.items():
+            assert tensor.shape == expected[name].shape and tensor.dtype == expected[name].dtype
+            assert bool(torch.isfinite(tensor).all()) and not tensor.requires_grad
+        head = sub.state["head.weight"]
+        assert head.shape[0] == CLASSES and bool((head != 0).any())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.method in NESTED], ids=str)
+def test_smaller_architectures_are_parts_of_larger_ones(case: Case) -> None:
+    masks = [sub.mask for sub in outcome(case).found]
+    for larger, smaller in pairwise(masks):
+        assert not bool((smaller & ~larger).any())
+        assert int(smaller.sum()) < int(larger.sum())
+
+
+def trains(result: Outcome) -> bool:
+    """A pruner that leaves a trace or weights of its own has trained."""
+    return bool(result.problem.trace) or any(sub.state is not None for sub in result.found)
+
+
+@every
+def test_compute_is_charged(case: Case) -> None:
+    result = outcome(case)
+    assert result.problem.flops > 0 or not trains(result)
+    asked = case.method == "magnitude" or dict(case.options).get("law") == "pretrained"
+    assert result.problem.pretrain_flops == (pretrained_weights(0, case.build)[1] if asked else 0)
+
+
+class Counting:
+    """Counts the passes of images through a problem's own network: a backward pass is twice a forward pass."""
+
+    def __init__(self, made: Problem) -> None:
+        self.passes = 0
+        next(made.network.children()).register_forward_hook(self.count)
+
+    def count(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert module.training
+        self.passes += len(inputs[0]) * (3 if torch.is_grad_enabled() else 1)
+
+
+# `lottery_ticket` shows images to extracted networks instead; its own test has its account.
+@pytest.mark.parametrize("case", [case for case in CASES if case.method != "lottery_ticket"], ids=str)
+def test_the_account_is_what_the_large_model_was_shown(case: Case) -> None:
+    pruner = case.pruner()
+    made = case.problem()
+    made.load_pretrained()
+    counted = Counting(made)
+    pruner.search(made)
+    # Two operations per multiply-accumulate.
+    assert made.flops == 2 * made.dense_macs * counted.passes
+
+
+@every
+def test_progress_rises_to_one(case: Case) -> None:
+    result = outcome(case)
+    assert bool(result.progress) or not trains(result)
+    if result.progress:
+        assert result.progress == sorted(result.progress) and result.progress[0] > 0
+        assert result.progress[-1] == 1
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.options], ids=str)
+def test_an_interrupt_gets_through(case: Case) -> None:
+    calls = 0
+
+    def interrupt(share: float) -> None:
+        nonlocal calls
+        calls += 1
+        raise KeyboardInterrupt
+
+    pruner = case.pruner()
+    made = case.problem(progress=interrupt)
+    if outcome(case).progress:
+        with pytest.raises(KeyboardInterrupt):
+            pruner.search(made)
+        assert calls == 1
+    else:
+        pruner.search(made)
