@@ -32,7 +32,7 @@ lint: setup ## Linter and type checker
 	ruff format --check --quiet .
 	mypy
 
-report: setup ## Analysis, tables, figures and page again from the result files, without data or cells
+report: setup ## Analysis, tables, figures and page again from the result files, without data or jobs
 	dvc repro --force --single-item --allow-missing analyse report page
 
 ui: setup ## The tracked runs in MLflow's browser interface, on port $PORT (5000)
@@ -42,7 +42,7 @@ lock: setup ## Resolve requirements.lock anew from pyproject.toml, for every pla
 	uv pip compile pyproject.toml --universal --all-extras --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
 
-clean: ## Remove tool caches and the MLflow store; computed cells, data and .venv stay
+clean: ## Remove tool caches and the MLflow store; computed jobs, data and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dvc_plots mlflow.db mlruns mlartifacts
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

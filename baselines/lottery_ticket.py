@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmark.config.params import Section
 from benchmark.errors import BenchError
-from benchmark.pruning.importance import magnitudes
+from benchmark.pruning.importance import magnitude_importance
 from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 from benchmark.space import SearchSpace
 
@@ -48,7 +48,9 @@ class LotteryTicket(Pruner):
         for budget in problem.budgets:
             while complexity > budget:
                 complexity = max(budget, (1 - self.parameters.drop) * complexity)
-                scores = problem.ranked(magnitudes(space, trained, self.parameters.norm)).where(mask, -1.0)
+                scores = problem.apply_inversion(magnitude_importance(space, trained, self.parameters.norm)).where(
+                    mask, -1.0
+                )
                 path = _path(space, scores, mask, path)
                 # A small unit that was dropped would otherwise come back to fill what a large one leaves.
                 mask = mask & space.project(scores.masked_fill(path, torch.inf), complexity)

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from benchmark.config.params import Section
-from benchmark.pruning.importance import magnitudes, ranks
+from benchmark.pruning.importance import magnitude_importance, ranks
 from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
 
 
@@ -26,7 +26,7 @@ class Magnitude(Pruner):
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures and leave them the pretrained weights."""
-        scores = magnitudes(problem.space, problem.pretrained(), self.parameters.norm)
+        scores = magnitude_importance(problem.space, problem.pretrained(), self.parameters.norm)
         if self.parameters.scope == "layerwise":
             scores = ranks(problem.space, scores)
         return problem.project(scores)

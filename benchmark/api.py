@@ -102,8 +102,8 @@ def problem(
     made = Problem(
         space=build_space(network, torch.zeros(1, *images.shape[1:], device=device), granularity, cost),
         network=network,
-        train=task.at(parts.train).to(device),
-        validation=task.at(parts.validation).to(device),
+        train=task.subset(parts.train).to(device),
+        validation=task.subset(parts.validation).to(device),
         recipe=recipe,
         budgets=tuple(sorted(budgets, reverse=True)),
         seed=seed,

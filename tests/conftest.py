@@ -7,7 +7,7 @@ import pytest
 from tiny import TINY
 
 from benchmark.jobs.local import Failure
-from benchmark.jobs.store import Cell, Context
+from benchmark.jobs.store import Context, Job
 from benchmark.pipeline import stages
 
 
@@ -26,14 +26,14 @@ def tiny_params(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
-    """Every cell that would have to be computed fails, without a worker; they are collected in the list."""
-    asked: list[Cell] = []
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Every job that would have to be computed fails, without a worker; they are collected in the list."""
+    asked: list[Job] = []
 
-    def run_cells(cells: list[Cell], context: Context, *_arguments: Any, **_options: Any) -> list[Failure]:
-        missing = [cell for cell in cells if not context.store.has(cell.key)]
+    def run_jobs(jobs: list[Job], context: Context, *_arguments: Any, **_options: Any) -> list[Failure]:
+        missing = [job for job in jobs if not context.store.has(job.key)]
         asked.extend(missing)
-        return [Failure(cell, "Traceback (most recent call last):\nValueError: no luck") for cell in missing]
+        return [Failure(job, "Traceback (most recent call last):\nValueError: no luck") for job in missing]
 
-    monkeypatch.setattr(stages, "run_cells", run_cells)
+    monkeypatch.setattr(stages, "run_jobs", run_jobs)
     return asked

@@ -16,7 +16,7 @@ from pages import ROOT, blocks, files, run
 
 from benchmark import api, data, models
 from benchmark.config.params import DatasetRef, Params, TargetRef, parse
-from benchmark.jobs.store import Cell, Context, Store
+from benchmark.jobs.store import Context, Job, Store
 from benchmark.pipeline.collect import rows_of
 from benchmark.pipeline.stages import plan_of, prepare_data
 from benchmark.pruning.registry import pruners
@@ -33,7 +33,7 @@ def test_code_on_a_page_prints_what_the_page_says(monkeypatch: pytest.MonkeyPatc
     # What the page calls idle has indeed no gradient.
     model = found["model"].train()
     torch.nn.functional.cross_entropy(
-        model(labels.shown(labels.pixels(torch.arange(len(labels))))), labels.labels
+        model(labels.normalise(labels.pixels(torch.arange(len(labels))))), labels.labels
     ).backward()
     gradient = {name: torch.zeros(shape) for name, shape in found["problem"].space.shapes.items()}
     gradient |= {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -121,19 +121,19 @@ def test_the_pruner_shown_goes_from_params_to_rows(tiny_params: Path) -> None:
     root = tiny_params.parent
     plan = plan_of(described, "tiny", root, prepare_data(described, "tiny", root))
     context = Context(plan.store, root / "data")
-    for cell in [*plan.pretrain_cells(), *plan.search_cells("sensitivity")]:
-        compute_into(plan.store, cell, context)
-    for cell in plan.transfer_cells("sensitivity"):
-        compute_into(plan.store, cell, context)
+    for job in [*plan.pretrain_jobs(), *plan.search_jobs("sensitivity")]:
+        compute_into(plan.store, job, context)
+    for job in plan.transfer_jobs("sensitivity"):
+        compute_into(plan.store, job, context)
     rows = rows_of(plan, "sensitivity")
     # two variants x two granularities x two budgets x three modes x two shots x two draws
     assert len(rows) == 2 * 2 * 2 * 3 * 2 * 2
     assert {row.variant for row in rows} == {"", "more"}
 
 
-def compute_into(store: Store, cell: Cell, context: Context) -> None:
-    output = importlib.import_module(cell.module).compute(cell, context)
-    store.put(cell, output, {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0})
+def compute_into(store: Store, job: Job, context: Context) -> None:
+    output = importlib.import_module(job.module).compute(job, context)
+    store.put(job, output, {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0})
 
 
 def test_the_pruner_shown_passes_the_tests_of_every_pruner(package: Path) -> None:

@@ -115,7 +115,7 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     seeds = sorted(config.grid.seeds)
     areas = by_set(groups, by_seed, config.grid.budgets)
     tested = {"accuracy": by_seed} | {MEASURES[name]: values for name, values in areas.items()}
-    doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.arms else {}
+    doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.controls else {}
     draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
     headline = _headline(config, shots_on)
     summary: dict[str, Any] = {
@@ -153,7 +153,7 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
         "unexpected_rows": unexpected,
         "provenance": provenance,
     }
-    asked_controls = [arm for arm in config.transfer.arms if arm in COMPARED]
+    asked_controls = [arm for arm in config.transfer.controls if arm in COMPARED]
     if asked_controls:
         summary["conventions"] = CONVENTIONS | {"arms": ARMS}
         summary["arms"] = []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import PARAMS, Jobs, Methods, Params, Suites
+from benchmark.cli.options import PARAMS, Methods, Params, Suites, Workers
 from benchmark.cli.program import command
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def validate(suite: Suites = None, params: Params = PARAMS) -> None:
         print(f"{params}: suite {name} is valid ({len(methods)} methods: {', '.join(methods)})")
 
 
-@command("dapbench run --suite digits --jobs 2", "dapbench run --suite digits --method dap", panel=PANEL)
-def run(suite: Suites = None, method: Methods = None, jobs: Jobs = None, params: Params = PARAMS) -> None:
-    """Compute every cell of the grid that is missing, in parallel, and write the result files.
+@command("dapbench run --suite digits --workers 2", "dapbench run --suite digits --method dap", panel=PANEL)
+def run(suite: Suites = None, method: Methods = None, workers: Workers = None, params: Params = PARAMS) -> None:
+    """Compute every job of the grid that is missing, in parallel, and write the result files.
 
-    Finished cells are kept in .cells, so an interrupted run goes on where it was. `dvc repro` then only replays.
+    Finished jobs are kept in .jobs, so an interrupted run goes on where it was. `dvc repro` then only replays.
     """
     from benchmark.errors import unknown
     from benchmark.pipeline import stages
@@ -39,7 +39,7 @@ def run(suite: Suites = None, method: Methods = None, jobs: Jobs = None, params:
         if name not in described.methods:
             raise unknown("method", name, described.methods, "--method")
     root = params.parent
-    code = stages.run_suite(described, suite, method, jobs, root)
+    code = stages.run_suite(described, suite, method, workers, root)
     for name in (suite or described.run.suites) if not code else ():
         for step in ("data", "tune"):
             code = code or stages.stage(described, step, name, root=root)
@@ -75,19 +75,19 @@ def track(
     print(f"{uri}: {project(described, params.parent, uri)}")
 
 
-@command("dapbench reproduce", "dapbench reproduce --suite digits --jobs 2", panel=PANEL)
-def reproduce(suite: Suites = None, jobs: Jobs = None) -> None:
-    """Do everything: cells, pipeline, MLflow, and compare with the committed results.
+@command("dapbench reproduce", "dapbench reproduce --suite digits --workers 2", panel=PANEL)
+def reproduce(suite: Suites = None, workers: Workers = None) -> None:
+    """Do everything: jobs, pipeline, MLflow, and compare with the committed results.
 
     Reads params.yaml of this folder. What is there already is not computed again.
     """
     described = _checked(PARAMS, suite)
     from benchmark.pipeline.reproduce import reproduce as everything
 
-    raise typer.Exit(everything(described, suite, jobs))
+    raise typer.Exit(everything(described, suite, workers))
 
 
-@command("dapbench recheck --suite fashion --jobs 2", panel=PANEL)
+@command("dapbench recheck --suite fashion --workers 2", panel=PANEL)
 def recheck(
     suite: Suites = None,
     method: Methods = None,
@@ -95,13 +95,13 @@ def recheck(
         Path | None,
         typer.Option(metavar="FOLDER", help="A checkout of the code before: compare with what it computes here."),
     ] = None,
-    jobs: Jobs = None,
+    workers: Workers = None,
 ) -> None:
     """After a change of code: recompute a sample of committed results; if all are the same, they stand."""
     described = _checked(PARAMS, suite)
     from benchmark.pipeline.recheck import recheck as check
 
-    codes = [check(described, name, jobs, Path(), method, against) for name in suite or described.run.suites]
+    codes = [check(described, name, workers, Path(), method, against) for name in suite or described.run.suites]
     raise typer.Exit(max(codes))
 
 
@@ -110,14 +110,14 @@ def stage(
     name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")],
     suite: Annotated[str | None, typer.Option("--suite", metavar="NAME")] = None,
     method: Annotated[str | None, typer.Option("--method", metavar="NAME")] = None,
-    jobs: Jobs = None,
+    workers: Workers = None,
     params: Params = PARAMS,
 ) -> None:
     """Run one stage of dvc.yaml."""
     from benchmark.pipeline import stages
 
     described = _checked(params, [suite] if suite else None) if name in _COMPUTING else _described(params)
-    raise typer.Exit(stages.stage(described, name, suite, method, jobs, params.parent))
+    raise typer.Exit(stages.stage(described, name, suite, method, workers, params.parent))
 
 
 def _methods(described: "Description", suite: str, named: list[str] | None = None) -> list[str]:

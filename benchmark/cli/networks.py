@@ -41,7 +41,7 @@ def search(
 ) -> None:
     """Search one architecture on a suite's source, and write it with its weights beside it.
 
-    At a budget and a seed of the suite's grid it is the grid's own architecture, from the cell store if it is there.
+    At a budget and a seed of the suite's grid it is the grid's own architecture, from the job store if it is there.
     """
     from benchmark.config.params import load_params
     from benchmark.files import atomic_write, share

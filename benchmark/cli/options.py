@@ -14,7 +14,9 @@ Methods = Annotated[
     list[str] | None,
     typer.Option("--method", metavar="NAME", help="A method; repeat for several. Default: run.methods."),
 ]
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Workers. Default: compute.jobs.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "--jobs", min=1, metavar="N", help="Processes. Default: compute.workers.")
+]
 ArchitectureFile = Annotated[Path, typer.Argument(metavar="ARCHITECTURE-FILE", help="A .safetensors file of a search.")]
 
 PARAMS = Path("params.yaml")

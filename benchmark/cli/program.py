@@ -19,7 +19,7 @@ _INTERRUPTED = 130
 class Program(TyperGroup):
     """A group of commands that tells a user's mistake in one line on stderr.
 
-    Exit codes: 0 done; 1 a cell failed or a bug (with its traceback); 2 bad input or a disk
+    Exit codes: 0 done; 1 a job failed or a bug (with its traceback); 2 bad input or a disk
     that cannot be written; 130 interrupted.
     """
 
@@ -40,7 +40,7 @@ class Program(TyperGroup):
                 f"{place}: cannot be written ({error.strerror}); free some space or make it writable, then run again"
             )
         if code == _INTERRUPTED:
-            print("interrupted; finished cells are kept, run the same command again to go on", file=sys.stderr)
+            print("interrupted; finished jobs are kept, run the same command again to go on", file=sys.stderr)
         sys.exit(code or 0)
 
 

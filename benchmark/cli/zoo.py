@@ -17,7 +17,7 @@ README = Path("README.md")
 
 
 @command(
-    "dapbench zoo --jobs 2",
+    "dapbench zoo --workers 2",
     "dapbench zoo --models timm:vit_tiny_patch16_224 torchvision:resnet18 --out rows.json",
     panel=PANEL,
 )
@@ -27,7 +27,9 @@ def zoo(
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="More for --models.")] = None,
     library: Annotated[str | None, typer.Option("--library", help="torchvision or timm. Default: both.")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "--jobs", min=1, metavar="N", help="Default: one per core.")
+    ] = None,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="What one network may take.")] = 10.0,
     memory: Annotated[float, typer.Option("--memory", min=0.1, metavar="GB", help="What one may take.")] = 14.0,
     out: Annotated[
@@ -41,7 +43,7 @@ def zoo(
     """
     from benchmark.errors import BenchError
     from benchmark.files import write_json
-    from benchmark.jobs.local import available_jobs
+    from benchmark.jobs.local import available_workers
     from benchmark.report import blocks
     from benchmark.studies.zoo import choices, report
     from benchmark.studies.zoo.progress import Progress
@@ -52,7 +54,7 @@ def zoo(
         raise BenchError("--library: the networks are named already; give --models or --library")
     entries = choices.named(names) if names else choices.zoo(library)
     with Progress(len(entries), Console(file=sys.stderr, highlight=False)) as progress:
-        rows = run(entries, Path(".zoo"), jobs or available_jobs(), Limits(60 * minutes, memory), progress)
+        rows = run(entries, Path(".zoo"), workers or available_workers(), Limits(60 * minutes, memory), progress)
     if out is not None:
         write_json(out, report.document(rows))
     elif not names and not library:

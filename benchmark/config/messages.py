@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 
-def explain(model: type[BaseModel], content: Any, error: ValidationError, prefix: str) -> str:
+def first_message(model: type[BaseModel], content: Any, error: ValidationError, prefix: str) -> str:
     """Return in one line what is wrong with `content`, which `model` refused: the key, what was expected, the remedy.
 
     `prefix` stands before the key where `content` is only a part of a file.

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from benchmark.config.messages import explain
+from benchmark.config.messages import first_message
 from benchmark.errors import BenchError, unknown
 
 Granularity = Literal["channel", "weight", "block", "block+channel"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs"]
-Arm = Literal["twice", "shuffled", "inverted", "labels", "flops"]
+Control = Literal["twice", "shuffled", "inverted", "labels", "flops"]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
@@ -186,7 +186,7 @@ class GridSection(Section):
 class TransferSection(Section):
     """The few-shot protocol: `draws` k-shot sets per seed and per number of shots.
 
-    `arms` are controls beside the grid: see `benchmark.protocol.controls`. In the arm `flops` a source training is at
+    `controls` are beside the grid: see `benchmark.protocol.controls`. In the control `flops` a source training is at
     most `flops_cap` times as long as in the grid.
     """
 
@@ -195,13 +195,13 @@ class TransferSection(Section):
     draws: Count
     finetune: FineTuning
     scratch: Recipe
-    arms: Annotated[list[Arm], AfterValidator(_distinct)] = []
+    controls: Annotated[list[Control], AfterValidator(_distinct)] = []
     flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
 
     @model_validator(mode="after")
-    def _arms_have_their_grid(self) -> Self:
-        if set(self.arms) - {"twice"} and "fresh" not in self.weights:
-            raise ValueError("arms: they are compared with the weights mode 'fresh', which is not in weights; add it")
+    def _controls_have_their_grid(self) -> Self:
+        if set(self.controls) - {"twice"} and "fresh" not in self.weights:
+            raise ValueError("controls: they are compared with the weights mode 'fresh'; add it to weights")
         return self
 
 
@@ -291,13 +291,14 @@ class RunSection(Section):
 
 
 class ComputeSection(Section):
-    """Where cells run. `jobs` workers change no result; another kind of device, or other `threads`, round differently.
+    """Where jobs run. The number of `workers` changes no result; another device, or other `threads`, rounds otherwise.
 
-    `threads` is per worker, so that a result does not depend on the number of workers. Of jobs `auto` there is one per
-    core, on CUDA `slots` per GPU. `deterministic` concerns CUDA only: kernels that give the same result at every call.
+    `threads` is per worker, so that a result does not depend on the number of workers. With `auto` there is one worker
+    per core, on CUDA `slots` per GPU. `deterministic` concerns CUDA only: kernels that give the same result at every
+    call.
     """
 
-    jobs: Count | Literal["auto"] = "auto"
+    workers: Count | Literal["auto"] = "auto"
     threads: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     slots: Count = 4
@@ -390,4 +391,4 @@ def parse(model: type[M], content: Any, where: str, prefix: str = "") -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise BenchError(f"{where}: {explain(model, content, error, prefix)}") from error
+        raise BenchError(f"{where}: {first_message(model, content, error, prefix)}") from error

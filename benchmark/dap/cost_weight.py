@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
-class Pressure(ABC):
+class CostWeight(ABC):
     """Gives the weight of the complexity's gradient beside the loss's; `multiplier` is the price behind it."""
 
     multiplier: float
@@ -16,7 +16,7 @@ class Pressure(ABC):
 
 
 @dataclass
-class DualAscent(Pressure):
+class DualAscent(CostWeight):
     """Augmented-Lagrangian ascent on the constraint log C(a) <= log b.
 
     The constraint is taken in logarithms: it has the same feasible set as C(a) <= b, and an excess of a tenth weighs
@@ -36,7 +36,7 @@ class DualAscent(Pressure):
 
 
 @dataclass
-class Penalty(Pressure):
+class Penalty(CostWeight):
     """A price that rises evenly from 0 to `highest` and looks at no budget: the path over lambda."""
 
     highest: float

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from benchmark.config.params import Count, NonNegative, Positive, Section
-from benchmark.dap.cost_weight import DualAscent, Penalty, Pressure
+from benchmark.dap.cost_weight import CostWeight, DualAscent, Penalty
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings, search
 from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
@@ -93,7 +93,7 @@ class DAP(Pruner):
             return PretrainedLaw(problem, p.noise)
         return RestartLaw(problem, steps, p.restarts, warmup)
 
-    def _pressure(self) -> Pressure:
+    def _pressure(self) -> CostWeight:
         p = self.parameters
         return DualAscent(p.dual_rate, p.damping) if p.constraint == "dual" else Penalty(p.highest)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.dap.cost_weight import Pressure, falling_budget
+from benchmark.dap.cost_weight import CostWeight, falling_budget
 from benchmark.dap.laws import State, WeightLaw
 from benchmark.dap.relaxation import gates, slope, undecided
 from benchmark.dap.units import Units, filled
@@ -33,7 +33,7 @@ class Settings:
 def search(
     problem: Problem,
     law: WeightLaw,
-    pressure: Pressure,
+    pressure: CostWeight,
     settings: Settings,
     budgets: Iterable[float],
     progress: Callable[[float], None],
@@ -106,7 +106,7 @@ def _set_aside(
     problem: Problem, law: WeightLaw, logits: Tensor, state: State, low: float, budget: float, origin: str
 ) -> SubNetwork:
     """Cut the budget's architecture, and note how far the relaxed network is from the discrete one it becomes."""
-    mask = problem.space.project(problem.ranked(logits.cpu()), budget)
+    mask = problem.space.project(problem.apply_inversion(logits.cpu()), budget)
     notes = {
         "relaxed": _accuracy(problem, state, gates(filled(problem.space, logits), low)),
         "discrete": _accuracy(problem, state, mask.to(logits)),
@@ -119,7 +119,7 @@ def _accuracy(problem: Problem, state: State, gates: Tensor) -> float:
     """The accuracy on held-out images as the search sees it: by the batch's statistics."""
     task: Task = problem.validation
     index = torch.arange(min(SHOWN, len(task)), device=task.labels.device)
-    images = task.shown(task.pixels(index)).contiguous(memory_format=torch.channels_last)
+    images = task.normalise(task.pixels(index)).contiguous(memory_format=torch.channels_last)
     logits = problem.gated_logits(_shielded(problem, state), gates, images)
     problem.charge(problem.dense_macs, len(index), training=False)
     return float((logits.argmax(-1) == task.labels[index]).float().mean())

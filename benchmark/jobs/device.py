@@ -1,4 +1,4 @@
-"""How a process that computes cells uses its cores and its GPU."""
+"""How a process that computes jobs uses its cores and its GPU."""
 
 import os
 

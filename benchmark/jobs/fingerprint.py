@@ -13,7 +13,7 @@ from benchmark.errors import BenchError
 from benchmark.files import sha256
 
 FIRST_PARTY = frozenset({"benchmark", "baselines"})
-# They say how results are asked for and kept, never what they are: values reach a computation through the cell's
+# They say how results are asked for and kept, never what they are: values reach a computation through the job's
 # spec (see benchmark.jobs.options for what an omitted option means), so an edit here must not cost a recomputation.
 PLUMBING = frozenset(
     f"benchmark.{name}"
@@ -26,7 +26,7 @@ def fingerprint(modules: Iterable[str]) -> str:
 
     Imports are read from the source, also those inside functions and the `__init__` of every package on the way;
     nothing is executed. Followed are `benchmark`, `baselines` and the top-level packages of `modules` themselves,
-    without `PLUMBING`. What a registry finds at run time is not followed: a cell names the pruner's and the large
+    without `PLUMBING`. What a registry finds at run time is not followed: a job names the pruner's and the large
     model's module instead, so that a new pruner changes nobody else's key.
     Cached per process: files that change under a running process are not looked at again.
     Raises `BenchError` when a module has no source file.

@@ -1,4 +1,4 @@
-"""Run cells in processes of this machine."""
+"""Run jobs in processes of this machine."""
 
 import multiprocessing
 import os
@@ -15,16 +15,16 @@ from types import FrameType
 from typing import Any, Literal
 
 from benchmark.errors import BenchError
-from benchmark.jobs.store import Cell, Context
+from benchmark.jobs.store import Context, Job
 from benchmark.jobs.worker import work
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a cell; `share` of its work done, `seconds` it took once finished."""
+    """Something that happened to a job; `share` of its work done, `seconds` it took once finished."""
 
     kind: Literal["skipped", "started", "progress", "finished", "failed"]
-    cell: Cell
+    job: Job
     message: str = ""
     share: float = 0.0
     seconds: float = 0.0
@@ -32,9 +32,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that could not be computed, and why (a traceback, or one line)."""
+    """A job that could not be computed, and why (a traceback, or one line)."""
 
-    cell: Cell
+    job: Job
     reason: str
 
 
@@ -42,12 +42,12 @@ class Failure:
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    cell: Cell
+    job: Job
     index: int
     ready: bool = False
 
 
-def available_jobs(threads: int = 1, device: str = "cpu", slots: int = 1) -> int:
+def available_workers(threads: int = 1, device: str = "cpu", slots: int = 1) -> int:
     """Return how many workers this machine holds, at least one.
 
     On the CPU that is as many as the usable cores hold with `threads` threads each, on CUDA `slots` per GPU.
@@ -60,41 +60,41 @@ def available_jobs(threads: int = 1, device: str = "cpu", slots: int = 1) -> int
     return max(1, cores // threads)
 
 
-def run_cells(
-    cells: Sequence[Cell],
+def run_jobs(
+    jobs: Sequence[Job],
     context: Context,
-    jobs: int = 1,
+    workers: int = 1,
     threads: int = 1,
     on_event: Callable[[Event], None] = lambda _event: None,
     deterministic: bool = True,
 ) -> list[Failure]:
-    """Compute the cells that the store lacks and publish them there; return those that failed, in the given order.
+    """Compute the jobs that the store lacks and publish them there; return those that failed, in the given order.
 
-    Every cell runs in a worker process, also with `jobs=1`. Cells of one key are computed once; the longest (by
-    `hint`) start first. A cell that raises, or whose worker is killed, is a failure and the others go on. An interrupt
+    Every job runs in a worker process, also with `workers=1`. Jobs of one key are computed once; the longest (by
+    `hint`) start first. A job that raises, or whose worker is killed, is a failure and the others go on. An interrupt
     or SIGTERM ends the workers at once; what is published stays, and the next call computes only the rest.
     On CUDA the workers take the machine's GPUs in turn; what `deterministic` means there, `set_up` says.
 
     Raises `BenchError` when the store cannot be written: nothing that is computed could be kept.
     """
-    missing: dict[str, Cell] = {}
-    for cell in cells:
-        if context.store.has(cell.key):
-            on_event(Event("skipped", cell))
+    missing: dict[str, Job] = {}
+    for job in jobs:
+        if context.store.has(job.key):
+            on_event(Event("skipped", job))
         else:
-            missing.setdefault(cell.key, cell)
+            missing.setdefault(job.key, job)
     if not missing:
         return []
     context.store.sweep()
     failures = _Pool(context, threads, on_event, deterministic).run(
-        sorted(missing.values(), key=lambda cell: -cell.hint), jobs
+        sorted(missing.values(), key=lambda job: -job.hint), workers
     )
     order = {key: position for position, key in enumerate(missing)}
-    return sorted(failures, key=lambda failure: order[failure.cell.key])
+    return sorted(failures, key=lambda failure: order[failure.job.key])
 
 
 class _Pool:
-    """The workers of one `run_cells` call."""
+    """The workers of one `run_jobs` call."""
 
     def __init__(self, context: Context, threads: int, on_event: Callable[[Event], None], deterministic: bool) -> None:
         self.context = context
@@ -102,16 +102,16 @@ class _Pool:
         self.on_event = on_event
         self.deterministic = deterministic
         self.workers: list[_Worker] = []
-        self.waiting: deque[Cell] = deque()
+        self.waiting: deque[Job] = deque()
         self.failures: list[Failure] = []
 
-    def run(self, cells: Sequence[Cell], jobs: int) -> list[Failure]:
-        self.waiting.extend(cells)
-        start = _start_method(cells, self.context.device)
+    def run(self, jobs: Sequence[Job], workers: int) -> list[Failure]:
+        self.waiting.extend(jobs)
+        start = _start_method(jobs, self.context.device)
         with _terminable():
             try:
                 while self.waiting or self.workers:
-                    while self.waiting and len(self.workers) < jobs:
+                    while self.waiting and len(self.workers) < workers:
                         self._start(start, self.waiting.popleft())
                     self._serve()
             except BaseException:
@@ -124,7 +124,7 @@ class _Pool:
                     worker.process.join()
         return self.failures
 
-    def _start(self, start: Any, cell: Cell) -> None:
+    def _start(self, start: Any, job: Job) -> None:
         ours, theirs = start.Pipe()
         context = self.context
         # The place of one that was killed is free again, so that every GPU keeps its share of the workers.
@@ -134,15 +134,15 @@ class _Pool:
         process = start.Process(target=work, args=(theirs, *places, *settings), daemon=True)
         process.start()
         theirs.close()
-        worker = _Worker(process, ours, cell, index)
+        worker = _Worker(process, ours, job, index)
         self.workers.append(worker)
-        self._hand_over(worker, cell)
+        self._hand_over(worker, job)
 
-    def _hand_over(self, worker: _Worker, cell: Cell) -> None:
-        worker.cell = cell
+    def _hand_over(self, worker: _Worker, job: Job) -> None:
+        worker.job = job
         with suppress(BrokenPipeError):  # a worker that has ended is found by _serve
-            worker.pipe.send(cell)
-        self.on_event(Event("started", cell))
+            worker.pipe.send(job)
+        self.on_event(Event("started", job))
 
     def _serve(self) -> None:
         """Wait until a worker has something to say, and act on it."""
@@ -160,14 +160,14 @@ class _Pool:
             worker.ready = True
             return
         if kind == "progress":
-            self.on_event(Event("progress", worker.cell, message=details[0], share=details[1]))
+            self.on_event(Event("progress", worker.job, message=details[0], share=details[1]))
             return
         if kind == "fatal":
             raise BenchError(details[0])
         if kind == "finished":
-            self.on_event(Event("finished", worker.cell, share=1.0, seconds=details[0]))
+            self.on_event(Event("finished", worker.job, share=1.0, seconds=details[0]))
         else:
-            self._fail(worker.cell, details[0])
+            self._fail(worker.job, details[0])
         if self.waiting:
             self._hand_over(worker, self.waiting.popleft())
         else:
@@ -183,15 +183,15 @@ class _Pool:
         if not worker.ready:
             raise RuntimeError(f"a worker process could not start (exit code {code}); its error is printed above")
         killed = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        hint = ": the machine may be short of memory, try fewer jobs" if code == -signal.SIGKILL else ""
-        self._fail(worker.cell, f"its worker process {killed}{hint}")
+        hint = ": the machine may be short of memory, try fewer workers" if code == -signal.SIGKILL else ""
+        self._fail(worker.job, f"its worker process {killed}{hint}")
 
-    def _fail(self, cell: Cell, reason: str) -> None:
-        self.failures.append(Failure(cell, reason))
-        self.on_event(Event("failed", cell, message=reason))
+    def _fail(self, job: Job, reason: str) -> None:
+        self.failures.append(Failure(job, reason))
+        self.on_event(Event("failed", job, message=reason))
 
 
-def _start_method(cells: Sequence[Cell], device: str) -> Any:
+def _start_method(jobs: Sequence[Job], device: str) -> Any:
     """How workers start: forked from a server that imported the heavy libraries once, or afresh where forks are unsafe.
 
     A fork of this process would inherit whatever threads it has started. CUDA does not survive a fork, and any
@@ -200,7 +200,7 @@ def _start_method(cells: Sequence[Cell], device: str) -> Any:
     if sys.platform != "linux" or device == "cuda":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "benchmark.jobs.worker", *sorted({cell.module for cell in cells})])
+    context.set_forkserver_preload(["torch", "benchmark.jobs.worker", *sorted({job.module for job in jobs})])
     return context
 
 

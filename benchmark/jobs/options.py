@@ -1,10 +1,10 @@
-"""How a section of params.yaml enters a cell's spec, and with it its key."""
+"""How a section of params.yaml enters a job's spec, and with it its key."""
 
 from typing import Any
 
 from benchmark.config.params import Section
 
-# The defaults that keys were made with. An option at its default is left out of a cell's spec, so that introducing
+# The defaults that keys were made with. An option at its default is left out of a job's spec, so that introducing
 # it changes no key; the code of config.py is not in the key either. So a default may only be left out as long
 # as it is the one recorded here: after a change of a default its value stands in the spec, and the keys are new.
 DEFAULTS: dict[str, dict[str, Any]] = {

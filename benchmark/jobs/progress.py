@@ -1,4 +1,4 @@
-"""What a user sees while cells run: a bar in a terminal, otherwise a line every few seconds."""
+"""What a user sees while jobs run: a bar in a terminal, otherwise a line every few seconds."""
 
 import time
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from benchmark.jobs.bar import WithBar
 from benchmark.jobs.local import Event
-from benchmark.jobs.store import Cell
+from benchmark.jobs.store import Job
 
 LINE_SECONDS = 10.0
 
 
 class Display(WithBar):
-    """Shows the events of one `run_cells` call; use as a context manager and pass it as `on_event`.
+    """Shows the events of one `run_jobs` call; use as a context manager and pass it as `on_event`.
 
-    The remaining time is estimated from the cells' hints. Nothing is shown when no cell is missing.
+    The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing.
     """
 
-    def __init__(self, title: str, cells: Sequence[Cell], console: Console | None = None) -> None:
+    def __init__(self, title: str, jobs: Sequence[Job], console: Console | None = None) -> None:
         super().__init__(console)
         self.title = title
-        self.hints = {cell.key: cell.hint for cell in cells}
+        self.hints = {job.key: job.hint for job in jobs}
         self.open = set(self.hints)
         self.shares: dict[str, float] = {}
         self.skipped: set[str] = set()
@@ -37,12 +37,12 @@ class Display(WithBar):
             seconds = time.monotonic() - self.started
             failed = f", {self.failed} failed" if self.failed else ""
             self.console.print(
-                f"{self.title}: {_cells(computed - self.failed)} computed{failed} in {_duration(seconds)}"
+                f"{self.title}: {_jobs(computed - self.failed)} computed{failed} in {_duration(seconds)}"
             )
 
     def __call__(self, event: Event) -> None:
         """Take note of one event, and show it when it is time."""
-        key = event.cell.key
+        key = event.job.key
         if event.kind == "skipped":
             self.skipped.add(key)
             self.open.discard(key)
@@ -70,7 +70,7 @@ class Display(WithBar):
         elapsed = time.monotonic() - self.started
         remaining = f", about {_duration(elapsed * (total - done) / done)} left" if done > 0 else ""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.title}: {len(self.hints) - len(self.open)}/{len(self.hints)} cells{failed}{remaining}"
+        return f"{self.title}: {len(self.hints) - len(self.open)}/{len(self.hints)} jobs{failed}{remaining}"
 
     def _draw(self, event: Event) -> None:
         if self.bar is None:
@@ -90,12 +90,12 @@ class Display(WithBar):
         count = f"{len(self.hints) - len(self.open)}/{len(self.hints)}" + (
             f", {self.failed} failed" if self.failed else ""
         )
-        now = event.cell.label + (f": {event.message}" if event.kind == "progress" else "")
+        now = event.job.label + (f": {event.message}" if event.kind == "progress" else "")
         self.bar.update(self.bar.task_ids[0], completed=done / total, count=count, now=now)
 
 
-def _cells(count: int) -> str:
-    return f"{count} cell{'' if count == 1 else 's'}"
+def _jobs(count: int) -> str:
+    return f"{count} job{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

@@ -19,16 +19,17 @@ from benchmark.jobs.fingerprint import fingerprint
 
 SCHEMA = 1
 Kind = Literal["pretrain", "tune", "search", "transfer"]
+STEPS = {"tune": "learning_rates"}  # modules that are not named like the kind of job they compute
 
 
 @dataclass(frozen=True)
-class Cell:
+class Job:
     """One pure computation: its spec in, its result out.
 
     `spec` (JSON) holds everything that decides the result, only options that differ from their default, and the
     digests of whatever is handed over in `inputs` (store keys and file names; for that reason not in the key).
     `modules` are the code roots beside `module`, where the computation is: those of the pruner and the large model.
-    `hint` is the expected duration relative to other cells; it orders the work and decides nothing.
+    `hint` is the expected duration relative to other jobs; it orders the work and decides nothing.
     """
 
     package: ClassVar[str] = "benchmark.protocol"
@@ -42,18 +43,18 @@ class Cell:
 
     @property
     def module(self) -> str:
-        """The module whose `compute(cell, context)` returns this cell's `CellOutput`."""
-        return f"{self.package}.{self.kind}"
+        """The module whose `compute(job, context)` returns this job's `JobOutput`."""
+        return f"{self.package}.{STEPS.get(self.kind, self.kind)}"
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 (hex) of the kind, the canonical spec and the code the cell runs through."""
+        """SHA-256 (hex) of the kind, the canonical spec and the code the job runs through."""
         code = fingerprint((self.module, *self.modules))
         return sha256(canonical_json({"kind": self.kind, "spec": self.spec, "code": code}))
 
 
 @dataclass(frozen=True)
-class CellOutput:
+class JobOutput:
     """What a computation returns: `values` (JSON, deterministic) and `files` (plain names to content)."""
 
     values: dict[str, Any]
@@ -61,10 +62,10 @@ class CellOutput:
 
 
 @dataclass(frozen=True)
-class CellResult:
-    """A finished cell as read back. `timing` has `started` (Unix seconds), `seconds` and `peak_mb`.
+class JobResult:
+    """A finished job as read back. `timing` has `started` (Unix seconds), `seconds` and `peak_mb`.
 
-    `digests` are the SHA-256 of `files` as they were when the cell was published.
+    `digests` are the SHA-256 of `files` as they were when the job was published.
     """
 
     values: dict[str, Any]
@@ -87,27 +88,27 @@ class Context:
 
 
 class Store:
-    """Finished cells under `root`/ab/KEY/: `cell.json`, `timing.json` and the cell's files.
+    """Finished jobs under `root`/ab/KEY/: `job.json`, `timing.json` and the job's files.
 
-    A cell appears whole or not at all: it is written in a temporary folder, synced, and renamed. Several
+    A job appears whole or not at all: it is written in a temporary folder, synced, and renamed. Several
     processes may share a store; of two that publish the same key the first wins.
     """
 
-    def __init__(self, root: Path | str = ".cells") -> None:
+    def __init__(self, root: Path | str = ".jobs") -> None:
         self.root = Path(root)
 
     def folder(self, key: str) -> Path:
-        """Return the folder of a cell, whether or not it exists."""
+        """Return the folder of a job, whether or not it exists."""
         return self.root / key[:2] / key
 
     def has(self, key: str) -> bool:
-        """Return whether the cell was finished (without checking that it is intact)."""
+        """Return whether the job was finished (without checking that it is intact)."""
         return self.folder(key).is_dir()
 
-    def get(self, key: str) -> CellResult:
-        """Read a finished cell; `KeyError` when there is none.
+    def get(self, key: str) -> JobResult:
+        """Read a finished job; `KeyError` when there is none.
 
-        Raises `BenchError` naming the folder and the remedy when the cell is not intact: `cell.json` against its own
+        Raises `BenchError` naming the folder and the remedy when the job is not intact: `job.json` against its own
         checksum, each file against its size. `verify` also reads the files.
         """
         folder = self.folder(key)
@@ -129,9 +130,9 @@ class Store:
         except BenchError as error:
             raise _corrupt(folder, "timing.json is not readable") from error
         digests = {name: entry["sha256"] for name, entry in record["files"].items()}
-        return CellResult(record["values"], files, digests, timing)
+        return JobResult(record["values"], files, digests, timing)
 
-    def verify(self, key: str) -> CellResult:
+    def verify(self, key: str) -> JobResult:
         """Like `get`, and compare the content of every file with its recorded hash."""
         result = self.get(key)
         for name, path in result.files.items():
@@ -139,17 +140,17 @@ class Store:
                 raise _corrupt(self.folder(key), f"{name} does not have the content that was written")
         return result
 
-    def put(self, cell: Cell, output: CellOutput, timing: Mapping[str, float]) -> None:
-        """Publish a finished cell atomically; one that is already there stays as it is.
+    def put(self, job: Job, output: JobOutput, timing: Mapping[str, float]) -> None:
+        """Publish a finished job atomically; one that is already there stays as it is.
 
-        Raises `BenchError` on a full or read-only disk; nothing of the cell is then visible.
+        Raises `BenchError` on a full or read-only disk; nothing of the job is then visible.
         """
-        key = cell.key
+        key = job.key
         files = {name: {"size": len(data), "sha256": sha256(data)} for name, data in output.files.items()}
         for name in files:
-            if name != Path(name).name or name in ("cell.json", "timing.json"):
-                raise ValueError(f"{name!r} is not a plain file name of a cell")
-        body = {"schema": SCHEMA, "key": key, "kind": cell.kind, "spec": cell.spec}
+            if name != Path(name).name or name in ("job.json", "timing.json"):
+                raise ValueError(f"{name!r} is not a plain file name of a job")
+        body = {"schema": SCHEMA, "key": key, "kind": job.kind, "spec": job.spec}
         body |= {"values": output.values, "files": files}
         record = {**body, "checksum": sha256(canonical_json(body))}
         with self._disk_errors(), self._temporary() as (temporary, lock):
@@ -157,7 +158,7 @@ class Store:
                 _write(temporary / name, data)
             _write(temporary / "timing.json", canonical_json(dict(timing)) + b"\n")
             # In its own order: the layers of an architecture stand in the network's order, not the alphabet's.
-            _write(temporary / "cell.json", json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+            _write(temporary / "job.json", json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
             os.fsync(lock)
             target = self.folder(key)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -181,16 +182,16 @@ class Store:
     def _record(self, key: str) -> dict[str, Any]:
         folder = self.folder(key)
         try:
-            record = read_json(folder / "cell.json")
+            record = read_json(folder / "job.json")
         except BenchError as error:
-            raise _corrupt(folder, "cell.json is missing or not JSON") from error
+            raise _corrupt(folder, "job.json is missing or not JSON") from error
         if not isinstance(record, dict) or "schema" not in record:
-            raise _corrupt(folder, "cell.json is not the record of a cell")
+            raise _corrupt(folder, "job.json is not the record of a job")
         if record["schema"] != SCHEMA:
-            raise _corrupt(folder, f"cell.json has schema {record['schema']!r}, this version reads {SCHEMA}")
+            raise _corrupt(folder, f"job.json has schema {record['schema']!r}, this version reads {SCHEMA}")
         body = {name: value for name, value in record.items() if name != "checksum"}
         if record.get("checksum") != sha256(canonical_json(body)) or record.get("key") != key:
-            raise _corrupt(folder, "cell.json does not have the content that was written")
+            raise _corrupt(folder, "job.json does not have the content that was written")
         return record
 
     @contextmanager
@@ -215,13 +216,13 @@ class Store:
             yield
         except OSError as error:
             raise BenchError(
-                f"{self.root}: the cell store cannot be written ({error.strerror}); "
+                f"{self.root}: the job store cannot be written ({error.strerror}); "
                 "free some space or make the folder writable, then run again"
             ) from error
 
 
 def _corrupt(folder: Path, fault: str) -> BenchError:
-    return BenchError(f"{folder}: damaged cell, {fault}; remove that folder and run again")
+    return BenchError(f"{folder}: damaged job, {fault}; remove that folder and run again")
 
 
 def _lock(folder: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""The process that computes cells, one after another, until its pipe closes."""
+"""The process that computes jobs, one after another, until its pipe closes."""
 
 import importlib
 import multiprocessing
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmark.errors import BenchError
 from benchmark.jobs.device import set_up
-from benchmark.jobs.store import Cell, Context, Store
+from benchmark.jobs.store import Context, Job, Store
 
 PROGRESS_SECONDS = 0.5
 
@@ -30,7 +30,7 @@ def work(
     deterministic: bool,
     index: int,
 ) -> None:
-    """Serve `pipe`: receive cells; send ("ready",) once, then ("progress", message, share) and one outcome per cell.
+    """Serve `pipe`: receive jobs; send ("ready",) once, then ("progress", message, share) and one outcome per job.
 
     Outcomes: ("finished", seconds), ("failed", traceback), ("fatal", message) when the store cannot be written.
     The number of threads is the same in every worker, so a result does not depend on how many there are.
@@ -43,18 +43,18 @@ def work(
     with suppress(EOFError, BrokenPipeError):
         pipe.send(("ready",))
         while True:
-            cell = pipe.recv()
+            job = pipe.recv()
             context = Context(store, data_root, device, _reporter(pipe))
-            pipe.send(_compute(cell, context))
+            pipe.send(_compute(job, context))
 
 
-def _compute(cell: Cell, context: Context) -> tuple[str, float] | tuple[str, str]:
-    if context.store.has(cell.key):  # another run finished it meanwhile
+def _compute(job: Job, context: Context) -> tuple[str, float] | tuple[str, str]:
+    if context.store.has(job.key):  # another run finished it meanwhile
         return "finished", 0.0
     _reset_peak_memory()
     started, clock = time.time(), time.perf_counter()
     try:
-        output = importlib.import_module(cell.module).compute(cell, context)
+        output = importlib.import_module(job.module).compute(job, context)
     except BenchError as error:
         return "failed", str(error)
     except Exception as error:
@@ -62,7 +62,7 @@ def _compute(cell: Cell, context: Context) -> tuple[str, float] | tuple[str, str
     seconds = time.perf_counter() - clock
     timing = {"started": round(started, 3), "seconds": round(seconds, 3), "peak_mb": round(_peak_memory(), 1)}
     try:
-        context.store.put(cell, output, timing)
+        context.store.put(job, output, timing)
     except BenchError as error:
         return "fatal", str(error)
     except Exception:
@@ -74,7 +74,7 @@ def _remedy(error: Exception) -> str:
     import torch
 
     if isinstance(error, torch.OutOfMemoryError):
-        return "the GPU is short of memory: lower compute.slots in params.yaml, or try fewer jobs"
+        return "the GPU is short of memory: lower compute.slots in params.yaml, or try fewer workers"
     return ""
 
 

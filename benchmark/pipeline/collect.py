@@ -1,4 +1,4 @@
-"""From finished cells to the files between stages: rows, timings, and what the searches found."""
+"""From finished jobs to the files between stages: rows, timings, and what the searches found."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from benchmark.analysis.rows import Row
 from benchmark.config.ablations import studies_of
 from benchmark.files import share
-from benchmark.jobs.store import Cell
+from benchmark.jobs.store import Job
 from benchmark.pipeline.plan import Plan, Search, Transfer
 
 SCHEMA = 1
@@ -19,7 +19,7 @@ def rows_of(plan: Plan, method: str) -> list[Row]:
     """Return the result rows of a method from the store, in a fixed order.
 
     The order is that of `Plan.transfers` (variant, granularity, seed, falling budget, weights mode), then targets as
-    in params.yaml, shots and draw. Raises `KeyError` when a cell is missing.
+    in params.yaml, shots and draw. Raises `KeyError` when a job is missing.
     """
     return [row for transfer in plan.transfers(method) for row in result_rows(plan, transfer)]
 
@@ -28,7 +28,7 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
     """Return the rows of one retraining, in the order of `rows_of`."""
     config = plan.config
     place = {target.label: index for index, target in enumerate(config.data.targets)}
-    values = plan.store.get(transfer.cell.key).values
+    values = plan.store.get(transfer.job.key).values
     search, found, architecture = transfer.search, transfer.found.values, transfer.architecture
     inherited = transfer.weights == "inherit"
     return [
@@ -46,16 +46,16 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
             target=result["target"],
             shots=result["shots"],
             draw=result["draw"],
-            arm=transfer.arm,
+            arm=transfer.control,
             accuracy=result["accuracy"],
             source_accuracy=values["source_accuracy"],
             params=values["params"],
             macs=values["macs"],
             search_flops=found["flops"],
             train_flops=result["train_flops"],
-            cell=transfer.cell.key,
+            cell=transfer.job.key,
             pretrain_flops=architecture["state_pretrain_flops"] if inherited else found["pretrain_flops"],
-            search_cell=search.cell.key,
+            search_cell=search.job.key,
             architecture=architecture["digest"],
         )
         for result in sorted(values["results"], key=lambda r: (place[r["target"]], r["shots"], r["draw"]))
@@ -72,23 +72,23 @@ def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
                 "budget": tuning.budget,
                 "kind": kind,
                 **entry,
-                "cell": tuning.cell.key,
+                "cell": tuning.job.key,
             }
             for tuning in plan.tunings()
-            if not finished_only or plan.store.has(tuning.cell.key)
-            for kind, entry in plan.store.get(tuning.cell.key).values["rates"].items()
+            if not finished_only or plan.store.has(tuning.job.key)
+            for kind, entry in plan.store.get(tuning.job.key).values["rates"].items()
         ],
     }
 
 
 def timings_of(plan: Plan, method: str) -> dict[str, Any]:
-    """Return when each cell behind a method's rows ran, for how long and in how much memory."""
-    cells: dict[str, Cell] = {}
-    for cell in [*plan.pretrain_cells(), *plan.search_cells(method), *plan.transfer_cells(method)]:
-        cells[cell.key] = cell
+    """Return when each job behind a method's rows ran, for how long and in how much memory."""
+    jobs: dict[str, Job] = {}
+    for job in [*plan.pretrain_jobs(), *plan.search_jobs(method), *plan.transfer_jobs(method)]:
+        jobs[job.key] = job
     return {
         "schema": SCHEMA,
-        "cells": {key: {"kind": cell.kind, **plan.store.get(key).timing} for key, cell in cells.items()},
+        "cells": {key: {"kind": job.kind, **plan.store.get(key).timing} for key, job in jobs.items()},
     }
 
 
@@ -107,7 +107,7 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
     architectures: list[dict[str, Any]] = []
     traces: list[dict[str, Any]] = []
     for search in plan.searches(method):
-        values = plan.store.get(search.cell.key).values
+        values = plan.store.get(search.job.key).values
         architectures += [
             {
                 "method": method,
@@ -118,7 +118,7 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
                 **{name: entry[name] for name in FOUND},
                 **({"notes": entry["notes"]} if entry.get("notes") else {}),
                 "file": architecture_file(plan.suite, method, search, entry["budget"]).as_posix(),
-                "search_cell": search.cell.key,
+                "search_cell": search.job.key,
                 "reference": search.method.reference,
             }
             for entry in sorted(values["architectures"], key=lambda entry: -entry["budget"])
@@ -137,7 +137,7 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
 def published_files(plan: Plan, method: str) -> Iterable[tuple[Path, Path]]:
     """Yield (file in the store, where it is published) for every architecture and its weights, contents verified."""
     for search in plan.searches(method):
-        found = plan.store.verify(search.cell.key)
+        found = plan.store.verify(search.job.key)
         for entry in found.values["architectures"]:
             target = architecture_file(plan.suite, method, search, entry["budget"])
             yield found.files[entry["file"]], target

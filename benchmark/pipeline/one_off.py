@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.config.params import GridSection, MethodConfig, Params, SuiteMethod, parse
 from benchmark.errors import BenchError, unknown
-from benchmark.jobs.store import CellOutput, Context, Store
+from benchmark.jobs.store import Context, JobOutput, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_suite
 
@@ -24,7 +24,7 @@ def narrowed(
     budgets: Sequence[float] | None = None,
     **transfer: Any,
 ) -> Params:
-    """Return `params` with one suite whose grid is one method, variant, granularity and seed, without arms.
+    """Return `params` with one suite whose grid is one method, variant, granularity and seed, without controls.
 
     `budgets` replace the suite's, `transfer` entries of its transfer section. Raises `BenchError` naming the option
     that does not exist.
@@ -43,7 +43,7 @@ def narrowed(
     narrow = config.model_copy(
         update={
             "grid": parse(GridSection, grid, "command line"),
-            "transfer": config.transfer.model_copy(update={"arms": [], **transfer}),
+            "transfer": config.transfer.model_copy(update={"controls": [], **transfer}),
             "methods": {method: SuiteMethod(params=config.methods[method].params if method in config.methods else {})},
         }
     )
@@ -66,7 +66,7 @@ def run_search(
     variant: str = "",
     root: Path = Path(),
 ) -> tuple[Path, Path] | None:
-    """Search as in the suite's grid; returns the architecture file and its weights in the cell store.
+    """Search as in the suite's grid; returns the architecture file and its weights in the job store.
 
     At the suite's budgets this is the grid's own search, which is not computed again when the store has it. `budget`
     defaults to the suite's smallest; a method that has only one, like `dense`, gives that. None when the search failed
@@ -85,7 +85,7 @@ def run_search(
         raise BenchError(f"--granularity: {method} does not search {granularity} units; use {served}")
     if run_suite(narrow, [suite], [method], root=root, until="search"):
         return None
-    found = plan.store.verify(searches[0].cell.key)
+    found = plan.store.verify(searches[0].job.key)
     entries = {entry["budget"]: entry for entry in found.values["architectures"]}
     entry = entries[wanted] if wanted in entries else next(iter(entries.values()))
     return found.files[entry["file"]], found.files[entry["state_file"]]
@@ -101,11 +101,11 @@ def transfer(
     root: Path = Path(),
     progress: Callable[[str, float], None] = lambda _message, _share: None,
 ) -> Mapping[str, Any]:
-    """Retrain an architecture file on a suite's targets; returns the values of a transfer cell.
+    """Retrain an architecture file on a suite's targets; returns the values of a transfer job.
 
     These are `source_accuracy` (None for `scratch`), `params`, `macs` and `results`, a list of target, shots, draw,
     accuracy and train_flops. `seed` defaults to the architecture's own; `state` are the weights to inherit, by default
-    the file beside the architecture. A cell that the store has is not computed again. Raises `BenchError` when the
+    the file beside the architecture. A job that the store has is not computed again. Raises `BenchError` when the
     architecture was made for another model than the suite's.
     """
     from benchmark.jobs.device import set_up
@@ -127,7 +127,7 @@ def transfer(
         # A store in which a search has found just this architecture.
         store = Store(Path(folder))
         plan = Plan(narrow, suite, digests, store, device_of(params))
-        search = plan.searches(narrow.run.methods[0])[0].cell
+        search = plan.searches(narrow.run.methods[0])[0].job
         entry = {
             "budget": architecture.meta.get("budget", 1.0),
             "kept": architecture.kept,
@@ -136,23 +136,23 @@ def transfer(
             "file": "architecture.safetensors",
             "state_file": "weights.safetensors" if weights == "inherit" else None,
         }
-        store.put(search, CellOutput({"architectures": [entry]}, files), NO_TIME)
+        store.put(search, JobOutput({"architectures": [entry]}, files), NO_TIME)
         known = Places(root).store
         for tuning in plan.tunings():
-            if known.has(tuning.cell.key):
-                store.put(tuning.cell, CellOutput(known.get(tuning.cell.key).values), NO_TIME)
+            if known.has(tuning.job.key):
+                store.put(tuning.job, JobOutput(known.get(tuning.job.key).values), NO_TIME)
         try:
-            cell = next(plan.transfers(narrow.run.methods[0])).cell
+            job = next(plan.transfers(narrow.run.methods[0])).job
         except KeyError as error:
             raise BenchError(
                 f"suite {suite}: the learning rates of this budget are not chosen yet; `dapbench stage tune --suite "
                 f"{suite}` does it, at the suite's own budgets"
             ) from error
-        if known.has(cell.key):
-            return known.get(cell.key).values
+        if known.has(job.key):
+            return known.get(job.key).values
         # As in a worker, so that the result is that of the grid.
         set_up(plan.device, params.compute.threads, params.compute.deterministic)
-        return protocol.compute(cell, Context(store, Places(root).data, plan.device, progress)).values
+        return protocol.compute(job, Context(store, Places(root).data, plan.device, progress)).values
 
 
 def _any_method(params: Params) -> str:
@@ -164,8 +164,8 @@ def _check_model(params: Params, suite: str, architecture: Any, path: Path, plan
     from benchmark.protocol.source import open_source
     from benchmark.space import build_space
 
-    cell = plan.pretrain_cells()[0]
-    source = open_source(cell, Context(plan.store, Places(root).data, "cpu"))
+    job = plan.pretrain_jobs()[0]
+    source = open_source(job, Context(plan.store, Places(root).data, "cpu"))
     network = source.large_model().cpu()
     space = build_space(network, source.example(), architecture.granularity, params.suites[suite].grid.cost)
     try:

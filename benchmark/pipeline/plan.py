@@ -1,6 +1,6 @@
-"""From params.yaml to cells: what a suite's grid consists of, without computing any of it.
+"""From params.yaml to jobs: what a suite's grid consists of, without computing any of it.
 
-Nothing here imports torch: a pipeline stage whose cells are all finished takes a fraction of a second. For that,
+Nothing here imports torch: a pipeline stage whose jobs are all finished takes a fraction of a second. For that,
 what only a method's class can tell is remembered in the store, under the hash of its code.
 """
 
@@ -14,11 +14,11 @@ from benchmark.config.params import DatasetRef, Params, Recipe, SuiteConfig, Tar
 from benchmark.files import share
 from benchmark.jobs.fingerprint import fingerprint
 from benchmark.jobs.options import options
-from benchmark.jobs.store import Cell, CellResult, Kind, Store
+from benchmark.jobs.store import Job, JobResult, Kind, Store
 from benchmark.pipeline.plan_cache import elsewhere, module_of, remembered
 from benchmark.protocol import controls
 
-# Rough durations relative to a pretraining; they only decide which cells start first.
+# Rough durations relative to a pretraining; they only decide which jobs start first.
 HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
 
 
@@ -48,37 +48,37 @@ class Method:
 
 @dataclass(frozen=True)
 class Search:
-    """A search cell and its place in the grid, or in the arm `arm`."""
+    """A search job and its place in the grid, or in the control `control`."""
 
-    cell: Cell
+    job: Job
     name: str
     variant: str
     granularity: str
     seed: int
     method: Method
-    arm: str = ""
+    control: str = ""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """The transfer cell of one architecture (an entry of the search's values) in one weights mode.
+    """The transfer job of one architecture (an entry of the search's values) in one weights mode.
 
-    Several places of the grid may share a cell. `arm` is "" in the grid itself.
+    Several places of the grid may share a job. `control` is "" in the grid itself.
     """
 
-    cell: Cell
+    job: Job
     search: Search
-    found: CellResult
+    found: JobResult
     architecture: dict[str, Any]
     weights: str
-    arm: str = ""
+    control: str = ""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The cell that chooses the learning rates of one budget."""
+    """The job that chooses the learning rates of one budget."""
 
-    cell: Cell
+    job: Job
     granularity: str
     budget: float
 
@@ -103,10 +103,10 @@ class Plan:
         """The methods that run in this suite, in the order of params.yaml."""
         return [name for name in self.params.run.methods if name in self.config.methods]
 
-    def pretrain_cells(self) -> list[Cell]:
-        """Return the pretraining of the large model for every seed, after them those of arms that have their own."""
-        own = [arm for arm in self.config.transfer.arms if arm in controls.PRETRAINED]
-        return [self._pretrain_cell(seed, arm) for arm in ("", *own) for seed in self.config.grid.seeds]
+    def pretrain_jobs(self) -> list[Job]:
+        """Return the pretraining of the large model for every seed, then those of controls that have their own."""
+        own = [control for control in self.config.transfer.controls if control in controls.PRETRAINED]
+        return [self._pretrain_job(seed, control) for control in ("", *own) for seed in self.config.grid.seeds]
 
     def tunings(self) -> list[Tuning]:
         """Return the choices of learning rates: one for the large model, one per granularity and budget; or none."""
@@ -115,27 +115,27 @@ class Plan:
         grid = self.config.grid
         places = [(grid.granularities[0], 1.0)]
         places += [(g, budget) for g in grid.granularities for budget in sorted(grid.budgets, reverse=True)]
-        return [Tuning(self._tune_cell(*place), *place) for place in places]
+        return [Tuning(self._tune_job(*place), *place) for place in places]
 
-    def tune_cells(self) -> list[Cell]:
-        """Return the cells of `tunings`."""
-        return [tuning.cell for tuning in self.tunings()]
+    def tune_jobs(self) -> list[Job]:
+        """Return the jobs of `tunings`."""
+        return [tuning.job for tuning in self.tunings()]
 
-    def search_cells(self, method: str) -> list[Cell]:
+    def search_jobs(self, method: str) -> list[Job]:
         """Return the searches of a method, those of the grid first, in the order of `searches`."""
-        return [search.cell for search in self._all_searches(method)]
+        return [search.job for search in self._all_searches(method)]
 
-    def transfer_cells(self, method: str, finished_only: bool = False) -> list[Cell]:
-        """Return the retrainings of a method's architectures, each cell once."""
-        cells = [transfer.cell for transfer in self.transfers(method, finished_only)]
-        return list({cell.key: cell for cell in cells}.values())
+    def transfer_jobs(self, method: str, finished_only: bool = False) -> list[Job]:
+        """Return the retrainings of a method's architectures, each job once."""
+        jobs = [transfer.job for transfer in self.transfers(method, finished_only)]
+        return list({job.key: job for job in jobs}.values())
 
     def _all_searches(self, method: str) -> list[Search]:
-        own = [arm for arm in self.config.transfer.arms if arm in controls.SEARCHED]
-        return [search for arm in ("", *own) for search in self.searches(method, arm)]
+        own = [control for control in self.config.transfer.controls if control in controls.SEARCHED]
+        return [search for control in ("", *own) for search in self.searches(method, control)]
 
-    def searches(self, method: str, arm: str = "") -> list[Search]:
-        """Return the searches of a method, in the grid or in an arm.
+    def searches(self, method: str, control: str = "") -> list[Search]:
+        """Return the searches of a method, in the grid or in an control.
 
         By variant ("" first), granularity and seed, as in params.yaml.
         """
@@ -146,11 +146,12 @@ class Plan:
             info = self.method(method, variant)
             wanted = variants[variant].granularities if variant else None
             for granularity in self.config.grid.granularities:
-                if arm and not controls.concerns(arm, method, variant, granularity):
+                if control and not controls.concerns(control, method, variant, granularity):
                     continue
                 if granularity in info.granularities and granularity in (wanted or [granularity]):
                     found += [
-                        self._search(method, info, variant, granularity, seed, arm) for seed in self.config.grid.seeds
+                        self._search(method, info, variant, granularity, seed, control)
+                        for seed in self.config.grid.seeds
                     ]
         return found
 
@@ -158,17 +159,17 @@ class Plan:
         """Yield the retrainings of everything that a method's searches found, in a fixed order.
 
         The searches, and the choices of learning rates, must be in the store (`KeyError` otherwise); `finished_only`
-        passes over what lacks them. The arms that have searches of their own come after the grid.
+        passes over what lacks them. The controls that have searches of their own come after the grid.
         """
-        whole: dict[tuple[str, int], tuple[Search, CellResult, dict[str, Any]]] = {}
+        whole: dict[tuple[str, int], tuple[Search, JobResult, dict[str, Any]]] = {}
         for search in self._all_searches(method):
-            if finished_only and not self.store.has(search.cell.key):
+            if finished_only and not self.store.has(search.job.key):
                 continue
-            found = self.store.get(search.cell.key)
+            found = self.store.get(search.job.key)
             for architecture in sorted(found.values["architectures"], key=lambda entry: -entry["budget"]):
                 origin = search, found, architecture
                 if _is_whole(architecture):
-                    # With no unit removed, all granularities are the same network: the first one's cell serves all.
+                    # With no unit removed, all granularities are the same network: the first one's job serves all.
                     origin = whole.setdefault((search.variant, search.seed), origin)
                 try:
                     rates = self._rates(origin[0].granularity, origin[2]["budget"])
@@ -176,21 +177,21 @@ class Plan:
                     if finished_only:
                         continue
                     raise
-                for arm, weights in self._retrainings(search):
-                    cell = self._transfer_cell(*origin, weights, rates, arm)
-                    yield Transfer(cell, search, found, architecture, weights, arm)
+                for control, weights in self._retrainings(search):
+                    job = self._transfer_job(*origin, weights, rates, control)
+                    yield Transfer(job, search, found, architecture, weights, control)
 
     def _retrainings(self, search: Search) -> list[tuple[str, str]]:
-        """The arms ("": the grid) and weights modes in which what a search found is retrained."""
-        if search.arm:
-            return [(search.arm, controls.WEIGHTS)]
+        """The controls ("": the grid) and weights modes in which what a search found is retrained."""
+        if search.control:
+            return [(search.control, controls.WEIGHTS)]
         transfer, place = self.config.transfer, (search.name, search.variant, search.granularity)
         return [
             *(("", weights) for weights in transfer.weights),
             *(
-                (arm, controls.WEIGHTS)
-                for arm in transfer.arms
-                if arm not in controls.SEARCHED and controls.concerns(arm, *place)
+                (control, controls.WEIGHTS)
+                for control in transfer.controls
+                if control not in controls.SEARCHED and controls.concerns(control, *place)
             ),
         ]
 
@@ -229,13 +230,10 @@ class Plan:
         return elsewhere(self.config.model, self.store, f"suites.{self.suite}.model")
 
     def code(self) -> dict[str, str]:
-        """Return the code fingerprint of every kind of cell in this suite: pretrain, transfer, search-METHOD."""
-        roots: dict[str, tuple[str, ...]] = {"pretrain": (), "tune": (), "transfer": ()}
-        roots |= {f"search-{name}": (self.method(name).module,) for name in self.methods}
-        return {
-            name: fingerprint((f"{Cell.package}.{name.partition('-')[0]}", *modules, self.model_module))
-            for name, modules in roots.items()
-        }
+        """Return the code fingerprint of every kind of job in this suite: pretrain, transfer, search-METHOD."""
+        roots: dict[str, Job] = {kind: Job(kind, {}) for kind in ("pretrain", "tune", "transfer")}
+        roots |= {f"search-{name}": Job("search", {}, (self.method(name).module,)) for name in self.methods}
+        return {name: fingerprint((job.module, *job.modules, self.model_module)) for name, job in roots.items()}
 
     def _source(self, seed: int) -> dict[str, Any]:
         config, threads = self.config, self.params.compute.threads
@@ -251,19 +249,19 @@ class Plan:
             **self.elsewhere,
         }
 
-    def _cell(self, kind: Kind, spec: dict[str, Any], label: str, hint: float, **more: Any) -> Cell:
+    def _job(self, kind: Kind, spec: dict[str, Any], label: str, hint: float, **more: Any) -> Job:
         modules = (*more.pop("modules", ()), self.model_module)
-        return Cell(kind, spec, modules, label=f"{self.suite} {kind} {label}", hint=hint, **more)
+        return Job(kind, spec, modules, label=f"{self.suite} {kind} {label}", hint=hint, **more)
 
-    def _pretrain_cell(self, seed: int, arm: str = "") -> Cell:
-        own = {"sanity": arm} if arm in controls.PRETRAINED else {}
+    def _pretrain_job(self, seed: int, control: str = "") -> Job:
+        own = {"sanity": control} if control in controls.PRETRAINED else {}
         file = self.config.model.file
         # The content of the file is in the key, its place is not.
         inputs = {} if file is None else {"weights": str(Path(file).expanduser().absolute())}
         label = " ".join(filter(None, (f"s{seed}", *own.values())))
-        return self._cell("pretrain", self._source(seed) | own, label, HINTS["pretrain"], inputs=inputs)
+        return self._job("pretrain", self._source(seed) | own, label, HINTS["pretrain"], inputs=inputs)
 
-    def _tune_cell(self, granularity: str, budget: float) -> Cell:
+    def _tune_job(self, granularity: str, budget: float) -> Job:
         config, tuning = self.config, self.config.tuning
         assert tuning is not None
         transfer = config.transfer
@@ -281,7 +279,7 @@ class Plan:
             spec["scratch"] = options(transfer.scratch)
         # The more is kept, the longer it takes; and the large model is one architecture, not several.
         hint = HINTS["tune"] * (budget if granularity == "channel" else 1.0)
-        return self._cell("tune", spec, f"{granularity} b{share(budget)}", hint)
+        return self._job("tune", spec, f"{granularity} b{share(budget)}", hint)
 
     def _rates(self, granularity: str, budget: float) -> dict[str, float]:
         """The learning rates chosen for a budget, by recipe; `KeyError` when they are not in the store yet."""
@@ -289,10 +287,10 @@ class Plan:
             return {}
         if budget == 1:
             granularity = self.config.grid.granularities[0]
-        rates = self.store.get(self._tune_cell(granularity, budget).key).values["rates"]
+        rates = self.store.get(self._tune_job(granularity, budget).key).values["rates"]
         return {kind: entry["lr"] for kind, entry in rates.items()}
 
-    def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int, arm: str) -> Search:
+    def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int, control: str) -> Search:
         grid = self.config.grid
         spec = self._source(seed) | {
             "cost": grid.cost,
@@ -300,16 +298,16 @@ class Plan:
             "budgets": sorted(grid.budgets, reverse=True),
             "method": name,
             "params": method.params,
-            "pretrain": self._pretrain_cell(seed, arm).key,
+            "pretrain": self._pretrain_job(seed, control).key,
         }
-        if arm:
-            spec["sanity"] = arm
-        label = " ".join(filter(None, (name, variant, granularity, f"s{seed}", arm)))
-        cell = self._cell("search", spec, label, HINTS["search"], modules=(method.module,))
-        return Search(cell, name, variant, granularity, seed, method, arm)
+        if control:
+            spec["sanity"] = control
+        label = " ".join(filter(None, (name, variant, granularity, f"s{seed}", control)))
+        job = self._job("search", spec, label, HINTS["search"], modules=(method.module,))
+        return Search(job, name, variant, granularity, seed, method, control)
 
     def _target(self, target: TargetRef, recipe: Recipe) -> dict[str, Any]:
-        """A target as a transfer cell's spec has it: the set, the few-shot tasks on it, and the recipe."""
+        """A target as a transfer job's spec has it: the set, the few-shot tasks on it, and the recipe."""
         ref = DatasetRef(**target.model_dump(include=set(DatasetRef.model_fields)))
         own = {name: value for name in ("steps", "batch") if (value := getattr(target, name)) is not None}
         entry: dict[str, Any] = {
@@ -323,24 +321,24 @@ class Plan:
         }
         return entry | {name: value for name in ("test", "ways") if (value := getattr(target, name)) is not None}
 
-    def _transfer_cell(
+    def _transfer_job(
         self,
         search: Search,
-        found: CellResult,
+        found: JobResult,
         architecture: dict[str, Any],
         weights: str,
         rates: Mapping[str, float],
-        arm: str,
-    ) -> Cell:
+        control: str,
+    ) -> Job:
         transfer = self.config.transfer
         form: dict[str, Any]
         if _is_whole(architecture):
             form = {"dense": True}
-        elif arm == "shuffled" and search.granularity == "weight":
+        elif control == "shuffled" and search.granularity == "weight":
             # Which units are kept is drawn from the seed, so their numbers say all. Of channels they do so anyway.
             form = {"shuffled": architecture["kept"]}
         elif search.granularity == "channel" and weights != "inherit":
-            # Channels of a layer are exchangeable once their weights are drawn anew: equal widths, one cell.
+            # Channels of a layer are exchangeable once their weights are drawn anew: equal widths, one job.
             form = {"kept": architecture["kept"]}
         else:
             form = {"architecture": architecture["digest"]}
@@ -348,7 +346,7 @@ class Plan:
         training = self.config.training
         if weights == "fresh":
             training = _at(training, "training", rates)
-        if arm == "twice":
+        if control == "twice":
             training = training.model_copy(update={"steps": 2 * training.steps})
         spec = self._source(search.seed) | {
             "targets": [self._target(target, recipe) for target in self.config.data.targets],
@@ -357,16 +355,16 @@ class Plan:
             "granularity": search.granularity,
             "form": form,
         }
-        if arm == "flops":
+        if control == "flops":
             spec["flops_cap"] = transfer.flops_cap
-        inputs = {"search": search.cell.key, "architecture": architecture["file"]}
+        inputs = {"search": search.job.key, "architecture": architecture["file"]}
         if weights == "inherit":
             spec["state"] = found.digests[architecture["state_file"]]
             inputs["state"] = architecture["state_file"]
-        place = search.cell.label.removeprefix(f"{self.suite} search ")
-        own = "" if search.arm else arm  # an arm's search has its name already
+        place = search.job.label.removeprefix(f"{self.suite} search ")
+        own = "" if search.control else control  # an control's search has its name already
         label = " ".join(filter(None, (place, f"b{share(architecture['budget'])}", weights, own)))
-        return self._cell("transfer", spec, label, HINTS[weights], inputs=inputs)
+        return self._job("transfer", spec, label, HINTS[weights], inputs=inputs)
 
 
 def _at(recipe: Recipe, kind: str, rates: Mapping[str, float]) -> Recipe:
@@ -380,7 +378,7 @@ def _is_whole(architecture: dict[str, Any]) -> bool:
 
 
 def device_of(params: Params) -> str:
-    """Return the device that cells run on: `compute.device`, or for `auto` cuda where there is one, else cpu."""
+    """Return the device that jobs run on: `compute.device`, or for `auto` cuda where there is one, else cpu."""
     wanted = params.compute.device
     if wanted != "auto":
         return wanted

@@ -1,6 +1,6 @@
-"""Whether committed results stand after a change of code: a sample of their cells is computed anew and compared.
+"""Whether committed results stand after a change of code: a sample of their jobs is computed anew and compared.
 
-A cell's key holds the code it runs through, so that a changed computation never serves an old result. A change that
+A job's key holds the code it runs through, so that a changed computation never serves an old result. A change that
 leaves results as they are (a new kind of model, a faster loop) would cost a published suite hours all the same. Here a
 sample is recomputed instead, and only if every number of it is the same, bit for bit, the pipeline's lock is told.
 """
@@ -61,19 +61,19 @@ class Sample:
 def recheck(
     params: Params,
     suite: str,
-    jobs: int | None = None,
+    workers: int | None = None,
     root: Path = Path(),
     methods: Sequence[str] | None = None,
     against: Path | None = None,
 ) -> int:
-    """Recompute a sample of a suite's cells under the present code; returns the exit code, 1 when a number differs.
+    """Recompute a sample of a suite's jobs under the present code; returns the exit code, 1 when a number differs.
 
     The sample is drawn by the code's hash: one seed's pretraining, and of each method and variant its search at one
     granularity; and at two budgets the choice of learning rates, and of what was found one retraining for each method,
-    variant, weights mode and arm. If all of it equals the committed rows, reports/results/SUITE/recheck.json says so,
-    and dvc.lock takes the present code for the one that made the results. With `methods` this is checked and told for
-    those only. Where the recheck of another suite has compared the same two codes, only what that one may not have met
-    is computed: the choice of rates.
+    variant, weights mode and control. If all of it equals the committed rows, reports/results/SUITE/recheck.json says
+    so, and dvc.lock takes the present code for the one that made the results. With `methods` this is checked and told
+    for those only. Where the recheck of another suite has compared the same two codes, only what that one may not have
+    met is computed: the choice of rates.
 
     Another processor rounds differently, and then no row can be met bit for bit. With `against`, a checkout of the code
     that made the results, that code computes the sample too, on this machine, and its numbers take the rows' place.
@@ -93,13 +93,13 @@ def recheck(
     by = _compared_by(params, suite, places, before, now, chosen)
     sample = Sample(suite, sha256(canonical_json(now)), chosen, rates_only=by is not None)
     plan = _narrowed(params, sample, root)
-    computed = _numbers(plan, sample, root, jobs)
+    computed = _numbers(plan, sample, root, workers)
     if computed is None:
         return 1
     if against is None:
         known, whose = _plain(_committed(plan, places)), "committed"
     else:
-        known, whose = _of_other_code(against, sample, root, jobs, before), f"by {against}"
+        known, whose = _of_other_code(against, sample, root, workers, before), f"by {against}"
     wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
     for place in wrong[:SHOWN]:
         name = " ".join(str(part) for part in place if part != "")
@@ -141,19 +141,19 @@ def _compared_by(
     return None
 
 
-def _numbers(plan: Plan, sample: Sample, root: Path, jobs: int | None) -> Numbers | None:
-    """The sample's numbers under the code that runs; None when a cell failed."""
+def _numbers(plan: Plan, sample: Sample, root: Path, workers: int | None) -> Numbers | None:
+    """The sample's numbers under the code that runs; None when a job failed."""
     work = [(plan, plan.methods)]
     budgets = _budgets(plan, sample)
     rated = budgets if sample.rates_only else [1.0, *budgets]
     searches = [] if sample.rates_only else _searches(plan, sample)
     failures = (
-        run_step("pretrain", plan.pretrain_cells() if searches else [], work, root, jobs)
-        or run_step("search", [search.cell for search in searches], work, root, jobs)
-        or run_step("tune", [tuning.cell for tuning in plan.tunings() if tuning.budget in rated], work, root, jobs)
+        run_step("pretrain", plan.pretrain_jobs() if searches else [], work, root, workers)
+        or run_step("search", [search.job for search in searches], work, root, workers)
+        or run_step("tune", [tuning.job for tuning in plan.tunings() if tuning.budget in rated], work, root, workers)
     )
     transfers = [] if failures else list(_transfers(plan, sample, searches))
-    failures = failures or run_step("transfer", [transfer.cell for transfer in transfers], work, root, jobs)
+    failures = failures or run_step("transfer", [transfer.job for transfer in transfers], work, root, workers)
     if failures:
         tell(failures)
         return None
@@ -166,15 +166,15 @@ def _plain(numbers: Numbers) -> Numbers:
     return content
 
 
-def _of_other_code(folder: Path, sample: Sample, root: Path, jobs: int | None, before: dict[str, str]) -> Numbers:
+def _of_other_code(folder: Path, sample: Sample, root: Path, workers: int | None, before: dict[str, str]) -> Numbers:
     """The sample's numbers as the code in `folder` computes them here, in a process of its own."""
     if not (folder / "benchmark" / "recheck.py").is_file():
         raise BenchError(f"--against {folder}: no checkout of this project; make one with `git worktree add`")
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "numbers.json"
-        request = json.dumps({**asdict(sample), "jobs": jobs, "out": str(out)})
+        request = json.dumps({**asdict(sample), "workers": workers, "out": str(out)})
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
-        # -P: not the folder it runs in, whose data and cells it shares, but PYTHONPATH says which code that is.
+        # -P: not the folder it runs in, whose data and jobs it shares, but PYTHONPATH says which code that is.
         command = [sys.executable, "-P", "-m", "benchmark.pipeline.recheck", request]
         ended = subprocess.run(command, cwd=root, env=environment, check=False)
         if ended.returncode or not out.exists():
@@ -190,7 +190,7 @@ def answer(request: dict[str, Any], root: Path = Path()) -> int:
     """Compute what `recheck --against` of another checkout asks this one for, and write it; returns the exit code."""
     sample = Sample(request["suite"], request["choice"], tuple(request["methods"]), request["rates_only"])
     plan = _narrowed(load_params(root / "params.yaml"), sample, root)
-    numbers = _numbers(plan, sample, root, request["jobs"])
+    numbers = _numbers(plan, sample, root, request["workers"])
     if numbers is None:
         return 1
     listed = [{"place": list(place), "value": value} for place, value in numbers.items()]
@@ -229,13 +229,13 @@ def _searches(plan: Plan, sample: Sample) -> list[Search]:
 def _transfers(plan: Plan, sample: Sample, searches: Sequence[Search]) -> Iterator[Transfer]:
     groups: dict[tuple[str, ...], list[Transfer]] = {}
     budgets = (1.0, *_budgets(plan, sample))
-    chosen = {search.cell.key for search in searches}
+    chosen = {search.job.key for search in searches}
     for method in plan.methods:
         # Those whose learning rates have been chosen.
         for transfer in plan.transfers(method, finished_only=True):
             search = transfer.search
-            if search.cell.key in chosen and transfer.architecture["budget"] in budgets:
-                place = (method, search.variant, search.granularity, transfer.weights, transfer.arm)
+            if search.job.key in chosen and transfer.architecture["budget"] in budgets:
+                place = (method, search.variant, search.granularity, transfer.weights, transfer.control)
                 groups.setdefault(place, []).append(transfer)
     for group, members in groups.items():
         yield members[seeds.derive(2, sample.choice, *group) % len(members)]
@@ -244,7 +244,7 @@ def _transfers(plan: Plan, sample: Sample, searches: Sequence[Search]) -> Iterat
 def _computed(plan: Plan, searches: Sequence[Search], transfers: Sequence[Transfer]) -> Numbers:
     numbers: Numbers = {}
     for search in searches:
-        for entry in plan.store.get(search.cell.key).values["architectures"]:
+        for entry in plan.store.get(search.job.key).values["architectures"]:
             place = ("architecture", search.name, search.variant, search.granularity, search.seed, entry["budget"])
             numbers[place] = {name: entry[name] for name in FOUND}
     for transfer in transfers:

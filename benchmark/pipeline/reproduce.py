@@ -31,7 +31,9 @@ KEYS = ("cell", "search_cell")
 Record = Mapping[str, Any]
 
 
-def reproduce(params: Params, suites: Sequence[str] | None = None, jobs: int | None = None, root: Path = Path()) -> int:
+def reproduce(
+    params: Params, suites: Sequence[str] | None = None, workers: int | None = None, root: Path = Path()
+) -> int:
     """Bring results, tables, figures and the MLflow store up to date, and tell how they compare; returns the exit code.
 
     `params` is `root`/params.yaml, which the pipeline reads too. What is there already is not computed again.
@@ -39,15 +41,15 @@ def reproduce(params: Params, suites: Sequence[str] | None = None, jobs: int | N
     console = Console(highlight=False)
     started = time.monotonic()
     chosen = list(suites or params.run.suites)
-    before = _cells(root)
-    if code := run_suite(params, chosen, jobs=jobs, root=root):
+    before = _jobs(root)
+    if code := run_suite(params, chosen, workers=workers, root=root):
         return code
     plans = {suite: plan_of(params, suite, root, prepare_data(params, suite, root)) for suite in chosen}
     for plan in plans.values():
         _withdraw_outdated(plan, Places(root))
     ran = run_pipeline(chosen, root)
     tracked = _track(params, root)
-    computed = _cells(root) - before
+    computed = _jobs(root) - before
     for suite, plan in plans.items():
         _show(console, params, suite, root)
         console.print(compare(plan, root).text(suite), soft_wrap=True)
@@ -103,7 +105,7 @@ def _only_stages_told() -> Iterator[None]:
 
 
 def _mend(root: Path) -> None:
-    """Remove files that a killed dvc left half-written; what they told is found out again from the cell store."""
+    """Remove files that a killed dvc left half-written; what they told is found out again from the job store."""
     import yaml
 
     guard = root / ".dvc" / "tmp" / "rwlock"
@@ -153,8 +155,8 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _cells(root: Path) -> int:
-    """How many finished cells the store has."""
+def _jobs(root: Path) -> int:
+    """How many finished jobs the store has."""
     return sum(1 for _ in Places(root).store.root.glob("??/*"))
 
 
@@ -214,8 +216,8 @@ def compare(plan: Plan, root: Path) -> Comparison:
     if not gaps or max(gaps.values()) == 0:
         return Comparison(len(ours), len(theirs), changed)
     worst = max(gaps, key=lambda place: (gaps[place], place))
-    cells = read_summary(root, plan.suite)["cells"]
-    half = next((cell["half"] for cell in cells if tuple(cell[name] for name in ENTRY) == worst), None)
+    jobs = read_summary(root, plan.suite)["cells"]
+    half = next((job["half"] for job in jobs if tuple(job[name] for name in ENTRY) == worst), None)
     named = dict(zip(ENTRY, worst, strict=True)) | {"budget": f"{share(worst[ENTRY.index('budget')])} %"}
     entry = " ".join(f"{name}={value}" for name, value in named.items() if value != "")
     return Comparison(len(ours), len(theirs), changed, gaps[worst], entry, half)
@@ -255,7 +257,7 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
     weights, shots = summary["headline"]["weights"], summary["headline"]["shots"]
     config = params.suites[suite]
     budgets = [1.0, *sorted(config.grid.budgets, reverse=True)]
-    cells = {tuple(cell[name] for name in ENTRY): cell for cell in summary["cells"]}
+    jobs = {tuple(job[name] for name in ENTRY): job for job in summary["cells"]}
     labels = [target.label for target in config.data.targets]
     for target in [*labels, *([OVERALL] if len(labels) > 1 else [])]:
         for granularity in config.grid.granularities:
@@ -266,15 +268,15 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
             for method in params.run.methods:
-                found = [cells.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
+                found = [jobs.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
                 if any(found):
-                    table.add_row(method, *(_entry(cell) for cell in found))
+                    table.add_row(method, *(_entry(job) for job in found))
             console.print(table)
 
 
-def _entry(cell: Record | None) -> str:
-    if cell is None:
+def _entry(job: Record | None) -> str:
+    if job is None:
         return ""
     # Short, so that a row fits 80 columns; the tables have the digits.
-    half = "" if cell["half"] is None else f"±{100 * cell['half']:.0f}"
-    return f"{100 * cell['accuracy']:.1f}{half}"
+    half = "" if job["half"] is None else f"±{100 * job['half']:.0f}"
+    return f"{100 * job['accuracy']:.1f}{half}"

@@ -20,7 +20,7 @@ def likeness_of(plan: Plan, method: str) -> dict[str, Any]:
     """
     masks: dict[tuple[str, str], dict[int, dict[float, Masks]]] = {}
     for search in plan.searches(method):
-        found = plan.store.get(search.cell.key)
+        found = plan.store.get(search.job.key)
         masks.setdefault((search.variant, search.granularity), {})[search.seed] = {
             entry["budget"]: Architecture.load(found.files[entry["file"]]).masks
             for entry in sorted(found.values["architectures"], key=lambda entry: -entry["budget"])

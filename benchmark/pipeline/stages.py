@@ -1,7 +1,7 @@
-"""The steps of the pipeline: fill the cell store, and write what the store holds to the files between stages.
+"""The steps of the pipeline: fill the job store, and write what the store holds to the files between stages.
 
 `run_suite` computes a whole grid and writes nothing but the store; `stage` is one stage of dvc.yaml. Both go through
-the same cells, so after the former the latter only assembles files.
+the same jobs, so after the former the latter only assembles files.
 """
 
 import sys
@@ -13,9 +13,9 @@ from typing import Any, Literal
 from benchmark.config.params import Params, SuiteConfig, TargetRef
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
-from benchmark.jobs.local import Failure, available_jobs, run_cells
+from benchmark.jobs.local import Failure, available_workers, run_jobs
 from benchmark.jobs.progress import Display
-from benchmark.jobs.store import Cell, Context, Store
+from benchmark.jobs.store import Context, Job, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
 
 Step = Literal["pretrain", "search", "tune", "transfer"]
@@ -30,8 +30,8 @@ class Places:
 
     @property
     def store(self) -> Store:
-        """The store of finished cells."""
-        return Store(self.root / ".cells")
+        """The store of finished jobs."""
+        return Store(self.root / ".jobs")
 
     @property
     def data(self) -> Path:
@@ -55,14 +55,14 @@ def run_suite(
     params: Params,
     suites: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
-    jobs: int | None = None,
+    workers: int | None = None,
     root: Path = Path(),
     until: Step = "transfer",
 ) -> int:
-    """Compute every cell of the grid that the store lacks; returns the exit code, 1 when a cell failed.
+    """Compute every job of the grid that the store lacks; returns the exit code, 1 when a job failed.
 
-    `suites` and `methods` default to those of params.yaml's `run`, `jobs` to `compute.jobs`. Each step runs over
-    all suites and methods at once, so that the workers stay busy. Failed cells are told at the end, with
+    `suites` and `methods` default to those of params.yaml's `run`, `workers` to `compute.workers`. Each step runs over
+    all suites and methods at once, so that the workers stay busy. Failed jobs are told at the end, with
     their tracebacks; what does not depend on them is computed all the same.
     """
     chosen = list(suites or params.run.suites)
@@ -71,7 +71,7 @@ def run_suite(
         if not any(method in plan.methods for plan in plans):
             raise unknown("method", method, {name for plan in plans for name in plan.methods}, "--method")
     work = [(plan, [name for name in plan.methods if name in (methods or plan.methods)]) for plan in plans]
-    return tell(fill(work, root, jobs, until))
+    return tell(fill(work, root, workers, until))
 
 
 def stage(
@@ -79,10 +79,10 @@ def stage(
     name: str,
     suite: str | None = None,
     method: str | None = None,
-    jobs: int | None = None,
+    workers: int | None = None,
     root: Path = Path(),
 ) -> int:
-    """Run one stage of dvc.yaml; returns the exit code, 1 when a cell failed and nothing was written.
+    """Run one stage of dvc.yaml; returns the exit code, 1 when a job failed and nothing was written.
 
     `page` takes neither suite nor method, `search` and `transfer` take both, the others a suite.
     """
@@ -94,11 +94,11 @@ def stage(
     if suite is None or suite not in params.suites:
         raise unknown("suite", suite or "", params.suites, "--suite")
     if name not in _PER_METHOD:
-        return _PER_SUITE[name](params, suite, jobs, root)
+        return _PER_SUITE[name](params, suite, workers, root)
     if method is None or method not in params.suites[suite].methods or method not in params.methods:
         raise unknown("method", method or "", params.suites[suite].methods, "--method")
     plan = plan_of(params, suite, root)
-    failures = fill([(plan, [method])], root, jobs, "search" if name == "search" else "transfer")
+    failures = fill([(plan, [method])], root, workers, "search" if name == "search" else "transfer")
     if not failures:
         _PER_METHOD[name](plan, method, Places(root))
     return tell(failures)
@@ -130,53 +130,53 @@ def prepare_data(params: Params, suite: str, root: Path = Path()) -> dict[str, A
 Work = list[tuple[Plan, list[str]]]
 
 
-def fill(work: Work, root: Path, jobs: int | None, until: Step) -> list[Failure]:
-    """Compute the missing cells of the plans' methods up to the step `until`, step by step over all of them."""
+def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failure]:
+    """Compute the missing jobs of the plans' methods up to the step `until`, step by step over all of them."""
     failures: list[Failure] = []
-    steps: dict[Step, Callable[[], list[Cell]]] = {
-        "pretrain": lambda: [cell for plan, _ in work for cell in plan.pretrain_cells()],
+    steps: dict[Step, Callable[[], list[Job]]] = {
+        "pretrain": lambda: [job for plan, _ in work for job in plan.pretrain_jobs()],
         "search": lambda: [
-            cell
+            job
             for plan, methods in work
             for name in methods
-            for cell in plan.search_cells(name)
-            if plan.store.has(cell.spec["pretrain"])
+            for job in plan.search_jobs(name)
+            if plan.store.has(job.spec["pretrain"])
         ],
-        "tune": lambda: [cell for plan, _ in work for cell in plan.tune_cells()],
+        "tune": lambda: [job for plan, _ in work for job in plan.tune_jobs()],
         "transfer": lambda: [
-            cell for plan, methods in work for name in methods for cell in plan.transfer_cells(name, finished_only=True)
+            job for plan, methods in work for name in methods for job in plan.transfer_jobs(name, finished_only=True)
         ],
     }
-    for step, cells in steps.items():
-        failures += run_step(step, cells(), work, root, jobs)
+    for step, jobs in steps.items():
+        failures += run_step(step, jobs(), work, root, workers)
         if step == until:
             break
     return failures
 
 
-def run_step(step: Step, cells: list[Cell], work: Work, root: Path, jobs: int | None) -> list[Failure]:
-    """Compute those of the cells that the store lacks; returns the failures."""
+def run_step(step: Step, jobs: list[Job], work: Work, root: Path, workers: int | None) -> list[Failure]:
+    """Compute those of the jobs that the store lacks; returns the failures."""
     plan = work[0][0]
-    if all(plan.store.has(cell.key) for cell in cells):
+    if all(plan.store.has(job.key) for job in jobs):
         return []
     for each, _ in work:
         prepare_data(each.params, each.suite, root)
     compute = plan.params.compute
-    count = jobs or (
-        available_jobs(compute.threads, plan.device, compute.slots) if compute.jobs == "auto" else compute.jobs
+    count = workers or (
+        available_workers(compute.threads, plan.device, compute.slots) if compute.workers == "auto" else compute.workers
     )
     context = Context(plan.store, Places(root).data, plan.device)
-    with Display(step, cells) as display:
-        return run_cells(cells, context, count, compute.threads, display, compute.deterministic)
+    with Display(step, jobs) as display:
+        return run_jobs(jobs, context, count, compute.threads, display, compute.deterministic)
 
 
 def tell(failures: list[Failure]) -> int:
-    """Print failed cells and their tracebacks; returns the exit code."""
+    """Print failed jobs and their tracebacks; returns the exit code."""
     for failure in failures:
-        print(f"\nfailed: {failure.cell.label}\n{failure.reason.rstrip()}", file=sys.stderr)
+        print(f"\nfailed: {failure.job.label}\n{failure.reason.rstrip()}", file=sys.stderr)
     if failures:
         left = "the others are kept, and the same command computes only what is missing"
-        print(f"\n{len(failures)} cells failed; {left}", file=sys.stderr)
+        print(f"\n{len(failures)} jobs failed; {left}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -241,25 +241,25 @@ def _with_parts(
     return with_splits(manifest, parts)
 
 
-def _pretrain(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+def _pretrain(params: Params, suite: str, workers: int | None, root: Path) -> int:
     plan = plan_of(params, suite, root)
-    failures = fill([(plan, [])], root, jobs, "pretrain")
+    failures = fill([(plan, [])], root, workers, "pretrain")
     if not failures:
         folder = Places(root).artifacts(suite, "pretrain")
         files = {
-            folder / f"s{cell.spec['seed']}.safetensors": plan.store.verify(cell.key).files["final.safetensors"]
-            for cell in plan.pretrain_cells()
-            if "sanity" not in cell.spec
+            folder / f"s{job.spec['seed']}.safetensors": plan.store.verify(job.key).files["final.safetensors"]
+            for job in plan.pretrain_jobs()
+            if "sanity" not in job.spec
         }
         _publish(folder, files)
     return tell(failures)
 
 
-def _tune(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+def _tune(params: Params, suite: str, workers: int | None, root: Path) -> int:
     from benchmark.pipeline.collect import tuning_of
 
     plan = plan_of(params, suite, root)
-    failures = fill([(plan, [])], root, jobs, "tune")
+    failures = fill([(plan, [])], root, workers, "tune")
     if not failures:
         write_json(Places(root).results(suite, "tuning.json"), tuning_of(plan))
     return tell(failures)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FREE_MB = 100
-_WRITTEN = (".cells", "data", "artifacts", "reports")
+_WRITTEN = (".jobs", "data", "artifacts", "reports")
 _LIBRARIES = ("torch", "torchvision", "timm", "scikit-learn")
 
 
@@ -36,13 +36,13 @@ def validate(
     """Check all of `params`, and the data and budgets of `suites` (default: those of `run.suites`).
 
     `root` is the working folder. Raises `BenchError` at the first fault, in a line that begins with `where` (the file)
-    and the key, or with the folder. Nothing is trained, and no images are read. What passed is remembered in the cell
+    and the key, or with the folder. Nothing is trained, and no images are read. What passed is remembered in the job
     store, and checked again once the parameters, the code or the libraries change.
     """
     chosen = chosen_suites(params, suites)
     check_device(params.compute.device, where)
     check_disk(root)
-    passed = root / ".cells" / "validated" / f"{_state(params, chosen)}.json"
+    passed = root / ".jobs" / "validated" / f"{_state(params, chosen)}.json"
     if passed.exists():
         return
     check_methods(params, where)

@@ -15,7 +15,7 @@ from benchmark.config.params import FineTuning, Recipe
 from benchmark.data.splits import assert_disjoint, draw_shots, draw_ways, split_target
 from benchmark.protocol.source import Source, opened
 from benchmark.space.surgery.mask_and_cut import run
-from benchmark.training.loop import Task, accuracy, fit, ready, stacked_batches
+from benchmark.training.loop import Task, accuracy, fit, set_train_mode, stacked_batches
 from benchmark.training.stacked import NotStackable, Replicas
 
 State = dict[str, Tensor]
@@ -34,7 +34,7 @@ class Draw:
 
 
 def target_draws(target: Mapping[str, Any], seed: int, source: Source, root: Path) -> list[Draw]:
-    """Return every few-shot task on one target (an entry of a cell's spec), the same for all methods at equal seed."""
+    """Return every few-shot task on one target (an entry of a job's spec), the same for all methods at equal seed."""
     label = target["label"]
     images = opened(target["ref"], target["digest"], root)
     split = split_target(
@@ -42,18 +42,18 @@ def target_draws(target: Mapping[str, Any], seed: int, source: Source, root: Pat
     )
     assert_disjoint(images.images, split.pool, split.test)
     task = Task(images.images, images.labels, source.train.mean.cpu(), source.train.std.cpu())
-    whole = task.at(split.test).to(source.device)
+    whole = task.subset(split.test).to(source.device)
     draws = []
     for shots in target["shots"]:
         for number in range(target["draws"]):
             own = seeds.derive(seed, "draw", label, shots, number)
             index = draw_shots(images.labels, split.pool, shots, seeds.derive(seed, "shots", label), number)
-            train, test, classes = task.at(index), whole, len(images.classes)
+            train, test, classes = task.subset(index), whole, len(images.classes)
             if "ways" in target:
                 # The same classes for every number of shots, so that the curve over shots is one of equal tasks.
                 chosen = draw_ways(images.classes, target["ways"], seeds.derive(seed, "ways", label), number)
                 train, test, classes = (
-                    *(relabelled(part, chosen) for part in (train, task.at(split.test))),
+                    *(relabelled(part, chosen) for part in (train, task.subset(split.test))),
                     len(chosen),
                 )
             draws.append(Draw(shots, number, train.to(source.device), test.to(source.device), classes, own))
@@ -65,7 +65,7 @@ def relabelled(task: Task, classes: Sequence[int]) -> Task:
     new = torch.full((int(task.labels.max()) + 1,), -1, dtype=torch.int64, device=task.labels.device)
     new[list(classes)] = torch.arange(len(classes), device=task.labels.device)
     index = (new[task.labels] >= 0).nonzero().flatten()
-    return task.at(index, new[task.labels[index]])
+    return task.subset(index, new[task.labels[index]])
 
 
 def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapping[str, Tensor]) -> list[float]:
@@ -74,7 +74,7 @@ def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapp
     All weights are trained, or the new head only where the recipe says so (`FineTuning.trained`). The new head is
     dense and drawn from the draw's seed; `masks` hold the weights of the body. The draws have one number of classes.
     """
-    states, template = [], ready(copy.deepcopy(network), recipe)
+    states, template = [], set_train_mode(copy.deepcopy(network), recipe)
     for draw in draws:
         models.replace_head(template, draw.classes, draw.seed)
         states.append({name: tensor.detach().clone() for name, tensor in template.state_dict().items()})
@@ -148,7 +148,7 @@ def _ends_in(template: nn.Module, head: str, task: Task) -> bool:
     """Whether the logits are what a linear head makes of one row of features per image."""
     layer, seen = template.get_submodule(head), []
     handle = layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
-    images = task.shown(task.pixels(torch.arange(1, device=task.labels.device)))
+    images = task.normalise(task.pixels(torch.arange(1, device=task.labels.device)))
     with torch.no_grad():
         logits = template.eval()(images)
     handle.remove()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmark import seeds
 from benchmark.config.params import FineTuning, Recipe
-from benchmark.jobs.store import Cell, CellOutput, Context
+from benchmark.jobs.store import Context, Job, JobOutput
 from benchmark.protocol.fewshot import Draw, adapt, relabelled
 from benchmark.protocol.retrain import Masks, reinitialised
 from benchmark.protocol.source import Source, open_source, trained_on
@@ -20,7 +20,7 @@ EXAMPLES = 500  # of the held-out half of the classes, to measure a few-shot tra
 Accuracies = dict[float, list[float]]
 
 
-def compute(cell: Cell, context: Context) -> CellOutput:
+def compute(job: Job, context: Context) -> JobOutput:
     """Try every candidate rate on random architectures of one budget; returns the mean accuracies and the best rates.
 
     The rate of source training is judged on the source's validation part. Those of the few-shot recipes are judged on
@@ -28,8 +28,8 @@ def compute(cell: Cell, context: Context) -> CellOutput:
     other half are trained on next, and these classes' validation images tell. No target is read, and the architectures
     are drawn at random layer ratios, so that no method's own are favoured.
     """
-    spec = cell.spec
-    source = open_source(cell, context)
+    spec = job.spec
+    source = open_source(job, context)
     network = source.large_model()
     space = build_space(network, source.example().to(source.device), spec["granularity"], spec["cost"])
     masks = [_random(space, spec["budget"], spec["seed"], number) for number in range(spec["architectures"])]
@@ -56,8 +56,8 @@ def compute(cell: Cell, context: Context) -> CellOutput:
             for lr in _rates(recipe, spec):
                 found.setdefault(lr, []).append(_few_shot(sub, draws, _at(recipe, lr), held))
         rates[kind] = _choice(found)
-        context.progress(cell.label, len(rates) / (1 + len(recipes)))
-    return CellOutput(values={"rates": rates})
+        context.progress(job.label, len(rates) / (1 + len(recipes)))
+    return JobOutput(values={"rates": rates})
 
 
 def _rates(recipe: Recipe, spec: Mapping[str, Any]) -> list[float]:
@@ -95,7 +95,7 @@ def _halves(source: Source) -> tuple[list[int], list[int]]:
 def _draws(source: Source, classes: list[int], spec: Mapping[str, Any]) -> list[Draw]:
     pool = relabelled(source.train, classes)
     test = relabelled(source.validation, classes)
-    test = test.at(_in_turn(test.labels)[:EXAMPLES])
+    test = test.subset(_in_turn(test.labels)[:EXAMPLES])
     draws = []
     for shots in spec["shots"]:
         for number in range(spec["draws"]):
@@ -117,7 +117,7 @@ def _shots(pool: Task, shots: int, classes: int, seed: int) -> Task:
     for label in range(classes):
         members = (pool.labels == label).nonzero().flatten()
         chosen.append(members[torch.randperm(len(members), generator=generator)[:shots].to(members.device)])
-    return pool.at(torch.cat(chosen))
+    return pool.subset(torch.cat(chosen))
 
 
 def _few_shot(network: nn.Module, draws: list[Draw], recipe: Recipe, masks: Masks) -> float:

@@ -1,4 +1,4 @@
-"""What the arms `labels` and `shuffled` permute: the source's labels, and an architecture's units."""
+"""What the controls `labels` and `shuffled` permute: the source's labels, and an architecture's units."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from benchmark import seeds
 from benchmark.errors import BenchError
-from benchmark.jobs.store import Cell, Context
+from benchmark.jobs.store import Context, Job
 from benchmark.protocol.source import Source, open_source
 from benchmark.space import SearchSpace
 from benchmark.training.loop import Task
 
 
-def open_searched(cell: Cell, context: Context) -> Source:
-    """Open the source of a pretraining or a search; in the arm `labels` what they learn from has permuted labels."""
-    source = open_source(cell, context)
-    if cell.spec.get("sanity") != "labels":
+def open_searched(job: Job, context: Context) -> Source:
+    """Open the source of a pretraining or a search; in the control `labels` its labels are permuted."""
+    source = open_source(job, context)
+    if job.spec.get("sanity") != "labels":
         return source
     train, validation = (
         with_permuted_labels(task, seeds.generator(source.seed, "sanity", "labels", name))

@@ -8,31 +8,31 @@ from torch import nn
 from benchmark import models, seeds
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
-from benchmark.jobs.store import Cell, CellOutput, Context
+from benchmark.jobs.store import Context, Job, JobOutput
 from benchmark.protocol.permutations import open_searched
 from benchmark.protocol.source import Source
 from benchmark.space.graph.macs import count
 from benchmark.training.loop import accuracy, batches, fit, on_device, training_flops
 
 
-def compute(cell: Cell, context: Context) -> CellOutput:
-    """Train the large model of the cell's seed; returns its accuracies and `final.safetensors`, its state.
+def compute(job: Job, context: Context) -> JobOutput:
+    """Train the large model of the job's seed; returns its accuracies and `final.safetensors`, its state.
 
     A model pretrained elsewhere is not trained, and costs nothing here: its weights are loaded, and evaluated. When
     their classifier is for another number of classes than the source's, it is replaced by a linear readout: a new
     one, trained by the suite's source recipe on the features of the frozen network. Its accuracy is then that of
     the readout.
     """
-    source = open_searched(cell, context)
-    if "pretrained" in cell.spec:
-        network, steps = _given(cell, source)
+    source = open_searched(job, context)
+    if "pretrained" in job.spec:
+        network, steps = _given(job, source)
         flops = 0
     else:
         network, steps = source.large_model(), source.recipe.steps
         _, macs = count(network, source.example().to(source.device))
         flops = training_flops(macs, source.train_on_source(network))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return CellOutput(
+    return JobOutput(
         values={
             "accuracy": {
                 "validation": accuracy(network, source.validation),
@@ -45,11 +45,11 @@ def compute(cell: Cell, context: Context) -> CellOutput:
     )
 
 
-def _given(cell: Cell, source: Source) -> tuple[nn.Module, int]:
+def _given(job: Job, source: Source) -> tuple[nn.Module, int]:
     """The large model with the weights from elsewhere, in eval mode, and the steps its classifier was trained for."""
-    named = {"file": cell.inputs["weights"]} if "weights" in cell.inputs else {"pretrained": True}
-    if "file" in named and file_sha256(Path(cell.inputs["weights"])) != cell.spec["pretrained"]:
-        raise BenchError(f"{cell.inputs['weights']}: the weights changed since this cell was planned; run again")
+    named = {"file": job.inputs["weights"]} if "weights" in job.inputs else {"pretrained": True}
+    if "file" in named and file_sha256(Path(job.inputs["weights"])) != job.spec["pretrained"]:
+        raise BenchError(f"{job.inputs['weights']}: the weights changed since this job was planned; run again")
     channels, size, _ = source.train.shape
     ref = source.model.model_copy(update=named)
     network, whole = models.build_pretrained(ref, channels, source.classes, size)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.errors import BenchError
 from benchmark.files import share
-from benchmark.jobs.store import Cell, CellOutput, Context
+from benchmark.jobs.store import Context, Job, JobOutput
 from benchmark.protocol.permutations import open_searched
 from benchmark.pruning.pruner import Problem, SubNetwork
 from benchmark.pruning.registry import pruner
@@ -17,10 +17,10 @@ from benchmark.space import SearchSpace, build_space
 from benchmark.space.weights_file import pack_state
 
 
-def compute(cell: Cell, context: Context) -> CellOutput:
-    """Run the cell's pruner; returns an architecture file and a weights file per budget, and the compute it took."""
-    spec = cell.spec
-    source = open_searched(cell, context)
+def compute(job: Job, context: Context) -> JobOutput:
+    """Run the job's pruner; returns an architecture file and a weights file per budget, and the compute it took."""
+    spec = job.spec
+    source = open_searched(job, context)
     network = source.large_model()
     pretrained = context.store.get(spec["pretrain"])
 
@@ -41,13 +41,13 @@ def compute(cell: Cell, context: Context) -> CellOutput:
         load_pretrained=load_pretrained,
         elsewhere="pretrained" in spec,
         inverted=spec.get("sanity") == "inverted",
-        progress=lambda share: context.progress(cell.label, share),
+        progress=lambda share: context.progress(job.label, share),
     )
     found = method_instance.search(problem)
-    if problem.inverted and not problem.asked_to_rank:
+    if problem.inverted and not problem.asked_for_inversion:
         raise BenchError(
-            f"{method.name}: the arm inverted finds no scores to invert; "
-            "give them to `problem.project` or `problem.ranked`"
+            f"{method.name}: the control inverted finds no scores to invert; "
+            "give them to `problem.project` or `problem.apply_inversion`"
         )
     _check_budgets(method.name, problem, found)
     search_pretrain = problem.pretrain_flops
@@ -76,7 +76,7 @@ def compute(cell: Cell, context: Context) -> CellOutput:
                 "state_pretrain_flops": inherited if sub.state is None else search_pretrain,
             }
         )
-    return CellOutput(
+    return JobOutput(
         values={
             "architectures": values,
             "flops": problem.flops,

@@ -18,8 +18,8 @@ from benchmark.data.splits import assert_disjoint, split_source
 from benchmark.data.statistics import channel_stats
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json
-from benchmark.jobs.store import Cell, Context
-from benchmark.training.loop import Task, batches, fit, on_device, ready
+from benchmark.jobs.store import Context, Job
+from benchmark.training.loop import Task, batches, fit, on_device, set_train_mode
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ def trained_on(
 ) -> int:
     """Train the network in place on a task, in the order of batches of `seed`; returns images seen."""
     data = batches(task, recipe, seeds.generator(seed, "source-order"))
-    fit(ready(network, recipe), dict(network.named_parameters()), data, recipe, masks)
+    fit(set_train_mode(network, recipe), dict(network.named_parameters()), data, recipe, masks)
     network.eval()
     return recipe.steps * min(recipe.batch, len(task))
 
 
-def open_source(cell: Cell, context: Context) -> Source:
-    """Open the prepared source set of a cell, split it by the cell's seed and check that the parts are disjoint."""
-    spec = cell.spec
+def open_source(job: Job, context: Context) -> Source:
+    """Open the prepared source set of a job, split it by the job's seed and check that the parts are disjoint."""
+    spec = job.spec
     parts = _parts(
         canonical_json(spec["source"]),
         spec["source_digest"],
@@ -93,19 +93,21 @@ def open_source(cell: Cell, context: Context) -> Source:
     )
 
 
-# A worker computes many cells of one seed; hashing every image for each would take longer than a small training.
+# A worker computes many jobs of one seed; hashing every image for each would take longer than a small training.
 @lru_cache(maxsize=4)
 def _parts(ref: bytes, digest: str, split: bytes, seed: int, root: Path) -> Parts:
     images = opened(json.loads(ref), digest, root)
     found = split_source(images.labels, Split(**json.loads(split)), seeds.derive(seed, "split"), images.groups)
     assert_disjoint(images.images, found.train, found.validation, found.test)
     every = Task(images.images, images.labels, *channel_stats(images.images, found.train))
-    return Parts(every.at(found.train), every.at(found.validation), every.at(found.test), len(images.classes))
+    return Parts(
+        every.subset(found.train), every.subset(found.validation), every.subset(found.test), len(images.classes)
+    )
 
 
 def opened(ref: dict[str, Any], digest: str, root: Path) -> ImageData:
     """Open a prepared data set below `root`; it must be the one whose digest stands in the spec."""
     images = data.open_prepared(DatasetRef(**ref), root)
     if images.digest != digest:
-        raise BenchError(f"{images.name}: the prepared data changed since this cell was planned; run again")
+        raise BenchError(f"{images.name}: the prepared data changed since this job was planned; run again")
     return images

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.config.params import FineTuning, Recipe
-from benchmark.jobs.store import Cell, CellOutput, Context
+from benchmark.jobs.store import Context, Job, JobOutput
 from benchmark.protocol.fewshot import adapt, target_draws
 from benchmark.protocol.permutations import shuffled
 from benchmark.protocol.retrain import Masks, reinitialised
@@ -19,11 +19,11 @@ from benchmark.space.weights_file import unpack_state
 from benchmark.training.loop import accuracy, on_device, training_flops
 
 
-def compute(cell: Cell, context: Context) -> CellOutput:
+def compute(job: Job, context: Context) -> JobOutput:
     """Retrain one architecture in one weights mode on every target, shots and draw; returns the test accuracies."""
-    spec = cell.spec
-    source = open_source(cell, context)
-    network, masks, params, macs = _subnetwork(cell, context, source)
+    spec = job.spec
+    source = open_source(job, context)
+    network, masks, params, macs = _subnetwork(job, context, source)
     flops, source_accuracy = 0, None
     if "flops_cap" in spec:
         _, large = count(source.large_model(), source.example().to(source.device))
@@ -48,8 +48,8 @@ def compute(cell: Cell, context: Context) -> CellOutput:
             }
             for draw, correct in zip(draws, adapt(network, draws, recipe, masks), strict=True)
         ]
-        context.progress(cell.label, number / len(spec["targets"]))
-    return CellOutput(values={"source_accuracy": source_accuracy, "params": params, "macs": macs, "results": results})
+        context.progress(job.label, number / len(spec["targets"]))
+    return JobOutput(values={"source_accuracy": source_accuracy, "params": params, "macs": macs, "results": results})
 
 
 def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
@@ -60,14 +60,14 @@ def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
     return max(steps, min(steps * large // macs, int(steps * cap)))
 
 
-def _subnetwork(cell: Cell, context: Context, source: Source) -> tuple[nn.Module, Masks, int, int]:
+def _subnetwork(job: Job, context: Context, source: Source) -> tuple[nn.Module, Masks, int, int]:
     """The network to retrain with the weights of its mode, the masks it is held to, its parameters and MACs."""
-    spec = cell.spec
+    spec = job.spec
     network = source.large_model()
     space = build_space(network, source.example().to(source.device), spec["granularity"])
-    mask = _mask(spec["form"], space, cell, context)
+    mask = _mask(spec["form"], space, job, context)
     if spec["weights"] == "inherit":
-        state = unpack_state(space, mask, _input(cell, context, "state").read_bytes())
+        state = unpack_state(space, mask, _input(job, context, "state").read_bytes())
         network.load_state_dict({name: tensor.to(source.device) for name, tensor in state.items()})
         sub, masks = space.extract(network, space.architecture(mask, {})), space.weight_masks(mask)
         sub = on_device(sub, source.device)
@@ -76,16 +76,16 @@ def _subnetwork(cell: Cell, context: Context, source: Source) -> tuple[nn.Module
     return sub, masks, space.params(mask), space.macs(mask)
 
 
-def _mask(form: dict[str, Any], space: SearchSpace, cell: Cell, context: Context) -> Tensor:
+def _mask(form: dict[str, Any], space: SearchSpace, job: Job, context: Context) -> Tensor:
     if "dense" in form:
         return torch.ones(space.n, dtype=torch.bool)
     if "shuffled" in form:
-        return shuffled(space, form["shuffled"], cell.spec["seed"])
+        return shuffled(space, form["shuffled"], job.spec["seed"])
     if "kept" in form:
         assert isinstance(space, ChannelSpace)
         return space.mask_of_kept(form["kept"])
-    return space.mask(Architecture.load(_input(cell, context, "architecture")))
+    return space.mask(Architecture.load(_input(job, context, "architecture")))
 
 
-def _input(cell: Cell, context: Context, name: str) -> Path:
-    return context.store.get(cell.inputs["search"]).files[cell.inputs[name]]
+def _input(job: Job, context: Context, name: str) -> Path:
+    return context.store.get(job.inputs["search"]).files[job.inputs[name]]

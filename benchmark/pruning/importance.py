@@ -34,7 +34,7 @@ def with_ratios(space: SearchSpace, scores: Tensor, ratios: Tensor) -> Tensor:
     return within
 
 
-def magnitudes(space: SearchSpace, state: Mapping[str, Tensor], norm: str) -> Tensor:
+def magnitude_importance(space: SearchSpace, state: Mapping[str, Tensor], norm: str) -> Tensor:
     """Return each unit's magnitude [n]: a weight's absolute value, or the norm (`l1`, `l2`) of a channel's filters.
 
     A channel that several coupled layers produce (a residual sum) takes the norm over all of its filters. A block's is

@@ -24,7 +24,7 @@ from benchmark.training.loop import (
     batches,
     fit,
     on_device,
-    ready,
+    set_train_mode,
     training_flops,
 )
 
@@ -52,8 +52,8 @@ class Problem:
 
     Every random draw goes through `generator` or `draw`, so that a search is a function of its seed. Compute is
     charged to `flops` by the methods below; a pruner that runs the network itself calls `charge`. `elsewhere` says that
-    the large model was pretrained elsewhere, `inverted` that the units ranked lowest are to be kept (`asked_to_rank`:
-    that a pruner gave its scores to `ranked`).
+    the large model was pretrained elsewhere, `inverted` that the units ranked lowest are to be kept
+    (`asked_for_inversion`: that a pruner gave its scores to `apply_inversion`).
     """
 
     space: SearchSpace
@@ -71,7 +71,7 @@ class Problem:
     flops: int = 0
     pretrain_flops: int = 0
     trace: list[dict[str, float]] = field(default_factory=list)
-    asked_to_rank: bool = False
+    asked_for_inversion: bool = False
 
     @cached_property
     def dense_macs(self) -> int:
@@ -121,7 +121,7 @@ class Problem:
         buffers = {name: tensor for name, tensor in state.items() if name not in names}
         effective = {**self.space.gate(parameters, gates), **buffers}
         with autocast(images.device, self.recipe):
-            logits: Tensor = run(ready(self.network, self.recipe), effective, images)
+            logits: Tensor = run(set_train_mode(self.network, self.recipe), effective, images)
         return at_least_single(logits)
 
     def batches(self, task: Task, recipe: Recipe, *names: str | int) -> Any:
@@ -130,16 +130,16 @@ class Problem:
 
     def project(self, scores: Tensor, state: dict[str, Tensor] | None = None) -> list[SubNetwork]:
         """Return one sub-network per budget that keeps the highest scores [n]."""
-        scores = self.ranked(scores)
+        scores = self.apply_inversion(scores)
         return [SubNetwork(budget, self.space.project(scores, budget), state) for budget in self.budgets]
 
-    def ranked(self, scores: Tensor) -> Tensor:
-        """Return the scores [n] by which units are kept: `scores` themselves, in the arm `inverted` their mirror image.
+    def apply_inversion(self, scores: Tensor) -> Tensor:
+        """Return the scores [n] by which units are kept: `scores`, in the control `inverted` their mirror image.
 
         The mirror stands in the middle of their range, which stays the same. Infinite scores stay as they are: they say
         what is taken first or last, not how it ranks.
         """
-        self.asked_to_rank = True
+        self.asked_for_inversion = True
         if not self.inverted:
             return scores
         finite = scores.isfinite()
@@ -157,7 +157,7 @@ class Problem:
         """
         self.network.load_state_dict(state)
         network = self.space.extract(self.network, self.space.architecture(mask, {}))
-        network = ready(on_device(network, self.device), self.recipe)
+        network = set_train_mode(on_device(network, self.device), self.recipe)
         stop = self.recipe.steps if stop is None else min(stop, self.recipe.steps)
         data = batches(self.train, self.recipe, seeds.generator(self.seed, "source-order"))
         masks = self.space.weight_masks(mask)

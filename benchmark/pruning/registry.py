@@ -1,6 +1,6 @@
 """Pruners by name: the method under study, every class in `baselines/`, and those of installed packages.
 
-Modules are found and imported at run time, never by an import statement, so that a search cell's code
+Modules are found and imported at run time, never by an import statement, so that a search job's code
 fingerprint covers its own pruner and none of the others.
 """
 

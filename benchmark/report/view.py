@@ -8,7 +8,7 @@ from benchmark.protocol.controls import DENSE
 from benchmark.report.labels import listing, plural
 
 Record = dict[str, Any]
-Cell = tuple[str, str, str, str, str, float, int]
+Job = tuple[str, str, str, str, str, float, int]
 
 
 class View:
@@ -33,7 +33,7 @@ class View:
         self._studied = {(study["method"], variant) for study in self.studies for variant in study["variants"]}
         self._shots: dict[str, list[int]] = axes["shots"]
         self._variants = {entry["method"]: entry["variants"] for entry in axes["methods"]}
-        self._cells: dict[Cell, Record] = {
+        self._cells: dict[Job, Record] = {
             (c["granularity"], c["method"], c["variant"], c["weights"], c["target"], c["budget"], c["shots"]): c
             for c in summary["cells"]
         }

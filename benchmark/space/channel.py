@@ -77,11 +77,11 @@ class ChannelSpace(SearchSpace):
         groups = len(self.groups)
         base = np.bincount(self._group_of[required.numpy()], minlength=groups + 1)
         base[groups] = 1
-        ranked = self._group_of[order.numpy()]
-        low, high = 0, len(ranked)
+        apply_inversion = self._group_of[order.numpy()]
+        low, high = 0, len(apply_inversion)
         while low < high:
             middle = (low + high + 1) // 2
-            kept: Array = base + np.bincount(ranked[:middle], minlength=groups + 1)
+            kept: Array = base + np.bincount(apply_inversion[:middle], minlength=groups + 1)
             if self._costs[self.cost_kind].of_kept(kept) <= limit:
                 low = middle
             else:

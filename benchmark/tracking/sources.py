@@ -21,7 +21,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class CellTiming(_Part):
+class JobTiming(_Part):
     """When a cell ran: Unix seconds, and how long it took."""
 
     started: float = Field(gt=0)
@@ -29,7 +29,7 @@ class CellTiming(_Part):
 
 
 class _Timings(_Part):
-    cells: dict[str, CellTiming]
+    cells: dict[str, JobTiming]
 
 
 class FoundArchitecture(_Part):

@@ -48,7 +48,7 @@ class Task:
         """Return the images uint8 [B, C, H, W] at `index` (int64 [B])."""
         return self.images[index if self.rows is None else self.rows[index]]
 
-    def at(self, index: Tensor, labels: Tensor | None = None) -> "Task":
+    def subset(self, index: Tensor, labels: Tensor | None = None) -> "Task":
         """Return the part of the task at `index` (int64 [M]), with other `labels` if given."""
         rows = index if self.rows is None else self.rows[index]
         return Task(self.images, self.labels[index] if labels is None else labels, self.mean, self.std, rows)
@@ -60,7 +60,7 @@ class Task:
         images = self.images if self.rows is None else self.images[self.rows]
         return Task(images.to(device), self.labels.to(device), self.mean.to(device), self.std.to(device))
 
-    def shown(self, images: Tensor) -> Tensor:
+    def normalise(self, images: Tensor) -> Tensor:
         """Return uint8 images [..., C, H, W] as the network sees them: normalised float32."""
         shape = (-1, 1, 1)
         return (images.float() / 255 - self.mean.view(shape)) / self.std.view(shape)
@@ -77,7 +77,7 @@ def batches(task: Task, recipe: Recipe, generator: torch.Generator) -> Iterator[
     for step in range(recipe.steps):
         index = order[step * size : (step + 1) * size].to(task.labels.device)
         images = augmented(task.pixels(index), recipe, generator)
-        yield task.shown(images).contiguous(memory_format=torch.channels_last), task.labels[index]
+        yield task.normalise(images).contiguous(memory_format=torch.channels_last), task.labels[index]
 
 
 def stacked_batches(
@@ -98,7 +98,7 @@ def stacked_batches(
             index = order[part].to(task.labels.device)
             images.append(augmented(task.pixels(index), recipe, generator))
             labels.append(task.labels[index])
-        yield tasks[0].shown(torch.stack(images)), torch.stack(labels)
+        yield tasks[0].normalise(torch.stack(images)), torch.stack(labels)
 
 
 def _order(size: int, length: int, generator: torch.Generator) -> Tensor:
@@ -236,7 +236,7 @@ def accuracy(network: Callable[[Tensor], Tensor], task: Task, batch: int = 1024)
     """Return the share of the task's images that the network, in eval mode, classifies correctly (Top-1)."""
     correct = 0
     for index in torch.arange(len(task), device=task.labels.device).split(batch):
-        images = task.shown(task.pixels(index)).contiguous(memory_format=torch.channels_last)
+        images = task.normalise(task.pixels(index)).contiguous(memory_format=torch.channels_last)
         correct += int((network(images).argmax(-1) == task.labels[index]).sum())
     return correct / len(task)
 
@@ -246,7 +246,7 @@ def training_flops(macs: int, images: int) -> int:
     return FLOPS_PER_MAC * TRAINING_FORWARDS * macs * images
 
 
-def ready(network: nn.Module, recipe: Recipe) -> nn.Module:
+def set_train_mode(network: nn.Module, recipe: Recipe) -> nn.Module:
     """Return the network in training mode, its batch norms following the recipe's momentum."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

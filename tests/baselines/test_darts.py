@@ -78,7 +78,7 @@ def test_looking_does_not_touch_weights_or_statistics() -> None:
     before = {name: tensor.detach().clone() for name, tensor in {**net.weights, **net.buffers}.items()}
     logits = torch.zeros(4, requires_grad=True)
     part = task(6, 0)
-    batch = part.shown(part.images), part.labels
+    batch = part.normalise(part.images), part.labels
     net.gradient_of_logits(net.weights, logits, batch)
     net.second_order(logits, batch, batch, 0.1)
     assert all(torch.equal({**net.weights, **net.buffers}[name], tensor) for name, tensor in before.items())
@@ -89,7 +89,7 @@ def test_running_statistics_follow_the_training_batches_at_the_recipes_pace() ->
     made = problem("channel", (0.5,), build=Normed, recipe=recipe)
     (found,) = Darts().search(made)
     # One step sees all of the training part, under the initial weights.
-    maps = F.conv2d(made.train.shown(made.train.images), made.initial()["conv.weight"], padding=1)
+    maps = F.conv2d(made.train.normalise(made.train.images), made.initial()["conv.weight"], padding=1)
     assert found.state is not None
     torch.testing.assert_close(found.state["norm.running_mean"], 0.7 * maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.state["norm.running_var"], 0.3 + 0.7 * maps.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
@@ -156,6 +156,6 @@ class DoubleTask:
         pixels: Tensor = self.part.pixels(index)
         return pixels
 
-    def shown(self, images: Tensor) -> Tensor:
-        shown: Tensor = self.part.shown(images).double()
+    def normalise(self, images: Tensor) -> Tensor:
+        shown: Tensor = self.part.normalise(images).double()
         return shown

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.lottery_ticket import LotteryTicket
 from benchmark.errors import BenchError
-from benchmark.pruning.importance import magnitudes
+from benchmark.pruning.importance import magnitude_importance
 from benchmark.pruning.pruner import Problem, SubNetwork
 
 State = dict[str, Tensor]
@@ -86,7 +86,7 @@ def test_a_round_drops_the_smallest_of_the_trained_weights() -> None:
     recorded = search("weight", (0.5,), drop=0.5)
     (full, _, _, trained), (mask, *_) = recorded.rounds
     assert bool(full.all())
-    scores = magnitudes(recorded.problem.space, trained, "l1")
+    scores = magnitude_importance(recorded.problem.space, trained, "l1")
     assert torch.equal(mask, recorded.problem.space.project(scores, 0.5))
 
 
@@ -126,5 +126,5 @@ def test_own_weights_are_the_trained_tickets_and_zero_where_pruned() -> None:
             assert equal(sub.state, ends[-1])
             # What extraction keeps is all there is.
             assert equal(space.restore(space.shrink(sub.state, sub.mask), sub.mask), sub.state)
-            assert not bool(magnitudes(space, sub.state, "l1")[~sub.mask].any())
-            assert bool(magnitudes(space, sub.state, "l1")[sub.mask].any())
+            assert not bool(magnitude_importance(space, sub.state, "l1")[~sub.mask].any())
+            assert bool(magnitude_importance(space, sub.state, "l1")[sub.mask].any())

@@ -134,14 +134,14 @@ def test_what_was_valid_is_checked_again_when_the_parameters_change(tiny_params:
     assert "methods.dap.params.steps: expected a number greater than or equal to 1 (got 0)" in result.stderr
 
 
-def test_an_interrupt_says_that_finished_cells_are_kept(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_says_that_finished_jobs_are_kept(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_arguments: Any) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("benchmark.pipeline.stages.run_suite", interrupted)
     result = invoke(f"dapbench run --params {tiny_params}")
     assert result.exit_code == 130
-    assert result.stderr == "interrupted; finished cells are kept, run the same command again to go on\n"
+    assert result.stderr == "interrupted; finished jobs are kept, run the same command again to go on\n"
 
 
 def test_a_bug_keeps_its_traceback(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_bug_keeps_its_traceback(tiny_params: Path, monkeypatch: pytest.Monkey
     assert isinstance(result.exception, PermissionError)
 
 
-def test_failed_cells_write_no_result_file(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_jobs_write_no_result_file(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.pipeline.stages.run_suite", lambda *_arguments: 1)
     assert invoke(f"dapbench run --params {tiny_params}").exit_code == 1
     assert not (tiny_params.parent / "reports").exists()
@@ -224,7 +224,7 @@ def test_search_beside_the_grid_names_its_file(workspace: Path, monkeypatch: pyt
 def test_transfer_of_a_file_is_that_of_the_grid(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
 ) -> None:
-    """Also when the grid's own cell is not at hand: here only the data are."""
+    """Also when the grid's own job is not at hand: here only the data are."""
     import shutil
 
     from benchmark.config.params import load_params

@@ -66,7 +66,7 @@ def test_a_bad_study_is_told_by_its_key(content, method, name, message):
 
 def test_a_study_is_in_no_key(content, tmp_path):
     def keys():
-        return [cell.key for cell in fabricated.plan_for(checked(content), tmp_path).search_cells("dap")]
+        return [job.key for job in fabricated.plan_for(checked(content), tmp_path).search_jobs("dap")]
 
     before = keys()
     content["methods"]["dap"]["variants"] = {name: {"params": variant["params"]} for name, variant in VARIANTS.items()}
@@ -113,11 +113,11 @@ def finish_searches(plan, notes=None):
         found, files = [], {}
         for budget, mask in KEPT[search.seed].items():
             made = Architecture(search.granularity, masks(mask))
-            entry = fabricated.architecture(search.cell.spec, budget, made.kept)
+            entry = fabricated.architecture(search.job.spec, budget, made.kept)
             found.append(entry | {"sizes": made.sizes, "digest": made.digest} | ({"notes": notes} if notes else {}))
             files |= {entry["file"]: made.content(), entry["state_file"]: b"weights"}
         values = {"architectures": found, "flops": 300, "pretrain_flops": 0, "trace": None}
-        fabricated.finish(plan.store, search.cell, values, files)
+        fabricated.finish(plan.store, search.job, values, files)
 
 
 def test_what_a_study_is_told_of_searches(content, tmp_path):

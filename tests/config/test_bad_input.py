@@ -21,7 +21,7 @@ from benchmark.cli import app
 
 PROGRAM = Path(sys.executable).with_name("dapbench")
 # What may appear while input is checked: prepared data, and what was found to be valid.
-MAY_APPEAR = ("data", ".cells/validated", ".cells/known", ".cells/tmp")
+MAY_APPEAR = ("data", ".jobs/validated", ".jobs/known", ".jobs/tmp")
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -154,7 +154,9 @@ PARAMS = [
         "the source has 4 classes with 106 at least; remove `tuning` or take another source",
         few_images_to_tune_on,
     ),
-    Case("unknown arm", RUN, "suites.tiny.transfer.arms.0", "'twice'", section("transfer", arms=["thrice"])),
+    Case(
+        "unknown control", RUN, "suites.tiny.transfer.controls.0", "'twice'", section("transfer", controls=["thrice"])
+    ),
     Case("headline of no suite", RUN, "run.headline", "'tiny'", lambda p: p["run"].update(headline="tini")),
     Case("class in two", RUN, "targets.0.classes", "4 stands twice", target(classes=[[3, 4], 4])),
     Case("class of none", RUN, "targets.0.classes.0", "at least 1 item", target(classes=[[], 3])),
@@ -271,10 +273,10 @@ CASES = PARAMS + FILES
 
 @pytest.fixture
 def folder(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working folder of a case; whoever computes a cell in it fails the test."""
+    """The working folder of a case; whoever computes a job in it fails the test."""
     monkeypatch.chdir(tiny_params.parent)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("benchmark.pipeline.stages.run_cells", trains)
+    monkeypatch.setattr("benchmark.pipeline.stages.run_jobs", trains)
     monkeypatch.setattr("benchmark.protocol.transfer.compute", trains)
     yield tiny_params.parent
 
@@ -327,22 +329,22 @@ def test_a_mistake_is_refused_in_one_line(case: Case, folder: Path, tiny_text: s
 def finished_searches(folder: Path, params: Path) -> Path:
     """Put a made-up result of every pretraining and search of `uniform` in the store; return a search's folder."""
     from benchmark.config.params import load_params
-    from benchmark.jobs.store import CellOutput
+    from benchmark.jobs.store import JobOutput
     from benchmark.pipeline.stages import plan_of, prepare_data
 
     described = load_params(params)
     plan = plan_of(described, "tiny", folder, prepare_data(described, "tiny", folder))
     timing = {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0}
-    cells = [*plan.pretrain_cells(), *plan.search_cells("uniform")]
-    for cell in cells:
-        plan.store.put(cell, CellOutput({"architectures": []}, {"final.safetensors": b"weights"}), timing)
-    return plan.store.folder(cells[-1].key)
+    jobs = [*plan.pretrain_jobs(), *plan.search_jobs("uniform")]
+    for job in jobs:
+        plan.store.put(job, JobOutput({"architectures": []}, {"final.safetensors": b"weights"}), timing)
+    return plan.store.folder(jobs[-1].key)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "changed", "newer", "file missing"])
-def test_a_corrupt_cell_is_refused(folder: Path, damage: str) -> None:
-    cell = finished_searches(folder, folder / "params.yaml")
-    record = cell / "cell.json"
+def test_a_corrupt_job_is_refused(folder: Path, damage: str) -> None:
+    job = finished_searches(folder, folder / "params.yaml")
+    record = job / "job.json"
     if damage == "cut short":
         record.write_bytes(record.read_bytes()[:50])
     elif damage == "changed":
@@ -350,8 +352,8 @@ def test_a_corrupt_cell_is_refused(folder: Path, damage: str) -> None:
     elif damage == "newer":
         record.write_text(record.read_text().replace('"schema":1', '"schema":9'))
     else:
-        (cell / "final.safetensors").unlink()
-    refused(folder, "dapbench run --method uniform", str(cell.relative_to(folder)), "remove that folder")
+        (job / "final.safetensors").unlink()
+    refused(folder, "dapbench run --method uniform", str(job.relative_to(folder)), "remove that folder")
 
 
 @pytest.mark.parametrize("command", ["dapbench validate", "dapbench run", "dapbench search --suite tiny --method dap"])

@@ -45,21 +45,28 @@ def test_values_and_defaults_arrive_typed(tiny_params: Path) -> None:
     assert suite.training.momentum == 0.9
     assert params.methods["random"].variants["ratios"].params == {"allocation": "ratios"}
     assert params.data.mirrors == []
-    assert (suite.tuning, suite.transfer.arms, params.run.headline) == (None, [], None)
+    assert (suite.tuning, suite.transfer.controls, params.run.headline) == (None, [], None)
     assert (suite.methods["random"].params, suite.methods["random"].variants) == ({}, None)
     assert (suite.training.flip, suite.training.precision, suite.transfer.finetune.trained) == (False, "float32", "all")
 
 
 RECIPE = {"steps": 1, "batch": 1, "lr": 0.1}
-ARMED = {"weights": ["inherit"], "shots": [1], "draws": 1, "finetune": RECIPE, "scratch": RECIPE, "arms": ["labels"]}
+ARMED = {
+    "weights": ["inherit"],
+    "shots": [1],
+    "draws": 1,
+    "finetune": RECIPE,
+    "scratch": RECIPE,
+    "controls": ["labels"],
+}
 WRONG = [
     (("run", "suites"), ["tini"], "run.suites: unknown suite 'tini'; did you mean 'tiny'? known: tiny"),
     (("run", "methods"), ["dab"], "run.methods: unknown method 'dab'; did you mean 'dap'?"),
     (("run",), {}, "run.suites: missing; add it"),
     (("run",), None, "run: expected a mapping of keys to values ({} for the defaults) (got None)"),
-    (("compute", "jobs"), 0, "compute.jobs: expected a number greater than or equal to 1 or 'auto' (got 0)"),
+    (("compute", "workers"), 0, "compute.workers: expected a number greater than or equal to 1 or 'auto' (got 0)"),
     (("compute", "device"), "gpu", "compute.device: expected 'auto', 'cpu' or 'cuda' (got 'gpu')"),
-    (("compute", "job"), 3, "compute.job: unknown key; did you mean 'jobs'?"),
+    (("compute", "worker"), 3, "compute.worker: unknown key; did you mean 'workers'?"),
     (("sutes",), {}, "sutes: unknown key; did you mean 'suites'?"),
     (("methods", "dap"), {"param": {}}, "methods.dap.param: unknown key; did you mean 'params'?"),
     (("suites", "my suite"), {}, "suites.my suite: expected a name of small letters, digits, - and _ (got 'my suite')"),
@@ -86,10 +93,14 @@ WRONG = [
     ((*TINY, "tuning"), {"factor": [1.0]}, "suites.tiny.tuning.factor: unknown key; did you mean 'factors'?"),
     ((*TINY, "tuning"), {"factors": [1.0, 1.0]}, "suites.tiny.tuning.factors: 1.0 stands twice"),
     ((*TINY, "tuning"), {"factors": [0.0]}, "suites.tiny.tuning.factors.0: expected a number greater than 0"),
-    ((*TINY, "transfer", "arms"), ["thrice"], "suites.tiny.transfer.arms.0: expected 'twice', 'shuffled', "),
+    ((*TINY, "transfer", "controls"), ["thrice"], "suites.tiny.transfer.controls.0: expected 'twice', 'shuffled', "),
     ((*TINY, "transfer", "flops_cap"), 0.5, "suites.tiny.transfer.flops_cap: expected a number greater than or equal"),
-    ((*TINY, "transfer"), ARMED, "suites.tiny.transfer: arms: they are compared with the weights mode 'fresh', which"),
-    ((*TINY, "transfer", "arms"), ["twice", "twice"], "suites.tiny.transfer.arms: 'twice' stands twice"),
+    (
+        (*TINY, "transfer"),
+        ARMED,
+        "suites.tiny.transfer: controls: they are compared with the weights mode 'fresh'; add it",
+    ),
+    ((*TINY, "transfer", "controls"), ["twice", "twice"], "suites.tiny.transfer.controls: 'twice' stands twice"),
     ((*TINY, "transfer", "finetune", "trained"), "body", "suites.tiny.transfer.finetune.trained: expected 'all' or "),
     ((*TINY, "transfer", "scratch", "trained"), "head", "suites.tiny.transfer.scratch.trained: unknown key; "),
     ((*TINY, "training", "precision"), "float16", "suites.tiny.training.precision: expected 'float32' or 'bfloat16'"),

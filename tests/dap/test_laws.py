@@ -116,7 +116,7 @@ def test_running_statistics_follow_at_the_recipes_pace() -> None:
     recipe = RECIPE.model_copy(update={"batch": 30, "shift": 0, "norm_momentum": 0.7})
     made = problem("channel", build=Normed, recipe=recipe)
     state = copied(RestartLaw(made, steps=1, restarts=1, warmup=0).sample(0, ones(made)))
-    maps = F.conv2d(made.train.shown(made.train.images), made.draw(0)["conv.weight"], padding=1)
+    maps = F.conv2d(made.train.normalise(made.train.images), made.draw(0)["conv.weight"], padding=1)
     torch.testing.assert_close(state["norm.running_mean"], 0.7 * maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_gated_logits_are_those_of_the_channels_multiplied() -> None:
     state = made.draw(0)
     state["norm.weight"], state["norm.bias"] = torch.tensor([1.0, 2.0, 0.5, 1.0]), torch.tensor([0.1, 0.0, -0.3, 0.2])
     gates = torch.tensor([1.0, 0.0, 0.3, 1.0])
-    images = made.train.shown(made.train.images)
+    images = made.train.normalise(made.train.images)
     maps = F.conv2d(images, state["conv.weight"], padding=1)
     maps = F.batch_norm(maps, None, None, state["norm.weight"], state["norm.bias"], training=True)
     pooled = (maps.relu() * gates.view(1, -1, 1, 1)).mean((2, 3))

@@ -7,7 +7,7 @@ from problems import RECIPE, problem
 
 from benchmark.config.params import parse
 from benchmark.dap import pruner
-from benchmark.dap.cost_weight import Penalty, Pressure
+from benchmark.dap.cost_weight import CostWeight, Penalty
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings
 from benchmark.errors import BenchError
@@ -66,7 +66,7 @@ def test_units_are_tied_where_the_law_makes_them_exchangeable(
         assert getattr(settings, name) == getattr(parameters, name)
 
 
-Asked = tuple[WeightLaw, Pressure, Settings, tuple[float, ...], Any]
+Asked = tuple[WeightLaw, CostWeight, Settings, tuple[float, ...], Any]
 
 
 def asked(granularity: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, steps: int = 9) -> list[Asked]:

@@ -86,7 +86,7 @@ def edit(params: Path, data: dict[str, Any]) -> None:
         block["run"] for block in map(yaml.safe_load, (code for code, _ in blocks(PAGE, "yaml"))) if "run" in block
     )
     content["run"].update(run)
-    content["compute"] = {"jobs": 1, "threads": 1, "device": "cpu"}
+    content["compute"] = {"workers": 1, "threads": 1, "device": "cpu"}
     suite: Suite = content["suites"]["own"]
     suite["data"].update(data)
     for ref in (suite["data"]["source"], *suite["data"]["targets"]):
@@ -177,13 +177,13 @@ def test_an_architecture_goes_from_the_grid_into_a_module(
     ran: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ran)
-    cells = set(Path(".cells").glob("??/*"))
+    jobs = set(Path(".jobs").glob("??/*"))
     for line in commands(5).splitlines():
         result = CliRunner().invoke(app, line.split()[1:])
         assert result.exit_code == 0, result.output
         if "transfer" in line:
             assert re.search(r"my-target +5 +\d", result.stdout)
-    assert set(Path(".cells").glob("??/*")) == cells  # the grid's own: nothing was searched
+    assert set(Path(".jobs").glob("??/*")) == jobs  # the grid's own: nothing was searched
     ((code, _),) = blocks(PAGE, "python")
     exec(code, {})
     assert re.fullmatch(r"\d+ parameters, then Linear\(.*out_features=3.*\)\n", capsys.readouterr().out)

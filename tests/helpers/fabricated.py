@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.params import Params
-from benchmark.jobs.store import Cell, CellOutput, Store
+from benchmark.jobs.store import Job, JobOutput, Store
 from benchmark.pipeline.plan import Digests, Plan
 
 TIMING = {"started": 1000.0, "seconds": 2.0, "peak_mb": 300.0}
@@ -17,12 +17,12 @@ def plan_for(params: Params, root: Path, suite: str = "tiny", digests: Digests =
     return Plan(params, suite, digests, Store(root / ".cells"))
 
 
-def finish(store: Store, cell: Cell, values: dict[str, Any], files: dict[str, bytes] | None = None) -> None:
-    store.put(cell, CellOutput(values, files or {}), TIMING)
+def finish(store: Store, cell: Job, values: dict[str, Any], files: dict[str, bytes] | None = None) -> None:
+    store.put(cell, JobOutput(values, files or {}), TIMING)
 
 
 def pretrain(plan: Plan) -> None:
-    for cell in plan.pretrain_cells():
+    for cell in plan.pretrain_jobs():
         values = {"accuracy": {"validation": 0.5, "test": 0.5}, "flops": 700, "steps": 6}
         finish(plan.store, cell, values, {"final.safetensors": b"weights %d" % cell.spec["seed"]})
 
@@ -46,7 +46,7 @@ def architecture(spec: dict[str, Any], budget: float, kept: dict[str, int]) -> d
 
 
 def search(plan: Plan, method: str) -> None:
-    for cell in plan.search_cells(method):
+    for cell in plan.search_jobs(method):
         spec = cell.spec
         if method == "dense":
             found = [architecture(spec, 1.0, SIZES)]
@@ -69,7 +69,7 @@ def search(plan: Plan, method: str) -> None:
 
 def tune(plan: Plan) -> None:
     """Rates that tell the budget (their fraction), the granularity (from 10 on: weights) and the recipe (the ones)."""
-    for cell in plan.tune_cells():
+    for cell in plan.tune_jobs():
         spec = cell.spec
         kinds = ["training", "finetune", *(["scratch"] if "scratch" in spec else [])]
         first = spec["budget"] + (10 if spec["granularity"] == "weight" else 0)
@@ -81,7 +81,7 @@ def tune(plan: Plan) -> None:
 
 
 def transfer(plan: Plan, method: str) -> None:
-    for cell in plan.transfer_cells(method):
+    for cell in plan.transfer_jobs(method):
         spec = cell.spec
         results = [
             {

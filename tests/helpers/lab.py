@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.config.params import DatasetRef
 from benchmark.data import prepare
-from benchmark.jobs.store import Cell, CellOutput, Context, Store
+from benchmark.jobs.store import Context, Job, JobOutput, Store
 from benchmark.protocol import learning_rates, pretrain, search, transfer
 from benchmark.pruning.registry import pruner
 from benchmark.training.loop import Task
@@ -38,7 +38,7 @@ class Lab:
 
     context: Context
     digests: dict[str, str]
-    done: dict[str, CellOutput] = field(default_factory=dict)
+    done: dict[str, JobOutput] = field(default_factory=dict)
 
     def source(self, seed: int, model: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -51,8 +51,8 @@ class Lab:
             "device": "cpu",
         }
 
-    def pretrain(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> Cell:
-        return Cell("pretrain", self.source(seed, model), label="pretrain")
+    def pretrain(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> Job:
+        return Job("pretrain", self.source(seed, model), label="pretrain")
 
     def search(
         self,
@@ -61,7 +61,7 @@ class Lab:
         seed: int = 0,
         model: Mapping[str, Any] = VGG,
         **params: Any,
-    ) -> Cell:
+    ) -> Job:
         spec = self.source(seed, model) | {
             "cost": "params",
             "granularity": granularity,
@@ -70,9 +70,9 @@ class Lab:
             "params": params,
             "pretrain": self.key(self.pretrain(seed, model)),
         }
-        return Cell("search", spec, (pruner(method).__module__,), label=method)
+        return Job("search", spec, (pruner(method).__module__,), label=method)
 
-    def tune(self, granularity: str = "channel", budget: float = 0.5, **changes: Any) -> Cell:
+    def tune(self, granularity: str = "channel", budget: float = 0.5, **changes: Any) -> Job:
         """The choice of rates for one budget, on a source of five classes; `changes` of the spec."""
         spec = self.source(0, VGG) | {
             "source": WIDE,
@@ -87,18 +87,18 @@ class Lab:
             "shots": [1, 5],
             "draws": 2,
         }
-        return Cell("tune", spec | changes, label="tune")
+        return Job("tune", spec | changes, label="tune")
 
     def transfer(
         self,
-        found: Cell,
+        found: Job,
         weights: str,
         budget: float | None = None,
         form: Any = None,
         training: Any = None,
         **target: Any,
-    ) -> Cell:
-        """The retraining of what the search cell `found` has at `budget` (None: its first).
+    ) -> Job:
+        """The retraining of what the search job `found` has at `budget` (None: its first).
 
         `training` is changed in the recipe of the source, `target` in the entry of the only target.
         """
@@ -115,7 +115,7 @@ class Lab:
         if weights == "inherit":
             spec["state"] = self.context.store.get(inputs["search"]).digests[entry["state_file"]]
             inputs["state"] = entry["state_file"]
-        return Cell("transfer", spec, inputs=inputs, label="transfer")
+        return Job("transfer", spec, inputs=inputs, label="transfer")
 
     def target(self, **changes: Any) -> dict[str, Any]:
         """An entry of a transfer's targets."""
@@ -129,19 +129,19 @@ class Lab:
             "recipe": FINETUNE,
         } | changes
 
-    def key(self, cell: Cell) -> str:
-        """Compute the cell if need be, and return where it is."""
-        self.output(cell)
-        return cell.key
+    def key(self, job: Job) -> str:
+        """Compute the job if need be, and return where it is."""
+        self.output(job)
+        return job.key
 
-    def output(self, cell: Cell) -> CellOutput:
-        if cell.key not in self.done:
-            self.done[cell.key] = self.again(cell)
-            self.context.store.put(cell, self.done[cell.key], {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0})
-        return self.done[cell.key]
+    def output(self, job: Job) -> JobOutput:
+        if job.key not in self.done:
+            self.done[job.key] = self.again(job)
+            self.context.store.put(job, self.done[job.key], {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0})
+        return self.done[job.key]
 
-    def again(self, cell: Cell) -> CellOutput:
-        return COMPUTE[cell.kind](cell, self.context)
+    def again(self, job: Job) -> JobOutput:
+        return COMPUTE[job.kind](job, self.context)
 
     def pretrained(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> dict[str, Tensor]:
         return load(self.output(self.pretrain(seed, model)).files["final.safetensors"])
@@ -150,7 +150,7 @@ class Lab:
 def furnished(root: Path) -> Lab:
     refs = {"source": SOURCE, "target": TARGET, "wide": WIDE}
     digests = {name: prepare(DatasetRef(**ref), root / "data")["digest"] for name, ref in refs.items()}
-    return Lab(Context(Store(root / "cells"), root / "data"), digests)
+    return Lab(Context(Store(root / "jobs"), root / "data"), digests)
 
 
 def pixels(task: Task) -> Tensor:

@@ -10,7 +10,7 @@ run:
   suites: [tiny]
   methods: [dense, uniform, random, magnitude]
 
-compute: {jobs: 1, threads: 1, device: cpu}
+compute: {workers: 1, threads: 1, device: cpu}
 
 methods:
   dense: {}
@@ -72,10 +72,10 @@ RICH: dict[str, dict[str, Any]] = {
 
 
 def rich() -> dict[str, Any]:
-    """Return the content of a params.yaml whose suite `tiny` has tuning, the arm `twice`, and targets of two kinds."""
+    """Return the content of a params.yaml whose suite `tiny` has tuning, a control, and targets of two kinds."""
     content: dict[str, Any] = yaml.safe_load(TINY)
     suite = content["suites"]["tiny"]
     for section, values in copy.deepcopy(RICH).items():
         suite[section] = suite.get(section, {}) | values
-    suite["transfer"]["arms"] = ["twice"]
+    suite["transfer"]["controls"] = ["twice"]
     return content

@@ -4,11 +4,11 @@ import os
 
 import pytest
 import torch
-from toycells import toy
+from toyjobs import toy
 
 from benchmark.errors import BenchError
 from benchmark.jobs import device, local
-from benchmark.jobs.local import available_jobs, run_cells
+from benchmark.jobs.local import available_workers, run_jobs
 from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.validate import check_device
 
@@ -79,11 +79,11 @@ def test_a_worker_on_the_cpu_sets_only_its_threads(two_gpus, deterministic):
 
 
 def test_slots_count_per_gpu(two_gpus, monkeypatch):
-    assert available_jobs(1, "cuda", 3) == 6
-    assert available_jobs(10_000, "cuda", 3) == 6
-    assert available_jobs(1, "cpu", 10_000) == available_jobs(1)
+    assert available_workers(1, "cuda", 3) == 6
+    assert available_workers(10_000, "cuda", 3) == 6
+    assert available_workers(1, "cpu", 10_000) == available_workers(1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert available_jobs(1, "cuda", 3) == 1
+    assert available_workers(1, "cuda", 3) == 1
 
 
 class Recorder:
@@ -103,13 +103,13 @@ class Recorder:
 
 def test_settings_reach_the_workers_and_a_killed_one_leaves_its_place(tmp_path, monkeypatch):
     recorder = Recorder()
-    monkeypatch.setattr(local, "_start_method", lambda _cells, _device: recorder)
+    monkeypatch.setattr(local, "_start_method", lambda _jobs, _device: recorder)
     marks = tmp_path / "marks"
     marks.mkdir()
-    # The first cell holds place 0 until the others, in place 1, have died one after another.
-    cells = [toy(marks, 0, begun=4), *(toy(marks, value, die=True) for value in (1, 2, 3))]
+    # The first job holds place 0 until the others, in place 1, have died one after another.
+    jobs = [toy(marks, 0, begun=4), *(toy(marks, value, die=True) for value in (1, 2, 3))]
     context = Context(Store(tmp_path / "store"), tmp_path)
-    failures = run_cells(cells, context, jobs=2, threads=1, deterministic=False)
+    failures = run_jobs(jobs, context, workers=2, threads=1, deterministic=False)
     assert len(failures) == 3
     assert recorder.given == [("cpu", 1, False, index) for index in (0, 1, 1, 1)]
 
@@ -120,9 +120,9 @@ def test_workers_on_a_gpu_are_not_forked():
 
 def test_a_gpu_without_memory_is_told_with_the_remedy(tmp_path):
     (tmp_path / "marks").mkdir()
-    (failure,) = run_cells([toy(tmp_path / "marks", 1, large=True)], Context(Store(tmp_path / "store"), tmp_path))
+    (failure,) = run_jobs([toy(tmp_path / "marks", 1, large=True)], Context(Store(tmp_path / "store"), tmp_path))
     assert "CUDA out of memory" in failure.reason
-    assert failure.reason.endswith("lower compute.slots in params.yaml, or try fewer jobs")
+    assert failure.reason.endswith("lower compute.slots in params.yaml, or try fewer workers")
 
 
 @pytest.mark.parametrize(("built", "told"), [(False, "is built without CUDA; install"), (True, "torch finds no GPU")])

@@ -2,7 +2,7 @@ import io
 
 import pytest
 from rich.console import Console
-from toycells import toy
+from toyjobs import toy
 
 from benchmark.jobs import progress
 from benchmark.jobs.local import Event
@@ -21,7 +21,7 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def cells(tmp_path):
+def jobs(tmp_path):
     return [toy(tmp_path, value) for value in range(4)]
 
 
@@ -29,52 +29,52 @@ def plain():
     return Console(file=io.StringIO(), width=200)
 
 
-def test_a_line_every_few_seconds_with_the_time_left(cells, clock):
+def test_a_line_every_few_seconds_with_the_time_left(jobs, clock):
     console = plain()
-    with Display("search", cells, console) as display:
-        display(Event("skipped", cells[0]))
+    with Display("search", jobs, console) as display:
+        display(Event("skipped", jobs[0]))
         clock.now += 30
-        display(Event("finished", cells[1], share=1.0))
-        display(Event("finished", cells[2], share=1.0))  # at once after the last line: silent
+        display(Event("finished", jobs[1], share=1.0))
+        display(Event("finished", jobs[2], share=1.0))  # at once after the last line: silent
         clock.now += 30
-        display(Event("failed", cells[3], message="Traceback"))
+        display(Event("failed", jobs[3], message="Traceback"))
     lines = console.file.getvalue().splitlines()
-    # One cell was there before; of the three others one took 30 s.
+    # One job was there before; of the three others one took 30 s.
     assert lines == [
-        "search: 2/4 cells, about 1 min 0 s left",
-        "search: 4/4 cells, 1 failed, about 0 s left",
-        "search: 2 cells computed, 1 failed in 1 min 0 s",
+        "search: 2/4 jobs, about 1 min 0 s left",
+        "search: 4/4 jobs, 1 failed, about 0 s left",
+        "search: 2 jobs computed, 1 failed in 1 min 0 s",
     ]
 
 
-def test_the_share_of_running_cells_counts(cells, clock):
+def test_the_share_of_running_jobs_counts(jobs, clock):
     console = plain()
-    with Display("search", cells[:2], console) as display:
+    with Display("search", jobs[:2], console) as display:
         clock.now += 30
-        display(Event("progress", cells[0], message="step", share=0.5))
-    assert console.file.getvalue().splitlines() == ["search: 0/2 cells, about 1 min 30 s left"]
+        display(Event("progress", jobs[0], message="step", share=0.5))
+    assert console.file.getvalue().splitlines() == ["search: 0/2 jobs, about 1 min 30 s left"]
 
 
-def test_nothing_to_compute_shows_nothing(cells, clock):
+def test_nothing_to_compute_shows_nothing(jobs, clock):
     console = plain()
-    with Display("search", cells, console) as display:
-        for cell in cells:
-            display(Event("skipped", cell))
+    with Display("search", jobs, console) as display:
+        for job in jobs:
+            display(Event("skipped", job))
         clock.now += 30
     assert console.file.getvalue() == ""
 
 
-def test_a_terminal_has_a_bar(cells):
+def test_a_terminal_has_a_bar(jobs):
     console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None, highlight=False)
-    with Display("search", cells, console) as display:
-        display(Event("skipped", cells[0]))
-        display(Event("started", cells[1]))
-        display(Event("progress", cells[1], message="epoch 3", share=7.0))
-        display(Event("failed", cells[1], message="Traceback"))
-        display(Event("finished", cells[2], share=1.0))
+    with Display("search", jobs, console) as display:
+        display(Event("skipped", jobs[0]))
+        display(Event("started", jobs[1]))
+        display(Event("progress", jobs[1], message="epoch 3", share=7.0))
+        display(Event("failed", jobs[1], message="Traceback"))
+        display(Event("finished", jobs[2], share=1.0))
     shown = console.file.getvalue()
     assert "3/4, 1 failed" in shown
-    assert "1 cell computed, 1 failed" in shown
+    assert "1 job computed, 1 failed" in shown
     assert "Traceback" not in shown
 
 

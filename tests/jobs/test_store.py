@@ -9,17 +9,17 @@ import pytest
 
 from benchmark.errors import BenchError
 from benchmark.jobs import store as store_module
-from benchmark.jobs.store import Cell, CellOutput, Store
+from benchmark.jobs.store import Job, JobOutput, Store
 
 TIMING = {"started": 1.0, "seconds": 2.0, "peak_mb": 3.0}
 
 
-class PlainCell(Cell):
+class PlainJob(Job):
     package = "benchmark"  # a module that exists: benchmark.seeds has no compute, but it has a fingerprint
 
 
-def cell(**spec):
-    return PlainCell("seeds", spec)
+def job(**spec):
+    return PlainJob("seeds", spec)
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def store(tmp_path):
 
 @pytest.fixture
 def stored(store):
-    one = cell(seed=0)
-    store.put(one, CellOutput({"accuracy": 0.25}, {"final.bin": b"weights"}), TIMING)
+    one = job(seed=0)
+    store.put(one, JobOutput({"accuracy": 0.25}, {"final.bin": b"weights"}), TIMING)
     return one
 
 
@@ -39,18 +39,18 @@ def visible(store):
 
 
 def test_the_key_follows_the_spec_and_nothing_else():
-    assert cell(a=1, b=2).key == cell(b=2, a=1).key
-    assert len(cell(a=1).key) == 64
-    assert len({cell(a=1).key, cell(a=1.0).key, cell(a=True).key, cell(b=1).key, cell().key}) == 5
-    other = PlainCell("seeds", {"a": 1}, inputs={"state": "elsewhere"}, label="name", hint=7.0)
-    assert other.key == cell(a=1).key
-    assert PlainCell("seeds", {"a": 1}, modules=("benchmark.jobs.fingerprint",)).key != cell(a=1).key
-    assert PlainCell("fingerprint", {"a": 1}).key != cell(a=1).key
+    assert job(a=1, b=2).key == job(b=2, a=1).key
+    assert len(job(a=1).key) == 64
+    assert len({job(a=1).key, job(a=1.0).key, job(a=True).key, job(b=1).key, job().key}) == 5
+    other = PlainJob("seeds", {"a": 1}, inputs={"state": "elsewhere"}, label="name", hint=7.0)
+    assert other.key == job(a=1).key
+    assert PlainJob("seeds", {"a": 1}, modules=("benchmark.jobs.fingerprint",)).key != job(a=1).key
+    assert PlainJob("fingerprint", {"a": 1}).key != job(a=1).key
 
 
 def test_a_spec_that_is_not_json_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
-        _ = cell(rate=float("nan")).key
+        _ = job(rate=float("nan")).key
 
 
 def test_round_trip(store, stored):
@@ -60,48 +60,48 @@ def test_round_trip(store, stored):
     assert result.timing == TIMING
     assert result.files["final.bin"].read_bytes() == b"weights"
     assert store.folder(stored.key) == store.root / stored.key[:2] / stored.key
-    assert sorted(path.name for path in store.folder(stored.key).iterdir()) == ["cell.json", "final.bin", "timing.json"]
-    record = json.loads((store.folder(stored.key) / "cell.json").read_text())
+    assert sorted(path.name for path in store.folder(stored.key).iterdir()) == ["final.bin", "job.json", "timing.json"]
+    record = json.loads((store.folder(stored.key) / "job.json").read_text())
     assert record["spec"] == {"seed": 0}
     assert record["kind"] == "seeds"
 
 
-def test_a_cell_that_is_not_there(store):
+def test_a_job_that_is_not_there(store):
     assert not store.has("ab" * 32)
     with pytest.raises(KeyError):
         store.get("ab" * 32)
 
 
 def test_the_first_of_two_wins(store, stored):
-    store.put(stored, CellOutput({"accuracy": 0.75}), {**TIMING, "seconds": 9.0})
+    store.put(stored, JobOutput({"accuracy": 0.75}), {**TIMING, "seconds": 9.0})
     assert store.verify(stored.key).values == {"accuracy": 0.25}
     assert list((store.root / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../escape", "a/b", "cell.json", "timing.json"])
-def test_file_names_stay_inside_the_cell(store, name):
+@pytest.mark.parametrize("name", ["../escape", "a/b", "job.json", "timing.json"])
+def test_file_names_stay_inside_the_job(store, name):
     with pytest.raises(ValueError, match="plain file name"):
-        store.put(cell(), CellOutput({}, {name: b""}), TIMING)
+        store.put(job(), JobOutput({}, {name: b""}), TIMING)
 
 
 def damage_truncated(folder):
-    (folder / "cell.json").write_bytes((folder / "cell.json").read_bytes()[:40])
+    (folder / "job.json").write_bytes((folder / "job.json").read_bytes()[:40])
 
 
 def damage_missing_record(folder):
-    (folder / "cell.json").unlink()
+    (folder / "job.json").unlink()
 
 
 def damage_value(folder):
-    (folder / "cell.json").write_text((folder / "cell.json").read_text().replace("0.25", "0.95"))
+    (folder / "job.json").write_text((folder / "job.json").read_text().replace("0.25", "0.95"))
 
 
 def damage_schema(folder):
-    (folder / "cell.json").write_text((folder / "cell.json").read_text().replace('"schema":1', '"schema":2'))
+    (folder / "job.json").write_text((folder / "job.json").read_text().replace('"schema":1', '"schema":2'))
 
 
 def damage_not_a_record(folder):
-    (folder / "cell.json").write_text("[1, 2]")
+    (folder / "job.json").write_text("[1, 2]")
 
 
 def damage_size(folder):
@@ -117,7 +117,7 @@ def damage_timing(folder):
 
 
 @pytest.mark.parametrize("damage", [value for name, value in sorted(globals().items()) if name.startswith("damage_")])
-def test_a_damaged_cell_is_refused_with_the_remedy(store, stored, damage):
+def test_a_damaged_job_is_refused_with_the_remedy(store, stored, damage):
     damage(store.folder(stored.key))
     assert store.has(stored.key)
     with pytest.raises(BenchError) as caught:
@@ -125,11 +125,11 @@ def test_a_damaged_cell_is_refused_with_the_remedy(store, stored, damage):
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(str(store.folder(stored.key)))
-    assert "damaged cell" in message
+    assert "damaged job" in message
     assert message.endswith("remove that folder and run again")
 
 
-def test_a_cell_under_another_key_is_refused(store, stored):
+def test_a_job_under_another_key_is_refused(store, stored):
     other = stored.key[:2] + "0" * 62
     store.folder(stored.key).rename(store.folder(other))
     with pytest.raises(BenchError, match="does not have the content that was written"):
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_nothing_visible(store, monkeypatch, call):
 
     monkeypatch.setattr(store_module.os, "fsync", fsync)
     with pytest.raises(BenchError, match=r"store cannot be written \(No space left on device\); free some space"):
-        store.put(cell(), CellOutput({}, {"final.bin": b"weights"}), TIMING)
+        store.put(job(), JobOutput({}, {"final.bin": b"weights"}), TIMING)
     assert visible(store) == []
     assert list((store.root / "tmp").iterdir()) == []
 
@@ -166,7 +166,7 @@ def test_a_read_only_folder(store, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(store_module.tempfile, "mkdtemp", refuse)
-    for act in (store.sweep, lambda: store.put(cell(), CellOutput({}), TIMING)):
+    for act in (store.sweep, lambda: store.put(job(), JobOutput({}), TIMING)):
         with pytest.raises(BenchError, match="Read-only file system"):
             act()
 
@@ -198,11 +198,11 @@ def test_puts_survive_a_sweep_that_never_rests(store):
         deadline = time.monotonic() + 1.0
         number = 0
         while time.monotonic() < deadline:
-            store.put(cell(number=number), CellOutput({}, {"a.bin": b"a"}), TIMING)
+            store.put(job(number=number), JobOutput({}, {"a.bin": b"a"}), TIMING)
             number += 1
     finally:
         stop.set()
         sweeper.join()
     assert number > 10
-    assert all(store.verify(cell(number=index).key) for index in range(number))
+    assert all(store.verify(job(number=index).key) for index in range(number))
     assert isinstance(store.root, Path)

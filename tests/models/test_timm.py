@@ -35,7 +35,7 @@ def write_images(folder: Path, classes: int, seed: int) -> None:
 def shrink(content: dict[str, Any], folder: Path) -> None:
     """The suite as it stands, but for data, sizes and lengths."""
     content["run"] = {"suites": ["timm"], "methods": list(content["suites"]["timm"]["methods"])}
-    content["compute"] = {"jobs": 1, "threads": 1, "device": "cpu"}
+    content["compute"] = {"workers": 1, "threads": 1, "device": "cpu"}
     suite = content["suites"]["timm"]
     for number, ref in enumerate((suite["data"]["source"], *suite["data"]["targets"])):
         ref.update(name=f"imagefolder:{folder / str(number)}", size=SIZE)
@@ -82,7 +82,7 @@ def test_every_method_has_its_rows(ran: Path) -> None:
 
 def test_the_network_the_searches_saw_is_the_pretrained_one_with_a_readout(ran: Path) -> None:
     given = load_file(ran / "weights.safetensors")
-    (path,) = (path for path in (ran / ".cells").glob("??/*/final.safetensors"))
+    (path,) = (path for path in (ran / ".jobs").glob("??/*/final.safetensors"))
     found = load_file(path)
     assert found["fc.weight"].shape[0] == 4
     assert all((found[name] == tensor).all() for name, tensor in given.items() if not name.startswith("fc."))

@@ -20,7 +20,7 @@ PARAMS = """\
 run:
   suites: [tiny]
   methods: [dense, random]
-compute: {jobs: 1, threads: 1, device: cpu}
+compute: {workers: 1, threads: 1, device: cpu}
 methods:
   dense: {}
   random: {params: {allocation: scores}}
@@ -50,7 +50,7 @@ def stages_of(told: str) -> set[str]:
 
 
 class Checkout:
-    """A copy of the repository's code with its own parameters, git history, cells and dvc cache."""
+    """A copy of the repository's code with its own parameters, git history, jobs and dvc cache."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -82,9 +82,9 @@ class Checkout:
         assert old in text
         (self.root / name).write_text(text.replace(old, new))
 
-    def cells(self) -> dict[str, int]:
-        """Every finished cell and when it was published."""
-        return {path.name: path.stat().st_mtime_ns for path in (self.root / ".cells").glob("??/*")}
+    def jobs(self) -> dict[str, int]:
+        """Every finished job and when it was published."""
+        return {path.name: path.stat().st_mtime_ns for path in (self.root / ".jobs").glob("??/*")}
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +123,11 @@ def test_a_fresh_clone_has_nothing_to_do(reproduced, tmp_path):
     assert {"reports/results/tiny/random.json", "reports/results/tiny/tuning.json"} <= set(names)
     assert "reports/figures/tiny/accuracy.svg" in names
     assert not [
-        name for name in reproduced.git("ls-files").splitlines() if name.startswith((".cells", "artifacts", "data"))
+        name for name in reproduced.git("ls-files").splitlines() if name.startswith((".jobs", "artifacts", "data"))
     ]
 
 
-def test_the_report_is_made_again_without_data_or_cells(reproduced, tmp_path):
+def test_the_report_is_made_again_without_data_or_jobs(reproduced, tmp_path):
     reproduced.git("clone", "--quiet", str(reproduced.root), str(tmp_path / "clone"))
     clone = Checkout(tmp_path / "clone")
     ran = clone.repro("--force", "--single-item", "--allow-missing", "analyse", "report", "page")
@@ -136,27 +136,27 @@ def test_the_report_is_made_again_without_data_or_cells(reproduced, tmp_path):
 
 
 def test_a_second_reproduce_does_nothing_and_says_so(reproduced):
-    before = reproduced.cells()
+    before = reproduced.jobs()
     started = time.monotonic()
     told = reproduced.command("dapbench", "reproduce")
     assert time.monotonic() - started < 15
     assert "Nothing to do" in told
     assert "tiny: all 12 rows equal the committed ones, bit for bit." in told
     assert "Running stage" not in told
-    assert reproduced.cells() == before
+    assert reproduced.jobs() == before
     assert reproduced.git("status", "--porcelain") == ""
 
 
 def test_a_changed_parameter_runs_its_method_and_what_follows(checkout):
-    before = checkout.cells()
+    before = checkout.jobs()
     told = checkout.dvc("exp", "run", "--set-param", "methods.random.params.allocation=ratios", "analyse")
     assert stages_of(told) == {"search@tiny-random", "transfer@tiny-random", "analyse@tiny"}
-    changed = checkout.cells()
+    changed = checkout.jobs()
     assert before.items() < changed.items()
     assert checkout.repro("--dry") == {"report@tiny", "page"}
     checkout.git("checkout", "--quiet", "params.yaml")
     checkout.repro("analyse")
-    assert checkout.cells() == changed  # reverting computes nothing
+    assert checkout.jobs() == changed  # reverting computes nothing
     assert checkout.git("status", "--porcelain") == ""
 
 
@@ -181,12 +181,12 @@ def test_an_added_method_runs_only_its_own_stages(checkout):
 
 def test_an_added_suite_leaves_the_others_alone(checkout):
     checkout.edit("params.yaml", "suites: [tiny]", "suites: [other, tiny]")
-    before = checkout.cells()
+    before = checkout.jobs()
     ran = checkout.repro("transfer")
     assert ran == {f"{name}@other" for name in ("code", "data", "pretrain", "tune")} | {
         f"{name}@other-{method}" for name in ("search", "transfer") for method in ("dense", "random")
     }
-    assert checkout.cells() == before  # the same experiment under another name
+    assert checkout.jobs() == before  # the same experiment under another name
     checkout.git("checkout", "--quiet", "params.yaml")
     assert checkout.repro("--dry") == set()
 
@@ -245,7 +245,7 @@ def test_the_stage_code_depends_on_every_file_that_decides_a_result():
     from benchmark.jobs.fingerprint import PLUMBING
 
     stage = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["code"]
-    roots = [f"benchmark.protocol.{kind}" for kind in ("pretrain", "tune", "search", "transfer")]
+    roots = [f"benchmark.protocol.{kind}" for kind in ("pretrain", "learning_rates", "search", "transfer")]
     for folder in ("baselines", "benchmark/models"):
         files = (REPOSITORY / folder).rglob("*.py")
         roots += [str(path.relative_to(REPOSITORY).with_suffix("")).replace("/", ".") for path in files]

@@ -26,13 +26,13 @@ def planned(tmp_path):
     """Make a plan from the content of a params.yaml."""
 
     def make(content, digests=fabricated.DIGESTS, device="cpu") -> Plan:
-        return Plan(Params.model_validate(content), "tiny", digests, Store(tmp_path / ".cells"), device)
+        return Plan(Params.model_validate(content), "tiny", digests, Store(tmp_path / ".jobs"), device)
 
     return make
 
 
-def keys(cells):
-    return [cell.key for cell in cells]
+def keys(jobs):
+    return [job.key for job in jobs]
 
 
 # What an option left out means
@@ -89,9 +89,9 @@ def test_specs_are_what_the_protocol_reads(planned, content):
         "training": {"steps": 6, "batch": 32, "lr": 0.05},
         "device": "cpu",
     }
-    pretrain = plan.pretrain_cells()
-    assert [cell.spec for cell in pretrain] == [{**source, "seed": 0}, {**source, "seed": 1}]
-    search = plan.search_cells("uniform")[0]
+    pretrain = plan.pretrain_jobs()
+    assert [job.spec for job in pretrain] == [{**source, "seed": 0}, {**source, "seed": 1}]
+    search = plan.search_jobs("uniform")[0]
     assert search.spec == {
         **source,
         "seed": 0,
@@ -119,7 +119,7 @@ EQUAL = [
     (f"{SUITE}.data.split", {"train": 0.6}),
     (f"{SUITE}.training.momentum", 0.9),
     (f"{SUITE}.grid.budgets", [0.1, 0.5]),
-    ("compute.jobs", 7),
+    ("compute.workers", 7),
     ("data", {"mirrors": ["/elsewhere"]}),
     ("methods.magnitude.params", {"norm": "l2"}),
     ("methods.random.params", {"allocation": "scores"}),
@@ -141,32 +141,32 @@ LATER = [(f"{SUITE}.data.pool", 30), (f"{SUITE}.transfer.draws", 3), (f"{SUITE}.
 
 @pytest.mark.parametrize(("path", "value"), EQUAL + LATER, ids=str)
 def test_a_search_keeps_its_key(planned, content, path, value):
-    before = keys(planned(content).search_cells("random"))
+    before = keys(planned(content).search_jobs("random"))
     change(content, path, value)
-    assert keys(planned(content).search_cells("random")) == before
+    assert keys(planned(content).search_jobs("random")) == before
 
 
 @pytest.mark.parametrize(("path", "value"), DIFFERENT, ids=str)
 def test_a_search_gets_a_new_key(planned, content, path, value):
-    before = keys(planned(content).search_cells("random"))
+    before = keys(planned(content).search_jobs("random"))
     change(content, path, value)
-    assert not set(keys(planned(content).search_cells("random"))[:2]) & set(before[:2])
+    assert not set(keys(planned(content).search_jobs("random"))[:2]) & set(before[:2])
 
 
 def test_data_and_device_are_in_every_key(planned, content):
-    before = keys(planned(content).pretrain_cells())
+    before = keys(planned(content).pretrain_jobs())
     other = Digests("u" * 64, fabricated.DIGESTS.targets)
-    assert not set(keys(planned(content, digests=other).pretrain_cells())) & set(before)
-    assert not set(keys(planned(content, device="cuda").pretrain_cells())) & set(before)
+    assert not set(keys(planned(content, digests=other).pretrain_jobs())) & set(before)
+    assert not set(keys(planned(content, device="cuda").pretrain_jobs())) & set(before)
 
 
 @pytest.mark.parametrize(("path", "value"), LATER, ids=str)
 def test_a_transfer_gets_a_new_key(planned, content, path, value):
     plan = planned(content)
     fabricated.search(plan, "uniform")
-    before = {t.cell.key for t in plan.transfers("uniform") if t.weights != "scratch"}
+    before = {t.job.key for t in plan.transfers("uniform") if t.weights != "scratch"}
     change(content, path, value)
-    after = {t.cell.key for t in planned(content).transfers("uniform") if t.weights != "scratch"}
+    after = {t.job.key for t in planned(content).transfers("uniform") if t.weights != "scratch"}
     assert len(after) == len(before)
     assert not after & before
 
@@ -201,8 +201,8 @@ def test_a_suites_own_parameters_go_before_a_variants(planned, content):
     content["suites"]["tiny"]["methods"]["random"] = {"params": {"allocation": "scores"}}
     plan = planned(content)
     assert plan.method("random", "ratios").params == {}
-    cells = plan.search_cells("random")
-    assert keys(cells[:4]) == keys(cells[4:])  # the variant is the default here: computed once
+    jobs = plan.search_jobs("random")
+    assert keys(jobs[:4]) == keys(jobs[4:])  # the variant is the default here: computed once
 
 
 def test_bad_parameters_are_one_line(planned, content):
@@ -226,27 +226,27 @@ def test_dense_is_retrained_once_for_all_granularities(planned, content):
     fabricated.search(plan, "dense")
     transfers = list(plan.transfers("dense"))
     assert Counter(t.search.granularity for t in transfers) == {"channel": 6, "weight": 6}
-    cells = plan.transfer_cells("dense")
-    assert len(cells) == 6  # two seeds, three weights modes
-    assert {cell.spec["granularity"] for cell in cells} == {"channel"}
-    assert all(cell.spec["form"] == {"dense": True} for cell in cells)
-    channel = {search.cell.key for search in plan.searches("dense") if search.granularity == "channel"}
-    assert {cell.inputs["search"] for cell in cells} == channel
+    jobs = plan.transfer_jobs("dense")
+    assert len(jobs) == 6  # two seeds, three weights modes
+    assert {job.spec["granularity"] for job in jobs} == {"channel"}
+    assert all(job.spec["form"] == {"dense": True} for job in jobs)
+    channel = {search.job.key for search in plan.searches("dense") if search.granularity == "channel"}
+    assert {job.inputs["search"] for job in jobs} == channel
 
 
 def test_forms_of_architectures(planned, content):
     plan = planned(content)
     fabricated.search(plan, "uniform")
     for transfer in plan.transfers("uniform"):
-        spec, found = transfer.cell.spec, transfer.architecture
+        spec, found = transfer.job.spec, transfer.architecture
         if transfer.search.granularity == "channel" and transfer.weights != "inherit":
             assert spec["form"] == {"kept": found["kept"]}
         else:
             assert spec["form"] == {"architecture": found["digest"]}
         inherits = transfer.weights == "inherit"
         assert spec.get("state") == (sha256(f"{found['digest']} weights".encode()) if inherits else None)
-        assert transfer.cell.inputs["architecture"] == found["file"]
-        assert transfer.cell.inputs.get("state") == (found["state_file"] if inherits else None)
+        assert transfer.job.inputs["architecture"] == found["file"]
+        assert transfer.job.inputs.get("state") == (found["state_file"] if inherits else None)
 
 
 def test_equal_widths_share_a_retraining_across_methods(planned, content):
@@ -255,7 +255,7 @@ def test_equal_widths_share_a_retraining_across_methods(planned, content):
         fabricated.search(plan, method)
     places = {
         method: {
-            (t.search.granularity, t.search.seed, t.architecture["budget"], t.weights): t.cell.key
+            (t.search.granularity, t.search.seed, t.architecture["budget"], t.weights): t.job.key
             for t in plan.transfers(method)
         }
         for method in ("uniform", "magnitude")
@@ -273,7 +273,7 @@ def test_a_missing_search_is_a_key_error_or_passed_over(planned, content):
     plan = planned(content)
     with pytest.raises(KeyError):
         list(plan.transfers("uniform"))
-    assert plan.transfer_cells("uniform", finished_only=True) == []
+    assert plan.transfer_jobs("uniform", finished_only=True) == []
 
 
 # What is assembled from the store
@@ -316,7 +316,7 @@ def test_timings_and_searches(tiny_params, tmp_path):
     assert Counter(entry["kind"] for entry in timings["cells"].values()) == {"pretrain": 2, "search": 4, "transfer": 24}
     used = {row.cell for row in rows_of(plan, "dap")} | {row.search_cell for row in rows_of(plan, "dap")}
     assert used <= set(timings["cells"])
-    assert timings["cells"][plan.pretrain_cells()[0].key] == {"kind": "pretrain", **fabricated.TIMING}
+    assert timings["cells"][plan.pretrain_jobs()[0].key] == {"kind": "pretrain", **fabricated.TIMING}
     found = searches_of(plan, "dap")
     assert len(found["architectures"]) == 8
     assert found["architectures"][1]["budget"] == 0.1
@@ -335,7 +335,7 @@ def test_published_files(tiny_params, tmp_path):
     fabricated.search(plan, "random")
     files = {target.name: source for source, target in published_files(plan, "random")}
     assert len(files) == 32
-    digest = plan.store.get(plan.searches("random")[5].cell.key).values["architectures"][0]["digest"]
+    digest = plan.store.get(plan.searches("random")[5].job.key).values["architectures"][0]["digest"]
     assert files["channel-ratios-s1-b50.safetensors"].read_text() == digest
     assert files["channel-ratios-s1-b50.weights.safetensors"].read_text() == f"{digest} weights"
     assert architecture_file("tiny", "random", plan.searches("random")[0], 0.005).name.endswith("-b0.5.safetensors")

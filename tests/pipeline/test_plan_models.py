@@ -26,7 +26,7 @@ def planned(tiny_params: Path, tmp_path: Path) -> Make:
     def make(**model: Any) -> Plan:
         content = yaml.safe_load(tiny_params.read_text())
         content["suites"]["tiny"]["model"] = model
-        return Plan(Params.model_validate(content), "tiny", fabricated.DIGESTS, Store(tmp_path / ".cells"))
+        return Plan(Params.model_validate(content), "tiny", fabricated.DIGESTS, Store(tmp_path / ".jobs"))
 
     return make
 
@@ -38,17 +38,17 @@ def test_what_a_model_may_have_is_left_out_where_it_has_none() -> None:
 
 
 def test_an_own_model_s_spec_is_what_it_was(planned: Make) -> None:
-    spec = planned(name="own:vgg16", width=0.0625).pretrain_cells()[0].spec
+    spec = planned(name="own:vgg16", width=0.0625).pretrain_jobs()[0].spec
     assert sorted(spec) == ["device", "model", "seed", "source", "source_digest", "split", "training"]
     assert spec["model"] == {"name": "own:vgg16", "width": 0.0625}
 
 
 def test_a_library_s_version_is_in_the_key(planned: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = planned(name="torchvision:resnet18").pretrain_cells()[0]
+    first = planned(name="torchvision:resnet18").pretrain_jobs()[0]
     assert first.spec["model"] == {"name": "torchvision:resnet18"}
     assert first.modules == ("benchmark.models",)
     monkeypatch.setattr(plan_cache, "version", lambda name: f"{name}'s next")
-    second = planned(name="torchvision:resnet18").pretrain_cells()[0]
+    second = planned(name="torchvision:resnet18").pretrain_jobs()[0]
     assert second.spec["library"] == "torchvision torchvision's next"
     assert second.key != first.key
 
@@ -58,19 +58,19 @@ def test_a_file_s_content_is_in_every_key_and_its_place_in_none(planned: Make, t
     for place, content in zip(places, (b"weights", b"weights", b"others"), strict=True):
         place.write_bytes(content)
     one, other, changed = (planned(name="own:vgg16", file=str(place)) for place in places)
-    cells = [plan.pretrain_cells()[0] for plan in (one, other, changed)]
-    assert cells[0].key == cells[1].key != cells[2].key
-    assert cells[0].spec["pretrained"] == sha256(b"weights")
-    assert "file" not in cells[0].spec["model"]
-    assert cells[0].inputs == {"weights": str(places[0])}
-    searches = [plan.search_cells("uniform")[0] for plan in (one, changed, planned(name="own:vgg16"))]
-    assert len({cell.key for cell in searches}) == 3
+    jobs = [plan.pretrain_jobs()[0] for plan in (one, other, changed)]
+    assert jobs[0].key == jobs[1].key != jobs[2].key
+    assert jobs[0].spec["pretrained"] == sha256(b"weights")
+    assert "file" not in jobs[0].spec["model"]
+    assert jobs[0].inputs == {"weights": str(places[0])}
+    searches = [plan.search_jobs("uniform")[0] for plan in (one, changed, planned(name="own:vgg16"))]
+    assert len({job.key for job in searches}) == 3
     assert searches[0].inputs == {}
 
 
 def test_a_file_that_cannot_be_read_is_named(planned: Make) -> None:
     with pytest.raises(BenchError, match=r"^suites\.tiny\.model\.file: /gone cannot be read"):
-        planned(name="own:vgg16", file="/gone").pretrain_cells()
+        planned(name="own:vgg16", file="/gone").pretrain_jobs()
 
 
 def test_published_weights_are_known_by_their_address_which_is_asked_once(
@@ -81,15 +81,15 @@ def test_published_weights_are_known_by_their_address_which_is_asked_once(
     asked: list[str] = []
     monkeypatch.setattr(pretrained, "published", lambda name: asked.append(name) or "https://example.org/a.pth")
     for _ in range(2):
-        cell = planned(name="torchvision:resnet18", pretrained=True).pretrain_cells()[0]
-        assert cell.spec["pretrained"] == "https://example.org/a.pth"
-        assert cell.spec["model"] == {"name": "torchvision:resnet18"}
-        assert cell.inputs == {}
+        job = planned(name="torchvision:resnet18", pretrained=True).pretrain_jobs()[0]
+        assert job.spec["pretrained"] == "https://example.org/a.pth"
+        assert job.spec["model"] == {"name": "torchvision:resnet18"}
+        assert job.inputs == {}
     assert asked == ["torchvision:resnet18"]
 
 
 def test_a_factory_s_module_is_in_the_key(planned: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.jobs.local import fingerprint
+    from benchmark.jobs import fingerprint
 
     module = tmp_path / "factory_in_a_key.py"
     module.write_text("def make(in_channels, classes, image_size): return 1\n")
@@ -98,7 +98,7 @@ def test_a_factory_s_module_is_in_the_key(planned: Make, tmp_path: Path, monkeyp
     for text in ("return 1", "return 1  # said", "return 2"):
         module.write_text(f"def make(in_channels, classes, image_size): {text}\n")
         fingerprint.forget()
-        cell = planned(name="python:factory_in_a_key:make").pretrain_cells()[0]
-        assert cell.modules == ("factory_in_a_key",)
-        keys.append(cell.key)
+        job = planned(name="python:factory_in_a_key:make").pretrain_jobs()[0]
+        assert job.modules == ("factory_in_a_key",)
+        keys.append(job.key)
     assert keys[0] == keys[1] != keys[2]

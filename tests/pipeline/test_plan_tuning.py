@@ -1,4 +1,4 @@
-"""What a suite may have beside its grid: chosen learning rates, arms, and targets with few-shot tasks of their own."""
+"""What a suite may have beside its grid: chosen learning rates, controls, and targets with tasks of their own."""
 
 from collections import Counter
 
@@ -47,11 +47,11 @@ def plain():
 
 
 def specs(plan, method="uniform"):
-    return [transfer.cell.spec for transfer in plan.transfers(method)]
+    return [transfer.job.spec for transfer in plan.transfers(method)]
 
 
-def keys(cells):
-    return [cell.key for cell in cells]
+def keys(jobs):
+    return [job.key for job in jobs]
 
 
 # What is left out
@@ -59,7 +59,7 @@ def keys(cells):
 
 def test_a_suite_without_tuning_has_nothing_to_choose(planned, plain):
     plan = planned(plain)
-    assert (plan.tunings(), plan.tune_cells()) == ([], [])
+    assert (plan.tunings(), plan.tune_jobs()) == ([], [])
     assert tuning_of(plan) == {"schema": 1, "rates": []}
     fabricated.search(plan, "uniform")
     assert specs(plan)[0] == {
@@ -86,17 +86,17 @@ def test_a_suite_without_tuning_has_nothing_to_choose(planned, plain):
 def test_options_at_their_default_enter_no_spec(planned, plain):
     plan = planned(plain)
     fabricated.search(plan, "dense")
-    before = [(transfer.cell.key, transfer.arm) for transfer in plan.transfers("dense")]
+    before = [(transfer.job.key, transfer.control) for transfer in plan.transfers("dense")]
     suite = plain["suites"]["tiny"]
     suite["training"] |= DEFAULTS
     suite["transfer"]["finetune"] |= {**DEFAULTS, "trained": "all"}
     suite["transfer"]["scratch"] |= DEFAULTS
-    suite["transfer"]["arms"] = []
+    suite["transfer"]["controls"] = []
     unset = dict.fromkeys(("shots", "draws", "pool", "steps", "batch", "test", "ways"))
     suite["data"]["targets"][0] |= unset
     suite["tuning"] = None
     plain["suites"]["tiny"]["methods"]["dense"] = {"params": {}, "variants": None}
-    assert [(transfer.cell.key, transfer.arm) for transfer in planned(plain).transfers("dense")] == before
+    assert [(transfer.job.key, transfer.control) for transfer in planned(plain).transfers("dense")] == before
     suite["transfer"]["finetune"]["trained"] = "head"
     assert [spec["targets"][0]["recipe"].get("trained") for spec in specs(planned(plain), "dense")] == [
         "head",
@@ -148,12 +148,12 @@ def test_a_target_s_own_option_changes_the_retrainings_only(planned, change):
     content = rich()
     plan = planned(content)
     fabricated.everything(plan, ["uniform"])
-    before = [keys(cells) for cells in (plan.pretrain_cells(), plan.tune_cells(), plan.search_cells("uniform"))]
-    transfers = keys(plan.transfer_cells("uniform"))
+    before = [keys(jobs) for jobs in (plan.pretrain_jobs(), plan.tune_jobs(), plan.search_jobs("uniform"))]
+    transfers = keys(plan.transfer_jobs("uniform"))
     content["suites"]["tiny"]["data"]["targets"][0] |= change
     plan = planned(content)
-    assert [keys(cells) for cells in (plan.pretrain_cells(), plan.tune_cells(), plan.search_cells("uniform"))] == before
-    assert not set(keys(plan.transfer_cells("uniform"))) & set(transfers)
+    assert [keys(jobs) for jobs in (plan.pretrain_jobs(), plan.tune_jobs(), plan.search_jobs("uniform"))] == before
+    assert not set(keys(plan.transfer_jobs("uniform"))) & set(transfers)
 
 
 # Learning rates
@@ -168,9 +168,9 @@ def test_rates_are_chosen_once_for_the_large_model_and_for_every_other_budget(pl
         ("weight", 0.5),
         ("weight", 0.1),
     ]
-    cells = plan.tune_cells()
-    assert cells == [tuning.cell for tuning in plan.tunings()]
-    assert cells[1].spec == {
+    jobs = plan.tune_jobs()
+    assert jobs == [tuning.job for tuning in plan.tunings()]
+    assert jobs[1].spec == {
         **SOURCE,
         "seed": 1,
         "cost": "params",
@@ -183,25 +183,25 @@ def test_rates_are_chosen_once_for_the_large_model_and_for_every_other_budget(pl
         "shots": [1, 5],
         "draws": 2,
     }
-    assert cells[1].label == "tiny tune channel b50"
-    assert cells[1].modules == ("benchmark.models.own.vgg16",)
-    assert len(set(keys(cells))) == 5
+    assert jobs[1].label == "tiny tune channel b50"
+    assert jobs[1].modules == ("benchmark.models.own.vgg16",)
+    assert len(set(keys(jobs))) == 5
     content = rich()
     content["suites"]["tiny"]["transfer"]["weights"] = ["fresh", "inherit"]
-    assert all("scratch" not in cell.spec for cell in planned(content).tune_cells())
+    assert all("scratch" not in job.spec for job in planned(content).tune_jobs())
 
 
 def test_rates_know_of_no_target_and_of_no_method(planned):
     content = rich()
     plan = planned(content)
-    cells = plan.tune_cells()
-    for cell in cells:
-        text = str(cell.spec)
-        assert cell.inputs == {}
+    jobs = plan.tune_jobs()
+    for job in jobs:
+        text = str(job.spec)
+        assert job.inputs == {}
         assert not [word for word in ("two-ways", "merged", "t" * 64, "u" * 64, "[4, 5", *plan.methods) if word in text]
     content["run"]["methods"] = ["uniform"]
     del content["suites"]["tiny"]["data"]["targets"][0]
-    assert keys(planned(content).tune_cells()) == keys(cells)
+    assert keys(planned(content).tune_jobs()) == keys(jobs)
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_rates_know_of_no_target_and_of_no_method(planned):
 )
 def test_what_decides_the_rates_is_in_their_keys(planned, section, change):
     content = rich()
-    before = keys(planned(content).tune_cells())
+    before = keys(planned(content).tune_jobs())
     content["suites"]["tiny"][section] |= change
-    assert not set(keys(planned(content).tune_cells())) & set(before)
+    assert not set(keys(planned(content).tune_jobs())) & set(before)
 
 
 @pytest.mark.parametrize("method", ["uniform", "dense"])
@@ -231,7 +231,7 @@ def test_the_chosen_rates_are_those_of_the_retrainings(planned, method):
         budget, granularity = transfer.architecture["budget"], transfer.search.granularity
         # The large model is the same at every granularity, and its rates are those of the first.
         first = budget + (10 if granularity == "weight" and budget < 1 else 0)
-        spec = transfer.cell.spec
+        spec = transfer.job.spec
         assert spec["training"]["lr"] == (first + 1 if transfer.weights == "fresh" else 0.05)
         wanted = first + (3 if transfer.weights == "scratch" else 2)
         assert [target["recipe"]["lr"] for target in spec["targets"]] == [wanted, wanted]
@@ -247,13 +247,13 @@ def test_tuning_changes_no_search_and_what_it_chose_is_all_that_reaches_a_retrai
     untuned = rich()
     untuned["suites"]["tiny"]["tuning"] = None
     without = planned(untuned)
-    assert keys(plan.search_cells("uniform")) == keys(without.search_cells("uniform"))
-    assert keys(plan.pretrain_cells()) == keys(without.pretrain_cells())
-    for cell in plan.tune_cells():
+    assert keys(plan.search_jobs("uniform")) == keys(without.search_jobs("uniform"))
+    assert keys(plan.pretrain_jobs()) == keys(without.pretrain_jobs())
+    for job in plan.tune_jobs():
         own = {kind: {"lr": 0.05, "tried": []} for kind in ("training", "finetune", "scratch")}
-        fabricated.finish(plan.store, cell, {"rates": own})
+        fabricated.finish(plan.store, job, {"rates": own})
     # The recipes' own rates were chosen: the retrainings are those of a suite without tuning.
-    assert keys(plan.transfer_cells("uniform")) == keys(without.transfer_cells("uniform"))
+    assert keys(plan.transfer_jobs("uniform")) == keys(without.transfer_jobs("uniform"))
 
 
 def test_a_retraining_waits_for_its_rates(planned):
@@ -262,13 +262,13 @@ def test_a_retraining_waits_for_its_rates(planned):
         fabricated.search(plan, method)
     with pytest.raises(KeyError):
         list(plan.transfers("uniform"))
-    assert plan.transfer_cells("uniform", finished_only=True) == []
-    half = next(tuning.cell for tuning in plan.tunings() if (tuning.granularity, tuning.budget) == ("weight", 0.5))
+    assert plan.transfer_jobs("uniform", finished_only=True) == []
+    half = next(tuning.job for tuning in plan.tunings() if (tuning.granularity, tuning.budget) == ("weight", 0.5))
     rates = {kind: {"lr": 0.3, "tried": []} for kind in ("training", "finetune", "scratch")}
     fabricated.finish(plan.store, half, {"rates": rates})
     found = list(plan.transfers("uniform", finished_only=True))
     assert Counter((t.search.granularity, t.architecture["budget"]) for t in found) == {("weight", 0.5): 6}
-    assert plan.transfer_cells("dense", finished_only=True) == []
+    assert plan.transfer_jobs("dense", finished_only=True) == []
 
 
 def test_every_choice_is_told_with_what_was_tried(planned):
@@ -283,40 +283,40 @@ def test_every_choice_is_told_with_what_was_tried(planned):
         "kind": "finetune",
         "lr": 2.5,
         "tried": [{"lr": 2.5, "accuracy": 0.5}],
-        "cell": plan.tune_cells()[1].key,
+        "cell": plan.tune_jobs()[1].key,
     }
     assert {entry["granularity"] for entry in told["rates"] if entry["budget"] == 1.0} == {"channel"}
 
 
-# Arms
+# Controls
 
 
 def test_the_arm_twice_is_the_dense_control_with_twice_the_steps(planned):
     content = rich()
     plan = planned(content)
     fabricated.everything(plan, ["dense", "uniform"])
-    for method, arms in (("dense", {"", "twice"}), ("uniform", {""})):
-        assert {transfer.arm for transfer in plan.transfers(method)} == arms
+    for method, controls in (("dense", {"", "twice"}), ("uniform", {""})):
+        assert {transfer.control for transfer in plan.transfers(method)} == controls
     ordinary = {
-        (t.search.granularity, t.search.seed): t.cell
+        (t.search.granularity, t.search.seed): t.job
         for t in plan.transfers("dense")
-        if (t.arm, t.weights) == ("", "fresh")
+        if (t.control, t.weights) == ("", "fresh")
     }
-    twice = [transfer for transfer in plan.transfers("dense") if transfer.arm == "twice"]
+    twice = [transfer for transfer in plan.transfers("dense") if transfer.control == "twice"]
     assert [(t.search.granularity, t.search.seed, t.weights) for t in twice] == [
         (granularity, seed, "fresh") for granularity in ("channel", "weight") for seed in (0, 1)
     ]
     for transfer in twice:
         beside = ordinary[transfer.search.granularity, transfer.search.seed]
         training = {"steps": 12, "batch": 32, "lr": 2.0}
-        assert transfer.cell.spec == {**beside.spec, "training": training}
+        assert transfer.job.spec == {**beside.spec, "training": training}
         assert beside.spec["training"] == {**training, "steps": 6}
-        assert transfer.cell.inputs == beside.inputs
-        assert transfer.cell.label == f"{beside.label} twice"
+        assert transfer.job.inputs == beside.inputs
+        assert transfer.job.label == f"{beside.label} twice"
     without = rich()
-    without["suites"]["tiny"]["transfer"]["arms"] = []
-    assert set(keys(plan.transfer_cells("dense"))) - set(keys(planned(without).transfer_cells("dense"))) == {
-        transfer.cell.key for transfer in twice
+    without["suites"]["tiny"]["transfer"]["controls"] = []
+    assert set(keys(plan.transfer_jobs("dense"))) - set(keys(planned(without).transfer_jobs("dense"))) == {
+        transfer.job.key for transfer in twice
     }
 
 
@@ -338,7 +338,7 @@ def test_rows_of_the_arm_twice_say_so(planned):
         assert row.train_flops - beside.train_flops == 14 * 6
         own = {"arm": "twice", "train_flops": row.train_flops, "cell": row.cell}
         assert row == beside.model_copy(update=own)
-        assert row.cell != beside.cell
+        assert row.cell != beside.job
 
 
 # Variants
@@ -395,8 +395,8 @@ def test_a_single_search_is_that_of_the_grid_whichever_variants_run(planned, pla
         params = narrowed(plan.params, "tiny", "random", "weight", 1, variant)
         (search,) = fabricated.plan_for(params, plan.store.root.parent, digests=DIGESTS).searches("random")
         plain["suites"]["tiny"]["methods"]["random"] = {}
-        grid = {(s.variant, s.granularity, s.seed): s.cell.key for s in planned(plain).searches("random")}
-        assert search.cell.key == grid[variant, "weight", 1]
+        grid = {(s.variant, s.granularity, s.seed): s.job.key for s in planned(plain).searches("random")}
+        assert search.job.key == grid[variant, "weight", 1]
 
 
 def test_a_suite_s_parameters_are_checked_with_the_variants_that_it_runs(plain):

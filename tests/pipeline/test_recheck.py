@@ -53,7 +53,7 @@ def computed(tmp_path_factory):
     suite["data"]["targets"] = suite["data"]["targets"][1:]
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     params = load_params(root / "params.yaml")
-    assert run_suite(params, jobs=1, root=root) == 0
+    assert run_suite(params, workers=1, root=root) == 0
     for name in ("code", "data", "tune"):
         assert stage(params, name, "tiny", root=root) == 0
     for method in METHODS:
@@ -76,7 +76,7 @@ def committed(computed):
 
 @pytest.fixture
 def changed(monkeypatch):
-    """Every fingerprint is another one, as after an edit of code that all cells run through."""
+    """Every fingerprint is another one, as after an edit of code that all jobs run through."""
     for module in (store, plan):
         monkeypatch.setattr(module, "fingerprint", lambda modules: sha256(fingerprint(modules).encode()))
 

@@ -74,7 +74,7 @@ def test_search_and_transfer_write_what_the_store_holds(params, root):
     assert origin["data"] == {"source": plan.digests.source, "targets": dict(plan.digests.targets)}
     assert {key: origin[key] for key in provenance()} == provenance()
     timings = json.loads((root / "reports/results/tiny/random.timings.json").read_text())
-    assert {row.cell for row in rows} <= set(timings["cells"])
+    assert {row.job for row in rows} <= set(timings["jobs"])
     before = (root / "reports/results/tiny/random.json").read_bytes()
     assert stage(params, "transfer", "tiny", "random", root=root) == 0
     assert (root / "reports/results/tiny/random.json").read_bytes() == before
@@ -97,7 +97,7 @@ def test_what_a_larger_grid_left_is_removed(params, root, tiny_params):
     assert listing(root / "artifacts" / "tiny" / "pretrain") == ["s0.safetensors"]
 
 
-def test_code_has_one_file_per_kind_of_cell(params, root):
+def test_code_has_one_file_per_kind_of_job(params, root):
     folder = root / "reports" / "code" / "tiny"
     folder.mkdir(parents=True)
     (folder / "search-gone.json").write_text("{}")
@@ -108,7 +108,7 @@ def test_code_has_one_file_per_kind_of_cell(params, root):
     assert len(set(hashes)) == len(hashes) == 7
 
 
-def test_a_stage_with_a_failed_cell_writes_nothing(params, root, failing, capsys):
+def test_a_stage_with_a_failed_job_writes_nothing(params, root, failing, capsys):
     plan = plan_of(params, "tiny", root)
     fabricated.pretrain(plan)
     fabricated.search(plan, "uniform")
@@ -118,27 +118,27 @@ def test_a_stage_with_a_failed_cell_writes_nothing(params, root, failing, capsys
     assert "failed: tiny transfer uniform channel s0 b50 fresh\nTraceback" in told
     assert "ValueError: no luck" in told
     assert told.rstrip().endswith(
-        "24 cells failed; the others are kept, and the same command computes only what is missing"
+        "24 jobs failed; the others are kept, and the same command computes only what is missing"
     )
     assert stage(params, "search", "tiny", "random", root=root) == 1
     assert not (root / "artifacts" / "tiny" / "search" / "random").exists()
 
 
-def test_what_depends_on_a_failed_cell_is_not_tried(params, root, failing):
+def test_what_depends_on_a_failed_job_is_not_tried(params, root, failing):
     plan = plan_of(params, "tiny", root)
     fabricated.pretrain(plan)
     fabricated.search(plan, "dense")
     assert run_suite(params, ["tiny"], ["dense", "uniform"], root=root) == 1
-    kinds = [(cell.kind, cell.label.split()[2]) for cell in failing]
+    kinds = [(job.kind, job.label.split()[2]) for job in failing]
     assert kinds == [("search", "uniform")] * 4 + [("transfer", "dense")] * 6
     failing.clear()
     assert run_suite(params, ["tiny"], root=root, until="search") == 1
-    assert {cell.kind for cell in failing} == {"search"}
+    assert {job.kind for job in failing} == {"search"}
 
 
 def test_nothing_is_searched_without_its_pretraining(params, root, failing):
     assert run_suite(params, ["tiny"], root=root) == 1
-    assert [cell.kind for cell in failing] == ["pretrain", "pretrain"]
+    assert [job.kind for job in failing] == ["pretrain", "pretrain"]
 
 
 def test_a_whole_grid_is_computed(tiny_params, root, prepared):
@@ -148,15 +148,15 @@ def test_a_whole_grid_is_computed(tiny_params, root, prepared):
     content["suites"]["tiny"]["grid"] |= {"budgets": [0.5], "seeds": [0], "granularities": ["channel"]}
     content["suites"]["tiny"]["transfer"] |= {"weights": ["scratch"], "shots": [1]}
     params = Params.model_validate(content)
-    assert run_suite(params, jobs=2, root=root) == 0
-    cells = {path.name for path in (root / ".cells").glob("??/*")}
-    assert len(cells) == 3
-    assert run_suite(params, jobs=1, root=root) == 0
+    assert run_suite(params, workers=2, root=root) == 0
+    jobs = {path.name for path in (root / ".jobs").glob("??/*")}
+    assert len(jobs) == 3
+    assert run_suite(params, workers=1, root=root) == 0
     for name in ("search", "transfer"):
         assert stage(params, name, "tiny", "uniform", root=root) == 0
     rows, _ = read_results(root / "reports/results/tiny/uniform.json")
     assert [(row.shots, row.draw) for row in rows] == [(1, 0), (1, 1)]
-    assert {path.name for path in (root / ".cells").glob("??/*")} == cells
+    assert {path.name for path in (root / ".jobs").glob("??/*")} == jobs
 
 
 @pytest.mark.parametrize(
@@ -286,4 +286,4 @@ def test_provenance_names_no_host_and_no_path(monkeypatch):
     assert {"machine", "python", "libraries", "device"} == set(provenance())
     assert provenance()["machine"]["cores"] >= 1
     assert provenance()["libraries"]["torch"][0].isdigit()
-    assert Store(".cells").root.name == ".cells"
+    assert Store(".jobs").root.name == ".jobs"

@@ -1,4 +1,4 @@
-"""The stages of a suite with chosen learning rates, the arm `twice`, and targets with few-shot tasks of their own."""
+"""The stages of a suite with chosen learning rates, the control `twice`, and targets with tasks of their own."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from benchmark.pipeline.validate import validate
 
 @pytest.fixture
 def tuned(tmp_path):
-    """A suite with tuning and the arm `twice`, and a folder with its data.json."""
+    """A suite with tuning and the control `twice`, and a folder with its data.json."""
     params = Params.model_validate(rich())
     path = Places(tmp_path).results("tiny", "data.json")
     targets = {
@@ -59,14 +59,14 @@ def test_nothing_is_retrained_without_its_rates(tuned, tmp_path, failing, capsys
     fabricated.pretrain(plan)
     fabricated.search(plan, "uniform")
     assert stage(tuned, "transfer", "tiny", "uniform", root=tmp_path) == 1
-    assert [cell.label for cell in failing] == [
+    assert [job.label for job in failing] == [
         "tiny tune channel b100",
         *(f"tiny tune {granularity} b{budget}" for granularity in ("channel", "weight") for budget in (50, 10)),
     ]
-    assert "5 cells failed" in capsys.readouterr().err
+    assert "5 jobs failed" in capsys.readouterr().err
     failing.clear()
     assert stage(tuned, "tune", "tiny", root=tmp_path) == 1
-    assert {cell.kind for cell in failing} == {"tune"}
+    assert {job.kind for job in failing} == {"tune"}
     assert [path.name for path in Places(tmp_path).results("tiny", "data.json").parent.iterdir()] == ["data.json"]
     # A search asks for no rate.
     failing.clear()
@@ -82,9 +82,9 @@ def test_a_whole_grid_computes_the_rates_before_the_retrainings(tuned, tmp_path,
     assert run_suite(tuned, ["tiny"], ["dense"], root=tmp_path, until="tune") == 0
     assert failing == []
     assert run_suite(tuned, ["tiny"], ["dense"], root=tmp_path) == 1
-    # Two seeds, three weights modes and the arm.
-    assert [cell.kind for cell in failing] == ["transfer"] * 8
-    assert sorted({cell.label.partition(" b100 ")[2] for cell in failing}) == [
+    # Two seeds, three weights modes and the control.
+    assert [job.kind for job in failing] == ["transfer"] * 8
+    assert sorted({job.label.partition(" b100 ")[2] for job in failing}) == [
         "fresh",
         "fresh twice",
         "inherit",
@@ -93,7 +93,7 @@ def test_a_whole_grid_computes_the_rates_before_the_retrainings(tuned, tmp_path,
 
 
 def test_a_whole_grid_with_everything_optional_is_computed(tmp_path):
-    """Tuning, the arm `twice`, few ways and merged classes, for real; and a single retraining is that of the grid."""
+    """Tuning, `twice`, few ways and merged classes, for real; and a single retraining is that of the grid."""
     content = rich()
     content["run"]["methods"] = ["dense", "uniform"]
     suite = content["suites"]["tiny"]
@@ -105,21 +105,21 @@ def test_a_whole_grid_with_everything_optional_is_computed(tmp_path):
     params = Params.model_validate(content)
     validate(params, root=tmp_path)
     for name in ("data", "tune"):
-        assert stage(params, name, "tiny", jobs=2, root=tmp_path) == 0
+        assert stage(params, name, "tiny", workers=2, root=tmp_path) == 0
     for method in ("dense", "uniform"):
         for name in ("search", "transfer"):
-            assert stage(params, name, "tiny", method, jobs=2, root=tmp_path) == 0
+            assert stage(params, name, "tiny", method, workers=2, root=tmp_path) == 0
     told = json.loads(Places(tmp_path).results("tiny", "tuning.json").read_text())["rates"]
     assert [(entry["budget"], entry["kind"], [tried["lr"] for tried in entry["tried"]]) for entry in told] == [
         (budget, kind, [0.025, 0.1]) for budget in (1.0, 0.5) for kind in ("training", "finetune")
     ]
     plan = plan_of(params, "tiny", tmp_path)
-    for method, arms in (("dense", {"", "twice"}), ("uniform", {""})):
+    for method, controls in (("dense", {"", "twice"}), ("uniform", {""})):
         rows, _ = read_results(Places(tmp_path).results("tiny", f"{method}.json"))
-        # (2 shots x 3 draws + 2 shots x 2 draws) for either weights mode and the arm
-        assert len(rows) == 10 * (2 + len(arms) - 1)
-        assert {row.arm for row in rows} == arms
-        specs = {transfer.cell.key: transfer.cell.spec for transfer in plan.transfers(method)}
+        # (2 shots x 3 draws + 2 shots x 2 draws) for either weights mode and the control
+        assert len(rows) == 10 * (2 + len(controls) - 1)
+        assert {row.arm for row in rows} == controls
+        specs = {transfer.job.key: transfer.job.spec for transfer in plan.transfers(method)}
         for row in rows:
             assert 0 <= row.accuracy <= 1
             chosen = {entry["kind"]: entry["lr"] for entry in told if entry["budget"] == row.budget}

@@ -6,12 +6,12 @@ import pytest
 from lab import RESNET, Lab
 from safetensors.torch import load
 
-from benchmark.jobs.store import Cell
+from benchmark.jobs.store import Job
 
 
-def searched(lab: Lab, method: str, granularity: str, **params: int) -> Cell:
-    cell = lab.search(method, granularity, model=RESNET, **params)
-    return replace(cell, spec=cell.spec | {"budgets": [0.8, 0.5]})
+def searched(lab: Lab, method: str, granularity: str, **params: int) -> Job:
+    job = lab.search(method, granularity, model=RESNET, **params)
+    return replace(job, spec=job.spec | {"budgets": [0.8, 0.5]})
 
 
 @pytest.mark.parametrize("granularity", ["block", "block+channel"])

@@ -1,4 +1,4 @@
-"""The arms of default variants: cells, rows, and the whole of a tiny suite with all of them."""
+"""The controls of default variants: jobs, rows, and the whole of a tiny suite with all of them."""
 
 import fabricated
 import pytest
@@ -30,101 +30,101 @@ def planned(tmp_path):
     return make
 
 
-def labels(cells):
-    return [cell.label for cell in cells]
+def labels(jobs):
+    return [job.label for job in jobs]
 
 
-def keys(cells):
-    return [cell.key for cell in cells]
+def keys(jobs):
+    return [job.key for job in jobs]
 
 
 def test_the_arms_concern_default_variants_of_pruners():
     assert list(controls.COMPARED) == ALL
-    assert all(controls.concerns(arm, "uniform", "", "weight") for arm in ALL)
-    assert not any(controls.concerns(arm, "uniform", "ratios", "weight") for arm in ALL)
-    assert not any(controls.concerns(arm, "dense", "", "weight") for arm in ALL)
-    assert [arm for arm in ALL if not controls.concerns(arm, "uniform", "", "block")] == ["shuffled"]
+    assert all(controls.concerns(control, "uniform", "", "weight") for control in ALL)
+    assert not any(controls.concerns(control, "uniform", "ratios", "weight") for control in ALL)
+    assert not any(controls.concerns(control, "dense", "", "weight") for control in ALL)
+    assert [control for control in ALL if not controls.concerns(control, "uniform", "", "block")] == ["shuffled"]
     assert [controls.concerns("twice", method, "", "channel") for method in ("dense", "uniform")] == [True, False]
 
 
-def test_the_grid_keeps_its_cells(planned):
-    plain, with_arms = planned(), planned(arms=ALL, flops_cap=2.0)
-    fabricated.everything(with_arms, ["dense", "random"])
-    assert keys(with_arms.pretrain_cells())[:2] == keys(plain.pretrain_cells())
+def test_the_grid_keeps_its_jobs(planned):
+    plain, with_controls = planned(), planned(controls=ALL, flops_cap=2.0)
+    fabricated.everything(with_controls, ["dense", "random"])
+    assert keys(with_controls.pretrain_jobs())[:2] == keys(plain.pretrain_jobs())
     for method in ("dense", "random"):
-        grid = keys(plain.search_cells(method))
-        assert keys(with_arms.search_cells(method))[: len(grid)] == grid
-        assert keys(s.cell for s in with_arms.searches(method)) == grid
-        found = [t.cell.key for t in with_arms.transfers(method) if not t.arm]
-        assert found == [t.cell.key for t in plain.transfers(method)]
-    assert searches_of(with_arms, "random") == searches_of(plain, "random")
-    assert {transfer.arm for transfer in with_arms.transfers("dense")} == {""}
+        grid = keys(plain.search_jobs(method))
+        assert keys(with_controls.search_jobs(method))[: len(grid)] == grid
+        assert keys(s.job for s in with_controls.searches(method)) == grid
+        found = [t.job.key for t in with_controls.transfers(method) if not t.control]
+        assert found == [t.job.key for t in plain.transfers(method)]
+    assert searches_of(with_controls, "random") == searches_of(plain, "random")
+    assert {transfer.control for transfer in with_controls.transfers("dense")} == {""}
 
 
 def test_searches_of_the_arms(planned):
-    plan = planned(arms=ALL)
-    assert labels(plan.pretrain_cells()) == ["tiny pretrain s0", "tiny pretrain s1"] + [
+    plan = planned(controls=ALL)
+    assert labels(plan.pretrain_jobs()) == ["tiny pretrain s0", "tiny pretrain s1"] + [
         f"tiny pretrain s{seed} labels" for seed in (0, 1)
     ]
-    own = plan.search_cells("random")[8:]
+    own = plan.search_jobs("random")[8:]
     assert labels(own) == [
-        f"tiny search random {granularity} s{seed} {arm}"
-        for arm in ("inverted", "labels")
+        f"tiny search random {granularity} s{seed} {control}"
+        for control in ("inverted", "labels")
         for granularity in ("channel", "weight")
         for seed in (0, 1)
     ]
-    grid = plan.search_cells("random")[0].spec
+    grid = plan.search_jobs("random")[0].spec
     assert own[0].spec == grid | {"sanity": "inverted"}
-    assert own[4].spec == grid | {"sanity": "labels", "pretrain": plan.pretrain_cells()[2].key}
+    assert own[4].spec == grid | {"sanity": "labels", "pretrain": plan.pretrain_jobs()[2].key}
 
 
 def test_retrainings_of_the_arms(planned):
-    plan = planned(arms=ALL, flops_cap=2.5)
+    plan = planned(controls=ALL, flops_cap=2.5)
     fabricated.everything(plan, ["random"])
     transfers = [t for t in plan.transfers("random") if not t.search.variant and t.weights == "fresh"]
-    cells = {(t.arm, t.search.granularity, t.search.seed, t.architecture["budget"]): t.cell for t in transfers}
-    assert len(cells) == len(transfers) == 5 * 2 * 2 * 2
-    assert {t.weights for t in plan.transfers("random") if t.arm} == {"fresh"}
-    # Channels are exchangeable: shuffled they are the same cell.
-    assert cells["shuffled", "channel", 0, 0.5].key == cells["", "channel", 0, 0.5].key
-    beside = cells["", "weight", 1, 0.1]
-    shuffled = cells["shuffled", "weight", 1, 0.1]
+    jobs = {(t.control, t.search.granularity, t.search.seed, t.architecture["budget"]): t.job for t in transfers}
+    assert len(jobs) == len(transfers) == 5 * 2 * 2 * 2
+    assert {t.weights for t in plan.transfers("random") if t.control} == {"fresh"}
+    # Channels are exchangeable: shuffled they are the same job.
+    assert jobs["shuffled", "channel", 0, 0.5].key == jobs["", "channel", 0, 0.5].key
+    beside = jobs["", "weight", 1, 0.1]
+    shuffled = jobs["shuffled", "weight", 1, 0.1]
     assert shuffled.spec == beside.spec | {"form": {"shuffled": {"conv1": 1, "conv2": 1}}}
     assert shuffled.label == "tiny transfer random weight s1 b10 fresh shuffled"
-    assert cells["flops", "weight", 1, 0.1].spec == beside.spec | {"flops_cap": 2.5}
-    assert cells["labels", "weight", 1, 0.1].label == "tiny transfer random weight s1 labels b10 fresh"
+    assert jobs["flops", "weight", 1, 0.1].spec == beside.spec | {"flops_cap": 2.5}
+    assert jobs["labels", "weight", 1, 0.1].label == "tiny transfer random weight s1 labels b10 fresh"
     rows = rows_of(plan, "random")
     assert {row.arm for row in rows} == {"", *ALL}
-    assert {row.search_cell for row in rows if row.arm == "labels"} == set(keys(plan.search_cells("random")[12:]))
-    assert set(timings_of(plan, "random")["cells"]) >= set(keys(plan.pretrain_cells()))
+    assert {row.search_cell for row in rows if row.arm == "labels"} == set(keys(plan.search_jobs("random")[12:]))
+    assert set(timings_of(plan, "random")["cells"]) >= set(keys(plan.pretrain_jobs()))
 
 
 def test_everything_with_all_arms_is_computed(tmp_path):
-    made = content(arms=["twice", *ALL], weights=["fresh"], shots=[1], flops_cap=2.0)
+    made = content(controls=["twice", *ALL], weights=["fresh"], shots=[1], flops_cap=2.0)
     made["run"]["methods"] = ["dense", "magnitude"]
     made["suites"]["tiny"]["grid"] |= {"granularities": ["weight"]}
     params = Params.model_validate(made)
-    assert run_suite(params, jobs=1, root=tmp_path) == 0
+    assert run_suite(params, workers=1, root=tmp_path) == 0
     for name in ("data", "pretrain"):
         assert stage(params, name, "tiny", root=tmp_path) == 0
     assert len(list(Places(tmp_path).artifacts("tiny", "pretrain").iterdir())) == 2
     for method in ("dense", "magnitude"):
         assert stage(params, "transfer", "tiny", method, root=tmp_path) == 0
     rows, _ = read_results(Places(tmp_path).results("tiny", "magnitude.json"))
-    # seeds x budgets x draws, in the grid and in every arm
-    assert {arm: sum(row.arm == arm for row in rows) for arm in ["", *ALL]} == dict.fromkeys(["", *ALL], 8)
+    # seeds x budgets x draws, in the grid and in every control
+    assert {control: sum(row.arm == control for row in rows) for control in ["", *ALL]} == dict.fromkeys(["", *ALL], 8)
     place = {(r.arm, r.granularity, r.seed, r.budget, r.draw): r for r in rows}
-    for (arm, *where), row in place.items():
+    for (control, *where), row in place.items():
         grid = place["", *where]
-        assert row.architecture != grid.architecture or arm in ("", "shuffled", "flops")
-        if arm == "flops":
+        assert row.architecture != grid.architecture or control in ("", "shuffled", "flops")
+        if control == "flops":
             assert row.train_flops > 1.5 * grid.train_flops
-        if arm == "shuffled":
+        if control == "shuffled":
             assert (row.params, row.macs) == (grid.params, grid.macs)
             assert row.cell != grid.cell
     analyse_suite(params, "tiny", tmp_path)
     report_suite(params, "tiny", tmp_path)
-    found = {r["arm"]: r["verdict"] for r in read_summary(tmp_path, "tiny")["arms"] if r["measure"] == "area"}
+    found = {r["arm"]: r["verdict"] for r in read_summary(tmp_path, "tiny")["controls"] if r["measure"] == "area"}
     assert list(found) == ALL and found["shuffled"] in ("ratios only", "units matter")
     table = (tmp_path / "reports/tables/tiny/arms.md").read_text()
     assert f"| weight | magnitude | {found['shuffled']} |" in table and "## flops, weight pruning" in table

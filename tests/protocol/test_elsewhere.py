@@ -15,7 +15,7 @@ from benchmark import models, seeds
 from benchmark.config.params import FineTuning, ModelRef, Recipe
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
-from benchmark.jobs.store import Cell
+from benchmark.jobs.store import Job
 from benchmark.protocol.fewshot import adapt, target_draws
 from benchmark.protocol.source import open_source
 from benchmark.pruning.pruner import Problem
@@ -34,20 +34,20 @@ def weights(folder: Path, classes: int) -> Path:
     return path
 
 
-def cell_of(lab: Lab, path: Path, seed: int = 0) -> Cell:
+def job_of(lab: Lab, path: Path, seed: int = 0) -> Job:
     spec = lab.source(seed, VGG.model_dump(include={"name", "width"})) | {"pretrained": file_sha256(path)}
-    return Cell("pretrain", spec, inputs={"weights": str(path)}, label="pretrain")
+    return Job("pretrain", spec, inputs={"weights": str(path)}, label="pretrain")
 
 
 def test_a_classifier_for_the_source_s_classes_is_taken_as_it_is(lab: Lab, tmp_path: Path) -> None:
     path = weights(tmp_path, 3)
-    cell = cell_of(lab, path)
-    output = lab.again(cell)
+    job = job_of(lab, path)
+    output = lab.again(job)
     given = models.build(VGG.model_copy(update={"file": str(path)}), 1, 3, 8).eval()
     assert (output.values["flops"], output.values["steps"]) == (0, 0)
     found = load(output.files["final.safetensors"])
     assert all(torch.equal(tensor, found[name]) for name, tensor in given.state_dict().items())
-    source = open_source(cell, lab.context)
+    source = open_source(job, lab.context)
     expected = {"validation": accuracy(given, source.validation), "test": accuracy(given, source.test)}
     assert output.values["accuracy"] == expected
 
@@ -56,7 +56,7 @@ def test_another_classifier_is_a_readout_of_the_frozen_network(lab: Lab, tmp_pat
     path = tmp_path / "4.safetensors"
     features = {name: tensor for name, tensor in lab.pretrained().items() if not name.startswith("head.")}
     save_file({**features, "head.weight": torch.ones(4, 32), "head.bias": torch.ones(4)}, path)
-    output = lab.again(cell_of(lab, path))
+    output = lab.again(job_of(lab, path))
     assert (output.values["flops"], output.values["steps"]) == (0, RECIPE["steps"])
     given = models.build(VGG.model_copy(update={"file": str(path)}), 1, 3, 8).state_dict()
     found = load(output.files["final.safetensors"])
@@ -65,23 +65,23 @@ def test_another_classifier_is_a_readout_of_the_frozen_network(lab: Lab, tmp_pat
     models.replace_head(start, 3, seeds.derive(0, "init"))
     assert not torch.equal(found["head.weight"], start.get_parameter("head.weight"))
     assert output.values["accuracy"]["validation"] > 0.8  # one in three by chance
-    other = load(lab.again(cell_of(lab, path, seed=1)).files["final.safetensors"])
+    other = load(lab.again(job_of(lab, path, seed=1)).files["final.safetensors"])
     assert not torch.equal(other["head.weight"], found["head.weight"])
-    again = load(lab.again(cell_of(lab, path)).files["final.safetensors"])
+    again = load(lab.again(job_of(lab, path)).files["final.safetensors"])
     assert torch.equal(again["head.weight"], found["head.weight"])
 
 
 def test_a_file_that_changed_since_planning_is_refused(lab: Lab, tmp_path: Path) -> None:
-    cell = cell_of(lab, weights(tmp_path, 3))
+    job = job_of(lab, weights(tmp_path, 3))
     save_file({"a": torch.zeros(1)}, tmp_path / "3.safetensors")
-    with pytest.raises(BenchError, match="the weights changed since this cell was planned"):
-        lab.again(cell)
+    with pytest.raises(BenchError, match="the weights changed since this job was planned"):
+        lab.again(job)
 
 
 def test_pruners_start_from_it_and_it_is_in_the_architecture_s_metadata(lab: Lab, tmp_path: Path) -> None:
-    cell = cell_of(lab, weights(tmp_path, 3))
-    search = lab.search("magnitude", pretrain=lab.key(cell))
-    spec = search.spec | {"pretrained": cell.spec["pretrained"], "params": {}, "pretrain": lab.key(cell)}
+    job = job_of(lab, weights(tmp_path, 3))
+    search = lab.search("magnitude", pretrain=lab.key(job))
+    spec = search.spec | {"pretrained": job.spec["pretrained"], "params": {}, "pretrain": lab.key(job)}
     found = lab.again(replace(search, spec=spec))
     assert found.values["pretrain_flops"] == 0
     assert {entry["state_pretrain_flops"] for entry in found.values["architectures"]} == {0}
@@ -89,7 +89,7 @@ def test_pruners_start_from_it_and_it_is_in_the_architecture_s_metadata(lab: Lab
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     meta = Architecture.load(path).meta
-    assert meta["pretrained"] == cell.spec["pretrained"]
+    assert meta["pretrained"] == job.spec["pretrained"]
     assert meta["model"] == {"name": "own:vgg16", "width": 0.0625}
 
 

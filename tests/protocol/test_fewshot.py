@@ -43,7 +43,7 @@ def test_classes_become_numbers_in_the_order_given() -> None:
     assert content(part) == [(0, 0), (1, 1), (3, 0), (5, 1)]
     assert content(relabelled(task, [1])) == [(2, 0), (4, 0)]
     assert content(relabelled(part, [1])) == [(1, 0), (5, 0)]
-    assert content(relabelled(task.at(torch.tensor([5, 4, 3, 3])), [2, 0])) == [(5, 1), (3, 0), (3, 0)]
+    assert content(relabelled(task.subset(torch.tensor([5, 4, 3, 3])), [2, 0])) == [(5, 1), (3, 0), (3, 0)]
     assert part.images is task.images and part.mean is task.mean and part.std is task.std
 
 
@@ -58,7 +58,7 @@ def test_parts_of_parts_are_what_lists_say(data: st.DataObject, labels: list[int
             expected = [(value, chosen.index(label)) for value, label in expected if label in chosen]
         else:
             index = data.draw(st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=20))
-            task = task.at(torch.tensor(index))
+            task = task.subset(torch.tensor(index))
             expected = [expected[row] for row in index]
         assert content(task) == expected and len(task) == len(expected)
 
@@ -134,11 +134,11 @@ def test_a_capped_test_part_is_part_of_the_whole_one(lab: Lab, source: Source, w
         assert torch.equal(pixels(one.train), pixels(two.train))
 
 
-def test_a_cell_of_few_ways_is_computed(lab: Lab) -> None:
+def test_a_job_of_few_ways_is_computed(lab: Lab) -> None:
     """All the way: two of three classes, in every draw others, with a network that has a head for two."""
     recipe = {"steps": 30, "batch": 20, "lr": 0.05, "norm_momentum": 0.5}
-    cell = lab.transfer(lab.search("dense"), "inherit", ways=2, shots=[10], draws=3, recipe=recipe)
-    results = lab.again(cell).values["results"]
+    job = lab.transfer(lab.search("dense"), "inherit", ways=2, shots=[10], draws=3, recipe=recipe)
+    results = lab.again(job).values["results"]
     # Guessing gives a half.
     assert [result["accuracy"] > 0.75 for result in results] == [True] * 3
 
@@ -239,10 +239,10 @@ def test_probes_do_not_depend_on_their_company(lab: Lab, source: Source, pretrai
 
 @pytest.mark.parametrize("weights", ["fresh", "inherit"])
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
-def test_a_cell_of_probes_is_computed(lab: Lab, granularity: str, weights: str) -> None:
+def test_a_job_of_probes_is_computed(lab: Lab, granularity: str, weights: str) -> None:
     found = lab.search("dense", granularity)
-    cell = lab.transfer(found, weights, shots=[10], recipe={**FINETUNE, "steps": 60, "trained": "head"})
-    results = lab.again(cell).values["results"]
+    job = lab.transfer(found, weights, shots=[10], recipe={**FINETUNE, "steps": 60, "trained": "head"})
+    results = lab.again(job).values["results"]
     # Three classes: features of other digits tell these apart better than chance.
     assert min(result["accuracy"] for result in results) > 0.45
 

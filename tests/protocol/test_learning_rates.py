@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark import data, models, seeds
 from benchmark.config.params import DatasetRef, FineTuning, ModelRef, Recipe
-from benchmark.jobs.store import Cell
+from benchmark.jobs.store import Job
 from benchmark.protocol import learning_rates as protocol
 from benchmark.protocol import source as source_module
 from benchmark.protocol.fewshot import Draw
@@ -85,8 +85,8 @@ def test_no_rate_that_was_tried_is_better_than_the_chosen(found: dict[float, lis
 @GRANULARITIES
 def test_what_is_tried_is_each_recipe_s_rate_times_the_factors(lab: Lab, watched: Watched, granularity: str) -> None:
     reports: list[float] = []
-    cell = lab.tune(granularity)
-    output = protocol.compute(cell, replace(lab.context, progress=lambda _, share: reports.append(share)))
+    job = lab.tune(granularity)
+    output = protocol.compute(job, replace(lab.context, progress=lambda _, share: reports.append(share)))
     assert set(output.values) == {"rates"} and not output.files
     rates = output.values["rates"]
     assert list(rates) == ["training", "finetune", "scratch"]
@@ -122,17 +122,17 @@ def test_fine_tuning_goes_on_from_the_half_that_was_trained_on(lab: Lab, watched
 
 
 def test_without_scratch_weights_no_rate_is_chosen_for_them(lab: Lab) -> None:
-    cell = lab.tune()
-    del cell.spec["scratch"]
-    cell.spec["finetune"] = {**FINETUNE, "trained": "head"}
-    assert list(lab.again(cell).values["rates"]) == ["training", "finetune"]
+    job = lab.tune()
+    del job.spec["scratch"]
+    job.spec["finetune"] = {**FINETUNE, "trained": "head"}
+    assert list(lab.again(job).values["rates"]) == ["training", "finetune"]
 
 
 def test_the_large_model_is_one_architecture_and_its_rate_that_of_a_plain_training(lab: Lab, watched: Watched) -> None:
-    cell = lab.tune(budget=1.0, architectures=3)
-    rates = lab.again(cell).values["rates"]
+    job = lab.tune(budget=1.0, architectures=3)
+    rates = lab.again(job).values["rates"]
     assert len(watched.source) == 2 + 1 and len(watched.few) == 2 + 2
-    source = open_source(cell, lab.context)
+    source = open_source(job, lab.context)
     for entry in rates["training"]["tried"]:
         network = on_device(models.build(ModelRef(**VGG), 1, 5, 8), "cpu")
         models.initialise(network, seeds.derive(0, "retrain"))
@@ -155,10 +155,10 @@ def test_the_architectures_are_random_and_meet_the_budget(lab: Lab, granularity:
 
 
 def test_equal_seeds_give_equal_rates(lab: Lab) -> None:
-    cell = lab.tune("weight", 0.1)
-    once = lab.again(cell).values
+    job = lab.tune("weight", 0.1)
+    once = lab.again(job).values
     torch.manual_seed(7)
-    assert lab.again(cell).values == once
+    assert lab.again(job).values == once
     assert lab.again(lab.tune("weight", 0.1, seed=1)).values["rates"] != once["rates"]
 
 
@@ -171,9 +171,9 @@ def rows(task: Task) -> set[int]:
 
 
 def test_the_halves_share_no_class_and_the_tasks_stay_in_their_parts(lab: Lab, watched: Watched) -> None:
-    cell = lab.tune()
-    lab.again(cell)
-    source = open_source(cell, lab.context)
+    job = lab.tune()
+    lab.again(job)
+    source = open_source(job, lab.context)
     whole = data.open_prepared(DatasetRef(**WIDE), lab.context.data_root)
     seen = [set(whole.labels[task.rows].tolist()) for _, task in watched.source[-2:] if task.rows is not None]
     assert len(seen) == 2 and seen[0] == seen[1] and len(seen[0]) == 3
@@ -197,9 +197,9 @@ def test_the_halves_share_no_class_and_the_tasks_stay_in_their_parts(lab: Lab, w
 
 
 def test_neither_a_target_nor_the_source_s_test_part_is_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = lab.tune()
-    assert lab.digests["target"] not in str(cell.spec) and not cell.inputs
-    once = lab.again(cell).values
+    job = lab.tune()
+    assert lab.digests["target"] not in str(job.spec) and not job.inputs
+    once = lab.again(job).values
     opened: list[str] = []
     open_prepared = source_module.data.open_prepared
 
@@ -207,21 +207,21 @@ def test_neither_a_target_nor_the_source_s_test_part_is_read(lab: Lab, monkeypat
         opened.append(str(ref.classes))
         return open_prepared(ref, root)
 
-    def untestable(cell: Cell, context: Any) -> Source:
-        return replace(open_source(cell, context), test=None)  # type: ignore[arg-type]
+    def untestable(job: Job, context: Any) -> Source:
+        return replace(open_source(job, context), test=None)  # type: ignore[arg-type]
 
     source_module._parts.cache_clear()
     monkeypatch.setattr(source_module.data, "open_prepared", spy)
     monkeypatch.setattr(protocol, "open_source", untestable)
-    assert lab.again(cell).values == once
+    assert lab.again(job).values == once
     assert opened == [str(WIDE["classes"])]
 
 
 def test_what_the_validation_part_says_decides(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """With spoiled validation labels the networks are the same, and only what they are judged by is another."""
 
-    def spoiled(cell: Cell, context: Any) -> Source:
-        source = open_source(cell, context)
+    def spoiled(job: Job, context: Any) -> Source:
+        source = open_source(job, context)
         return replace(source, validation=replace(source.validation, labels=source.validation.labels.flip(0)))
 
     once = lab.again(lab.tune()).values["rates"]["training"]["tried"]

@@ -1,4 +1,4 @@
-"""What the arms permute, invert and lengthen."""
+"""What the controls permute, invert and lengthen."""
 
 import pytest
 import torch
@@ -63,11 +63,11 @@ def test_labels_are_dealt_out_anew():
 
 
 def test_only_what_is_learnt_from_has_permuted_labels(lab: Lab):
-    cell = lab.pretrain()
-    true = open_source(cell, lab.context)
-    assert torch.equal(open_searched(cell, lab.context).train.labels, true.train.labels)
-    cell.spec["sanity"] = "labels"
-    found = open_searched(cell, lab.context)
+    job = lab.pretrain()
+    true = open_source(job, lab.context)
+    assert torch.equal(open_searched(job, lab.context).train.labels, true.train.labels)
+    job.spec["sanity"] = "labels"
+    found = open_searched(job, lab.context)
     assert torch.equal(found.test.labels, true.test.labels)
     for name in ("train", "validation"):
         own, other = getattr(found, name), getattr(true, name)
@@ -79,9 +79,9 @@ def test_only_what_is_learnt_from_has_permuted_labels(lab: Lab):
 def test_the_mirror_of_scores_by_hand():
     made = problem("channel", build=TwoConvolutions)
     scores = torch.tensor([1.0, 4.0, -torch.inf, 2.0, torch.inf])
-    assert made.ranked(scores) is scores
+    assert made.apply_inversion(scores) is scores
     made.inverted = True
-    assert made.ranked(scores).tolist() == [4.0, 1.0, -torch.inf, 3.0, torch.inf]
+    assert made.apply_inversion(scores).tolist() == [4.0, 1.0, -torch.inf, 3.0, torch.inf]
 
 
 def test_inverted_keeps_the_units_ranked_lowest():
@@ -97,13 +97,13 @@ def test_inverted_keeps_the_units_ranked_lowest():
 @pytest.mark.parametrize("method", [Random, Magnitude, LotteryTicket])
 def test_an_inverted_search_keeps_what_it_would_drop_first(method, granularity):
     made = problem(granularity, (0.5, 0.2), inverted=True)
-    seen, ranked = [], made.ranked
+    seen, apply_inversion = [], made.apply_inversion
 
     def spy(scores):
         seen.append(scores.clone())
-        return ranked(scores)
+        return apply_inversion(scores)
 
-    made.ranked = spy
+    made.apply_inversion = spy
     # A ticket halves in its first round, and again in others.
     found = method(method.Parameters(**({"drop": 0.5} if method is LotteryTicket else {}))).search(made)
     protocol._check_budgets(method.name, made, found)
@@ -126,12 +126,12 @@ class Alone(Pruner):
 
 
 def test_a_search_that_cannot_be_inverted_is_no_silent_copy(lab: Lab, monkeypatch):
-    cell = lab.search("uniform")
-    cell.spec["sanity"] = "inverted"
-    assert len(lab.again(cell).values["architectures"]) == 2
+    job = lab.search("uniform")
+    job.spec["sanity"] = "inverted"
+    assert len(lab.again(job).values["architectures"]) == 2
     monkeypatch.setattr(protocol, "pruner", lambda _name: Alone)
-    with pytest.raises(BenchError, match=r"^alone: the arm inverted finds no scores to invert; give them to"):
-        lab.again(cell)
+    with pytest.raises(BenchError, match=r"^alone: the control inverted finds no scores to invert; give them to"):
+        lab.again(job)
 
 
 def test_steps_of_equal_operations_by_hand():
@@ -145,10 +145,10 @@ def test_steps_of_equal_operations_by_hand():
 
 def test_the_longer_training_is_charged(lab: Lab):
     found = lab.search("uniform")
-    cell = lab.transfer(found, "fresh", budget=0.1)
-    once = lab.again(cell).values
-    cell.spec["flops_cap"] = 3.0
-    longer = lab.again(cell).values
+    job = lab.transfer(found, "fresh", budget=0.1)
+    once = lab.again(job).values
+    job.spec["flops_cap"] = 3.0
+    longer = lab.again(job).values
     # The architecture needs less than a third of the operations, so the cap holds: 60 steps for 20.
     assert 3 * once["macs"] < lab.output(lab.search("dense")).values["architectures"][0]["macs"]
     for one, other in zip(once["results"], longer["results"], strict=True):

@@ -11,7 +11,7 @@ from benchmark import models, seeds
 from benchmark.config.params import DatasetRef, ModelRef, Recipe
 from benchmark.data import open_prepared
 from benchmark.errors import BenchError
-from benchmark.jobs.store import CellOutput
+from benchmark.jobs.store import JobOutput
 from benchmark.protocol import search as protocol
 from benchmark.protocol.source import open_source
 from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
@@ -19,16 +19,16 @@ from benchmark.space import Architecture, build_space, unpack_state
 from benchmark.training.loop import accuracy
 
 
-def same(one: CellOutput, other: CellOutput) -> bool:
+def same(one: JobOutput, other: JobOutput) -> bool:
     return one.values == other.values and one.files == other.files
 
 
 def test_pretraining_returns_accuracies_compute_and_weights(lab: Lab) -> None:
-    cell = lab.pretrain()
-    output = lab.output(cell)
+    job = lab.pretrain()
+    output = lab.output(job)
     assert set(output.values) == {"accuracy", "flops", "steps"}
     assert set(output.values["accuracy"]) == {"validation", "test"} and output.values["steps"] == 20
-    source = open_source(cell, lab.context)
+    source = open_source(job, lab.context)
     network = source.large_model()
     space = build_space(network, source.example(), "channel")
     assert output.values["flops"] == 6 * space.macs(torch.ones(space.n)) * 20 * 32
@@ -44,7 +44,7 @@ def test_the_source_is_split_and_shown_by_its_training_part(lab: Lab) -> None:
     count = len(source.train) + len(source.validation) + len(source.test)
     assert len(source.train) / count == pytest.approx(0.6, abs=0.01)
     assert len(source.validation) / count == pytest.approx(0.2, abs=0.01)
-    shown = source.train.shown(pixels(source.train))
+    shown = source.train.normalise(pixels(source.train))
     assert float(shown.mean()) == pytest.approx(0, abs=1e-3) and float(shown.std()) == pytest.approx(1, abs=1e-3)
     assert torch.equal(source.test.mean, source.train.mean)
     content = {part: {i.numpy().tobytes() for i in pixels(getattr(source, part))} for part in ("train", "test")}
@@ -59,25 +59,25 @@ def test_the_source_is_split_and_shown_by_its_training_part(lab: Lab) -> None:
 
 def test_equal_seeds_give_equal_bits(lab: Lab) -> None:
     found = lab.search("magnitude")
-    for cell in (lab.pretrain(), found, lab.transfer(found, "fresh", 0.1), lab.transfer(found, "inherit", 0.1)):
-        once = lab.output(cell)
+    for job in (lab.pretrain(), found, lab.transfer(found, "fresh", 0.1), lab.transfer(found, "inherit", 0.1)):
+        once = lab.output(job)
         torch.manual_seed(7)
-        assert same(lab.again(cell), once)
+        assert same(lab.again(job), once)
     assert not same(lab.output(lab.pretrain(seed=1)), lab.output(lab.pretrain(seed=0)))
 
 
 def test_changed_data_are_refused(lab: Lab) -> None:
-    cell = lab.pretrain()
-    cell.spec["source_digest"] = "0" * 64
+    job = lab.pretrain()
+    job.spec["source_digest"] = "0" * 64
     with pytest.raises(BenchError, match=r"^digits: the prepared data changed"):
-        lab.again(cell)
+        lab.again(job)
 
 
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 def test_pruners_start_from_and_reproduce_the_pretraining(lab: Lab, granularity: str) -> None:
     """The shared initial weights, data and order: training everything again gives the pretrained model bit by bit."""
-    cell = lab.pretrain()
-    source = open_source(cell, lab.context)
+    job = lab.pretrain()
+    source = open_source(job, lab.context)
     network = source.large_model()
     made = Problem(
         space=build_space(network, source.example(), granularity),
@@ -95,7 +95,7 @@ def test_pruners_start_from_and_reproduce_the_pretraining(lab: Lab, granularity:
     assert all(torch.equal(made.initial()[name], tensor) for name, tensor in untouched.state_dict().items())
     trained = made.retrain(torch.ones(made.space.n, dtype=torch.bool), made.initial())
     assert all(torch.equal(trained[name], tensor) for name, tensor in lab.pretrained().items())
-    assert made.flops == lab.output(cell).values["flops"]
+    assert made.flops == lab.output(job).values["flops"]
     assert source.recipe == Recipe(steps=20, batch=32, lr=0.1, norm_momentum=0.5)
 
 
@@ -106,19 +106,19 @@ def test_pruners_start_from_and_reproduce_the_pretraining(lab: Lab, granularity:
 def test_a_search_returns_architectures_and_weights(
     lab: Lab, method: str, params: dict[str, Any], granularity: str
 ) -> None:
-    cell = lab.search(method, granularity, **params)
-    output = lab.output(cell)
+    job = lab.search(method, granularity, **params)
+    output = lab.output(job)
     assert set(output.values) == {"architectures", "flops", "pretrain_flops", "trace"}
     assert (output.values["trace"] is not None) == (method == "dap")
     pretrained = lab.output(lab.pretrain()).values["flops"]
     assert output.values["pretrain_flops"] == (pretrained if method == "magnitude" else 0)
-    source = open_source(cell, lab.context)
+    source = open_source(job, lab.context)
     space = build_space(source.large_model(), source.example(), granularity)
     entries = output.values["architectures"]
     assert [entry["budget"] for entry in entries] == [0.5, 0.1]
     assert set(output.files) == {name for entry in entries for name in (entry["file"], entry["state_file"])}
     for entry in entries:
-        path = lab.context.store.get(cell.key).files[entry["file"]]
+        path = lab.context.store.get(job.key).files[entry["file"]]
         architecture = Architecture.load(path)
         mask = space.mask(architecture)
         assert entry["complexity"] == space.complexity(mask) <= entry["budget"]
@@ -168,14 +168,14 @@ def test_a_missed_budget_fails_the_search(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cell = lab.search("uniform", granularity)
+    job = lab.search("uniform", granularity)
     monkeypatch.setattr(protocol, "pruner", lambda _name: Careless)
-    cell.spec["method"] = "careless"
+    job.spec["method"] = "careless"
     monkeypatch.setattr(Careless, "answer", answer)
     with pytest.raises(BenchError, match=message):
-        lab.again(cell)
+        lab.again(job)
     monkeypatch.setattr(Careless, "answer", [(0.5, 0.5), (0.1, 0.1)])
-    assert len(lab.again(cell).values["architectures"]) == 2
+    assert len(lab.again(job).values["architectures"]) == 2
 
 
 def test_no_search_is_told_of_a_target(lab: Lab) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark import models
 from benchmark.config.params import FineTuning
-from benchmark.jobs.store import Cell
+from benchmark.jobs.store import Job
 from benchmark.protocol import fewshot
 from benchmark.protocol import transfer as protocol
 from benchmark.protocol.fewshot import Draw, adapt, target_draws
@@ -21,13 +21,13 @@ from benchmark.space.graph.macs import weight_layers
 from benchmark.training.loop import Task
 from benchmark.training.stacked import NotStackable
 
-Run = Callable[[Cell], tuple[Mapping[str, Any], list[Tensor]]]
+Run = Callable[[Job], tuple[Mapping[str, Any], list[Tensor]]]
 GRANULARITIES = pytest.mark.parametrize("granularity", ["channel", "weight"])
 
 
 @pytest.fixture
 def run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Compute a transfer cell; also returns what every network measured in it says to the same few images."""
+    """Compute a transfer job; also returns what every network measured in it says to the same few images."""
     probe = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     accuracy = fewshot.accuracy
     said: list[Tensor] = []
@@ -37,9 +37,9 @@ def run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Run:
             said.append(network(probe))
         return accuracy(network, task)
 
-    def compute(cell: Cell) -> tuple[Mapping[str, Any], list[Tensor]]:
+    def compute(job: Job) -> tuple[Mapping[str, Any], list[Tensor]]:
         said.clear()
-        return lab.again(cell).values, list(said)
+        return lab.again(job).values, list(said)
 
     for module in (protocol, fewshot):
         monkeypatch.setattr(module, "accuracy", spy)
@@ -125,8 +125,8 @@ def test_the_weights_modes_start_from_the_same_new_weights(lab: Lab) -> None:
     found = lab.search("random")
     states = []
     for weights in ("fresh", "scratch"):
-        cell = lab.transfer(found, weights, 0.1)
-        network, *_ = protocol._subnetwork(cell, lab.context, open_source(cell, lab.context))
+        job = lab.transfer(found, weights, 0.1)
+        network, *_ = protocol._subnetwork(job, lab.context, open_source(job, lab.context))
         states.append(network.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -136,7 +136,7 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
     lab: Lab, granularity: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = lab.search("random", granularity)
-    cell = lab.transfer(found, "fresh", 0.1, recipe={**FINETUNE, "weight_decay": 0.0})
+    job = lab.transfer(found, "fresh", 0.1, recipe={**FINETUNE, "weight_decay": 0.0})
     trained: list[dict[str, Tensor]] = []
     run_ = fewshot.run
 
@@ -144,12 +144,12 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
         trained.append(state)
         return run_(template, state, images)
 
-    network, masks, *_ = protocol._subnetwork(cell, lab.context, open_source(cell, lab.context))
+    network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job, lab.context))
     monkeypatch.setattr(fewshot, "run", spy_run)
-    lab.again(cell)
+    lab.again(job)
     assert len(trained) == 4
     assert set(masks) == ({f"{name}.weight" for name in weight_layers(network)} if granularity == "weight" else set())
-    for state, draw in zip(trained, draws_of(lab, cell), strict=True):
+    for state, draw in zip(trained, draws_of(lab, job), strict=True):
         models.replace_head(network, draw.classes, draw.seed)
         learnt = state["head.weight"] != network.state_dict()["head.weight"]
         # The body's head is masked, the new one is not: also what the mask lacks learns, where a feature is alive.
@@ -162,9 +162,9 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
             assert bool((state[name][mask == 0] == 0).all()) and bool((state[name][mask == 1] != 0).any())
 
 
-def draws_of(lab: Lab, cell: Cell) -> list[Draw]:
-    source = open_source(cell, lab.context)
-    return target_draws(cell.spec["targets"][0], cell.spec["seed"], source, lab.context.data_root)
+def draws_of(lab: Lab, job: Job) -> list[Draw]:
+    source = open_source(job, lab.context)
+    return target_draws(job.spec["targets"][0], job.spec["seed"], source, lab.context.data_root)
 
 
 def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:
@@ -190,9 +190,9 @@ def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:
 
 
 def test_targets_are_shown_with_the_sources_statistics(lab: Lab) -> None:
-    cell = lab.transfer(lab.search("random"), "fresh", 0.1)
-    source = open_source(cell, lab.context)
-    for draw in draws_of(lab, cell):
+    job = lab.transfer(lab.search("random"), "fresh", 0.1)
+    source = open_source(job, lab.context)
+    for draw in draws_of(lab, job):
         for part in (draw.train, draw.test):
             assert torch.equal(part.mean, source.train.mean) and torch.equal(part.std, source.train.std)
 
@@ -202,8 +202,8 @@ def test_nothing_is_learnt_from_the_targets_test_part(
     lab: Lab, run: Run, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = {"steps": 15, "batch": 15, "lr": 0.1, "norm_momentum": 0.5}
-    cell = lab.transfer(lab.search("magnitude", model=RESNET), weights, 0.5, shots=[5], recipe=recipe)
-    values, said = run(cell)
+    job = lab.transfer(lab.search("magnitude", model=RESNET), weights, 0.5, shots=[5], recipe=recipe)
+    values, said = run(job)
     draws = protocol.target_draws
     random = torch.Generator().manual_seed(0)
 
@@ -217,21 +217,21 @@ def test_nothing_is_learnt_from_the_targets_test_part(
         return result
 
     monkeypatch.setattr(protocol, "target_draws", spoiled)
-    after, also = run(cell)
+    after, also = run(job)
     assert unchanged(said, also)
     assert after["results"] != values["results"] and after["source_accuracy"] == values["source_accuracy"]
 
 
 def test_nothing_is_learnt_from_the_sources_test_part(lab: Lab, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = lab.transfer(lab.search("magnitude"), "fresh", 0.1)
-    values, said = run(cell)
+    job = lab.transfer(lab.search("magnitude"), "fresh", 0.1)
+    values, said = run(job)
 
     def spoiled(*arguments: Any) -> Any:
         source = open_source(*arguments)
         return replace(source, test=replace(source.test, labels=source.test.labels.flip(0)))
 
     monkeypatch.setattr(protocol, "open_source", spoiled)
-    after, also = run(cell)
+    after, also = run(job)
     assert unchanged(said, also) and after["results"] == values["results"]
     assert after["source_accuracy"] != values["source_accuracy"]
 
@@ -246,10 +246,10 @@ def test_stacked_and_one_by_one_are_the_same_training(
     lab: Lab, run: Run, model: dict[str, Any], granularity: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Few shots (3 images) are less than a batch (15), many (30) are more.
-    cell = lab.transfer(lab.search("random", granularity, model=model), "fresh", 0.5, shots=[1, 5, 10])
-    stacked, said = run(cell)
+    job = lab.transfer(lab.search("random", granularity, model=model), "fresh", 0.5, shots=[1, 5, 10])
+    stacked, said = run(job)
     monkeypatch.setattr(fewshot, "Replicas", refused)
-    alone, also = run(cell)
+    alone, also = run(job)
     for one, other in zip(said, also, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
     for one, other in zip(stacked["results"], alone["results"], strict=True):
@@ -258,9 +258,9 @@ def test_stacked_and_one_by_one_are_the_same_training(
 
 
 def test_heads_and_orders_belong_to_the_draw(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = lab.transfer(lab.search("random"), "fresh", 0.1)
-    network, masks, *_ = protocol._subnetwork(cell, lab.context, open_source(cell, lab.context))
-    draws = draws_of(lab, cell)
+    job = lab.transfer(lab.search("random"), "fresh", 0.1)
+    network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job, lab.context))
+    draws = draws_of(lab, job)
     seen: list[dict[str, Tensor]] = []
     replicas = fewshot.Replicas
 
@@ -296,15 +296,15 @@ def test_twice_the_steps_are_twice_the_training_and_leave_the_rest(lab: Lab, run
 
 
 def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
-    """Two targets in one cell: each with the tasks, the recipe and the account of its own, as it would be alone."""
+    """Two targets in one job: each with the tasks, the recipe and the account of its own, as it would be alone."""
     found = lab.search("dense")
-    cell = lab.transfer(found, "inherit")
+    job = lab.transfer(found, "inherit")
     second = lab.target(label="again", recipe={**FINETUNE, "steps": 3, "batch": 9}, shots=[2], draws=3, pool=10, test=7)
-    together = replace(cell, spec=cell.spec | {"targets": [*cell.spec["targets"], second]})
+    together = replace(job, spec=job.spec | {"targets": [*job.spec["targets"], second]})
     values = lab.again(together).values
     alone = [
-        lab.again(replace(cell, spec=cell.spec | {"targets": [target]})).values
-        for target in (cell.spec["targets"][0], second)
+        lab.again(replace(job, spec=job.spec | {"targets": [target]})).values
+        for target in (job.spec["targets"][0], second)
     ]
     assert values["results"] == alone[0]["results"] + alone[1]["results"]
     assert [(r["target"], r["shots"], r["draw"]) for r in values["results"][4:]] == [("again", 2, n) for n in range(3)]
@@ -317,8 +317,8 @@ def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
 @GRANULARITIES
 @pytest.mark.parametrize("weights", ["fresh", "scratch", "inherit"])
 def test_on_a_cuda_device(lab: Lab, granularity: str, weights: str) -> None:
-    def there(cell: Cell) -> Cell:
-        return replace(cell, spec=cell.spec | {"device": "cuda"})
+    def there(job: Job) -> Job:
+        return replace(job, spec=job.spec | {"device": "cuda"})
 
     found = there(lab.search("lottery_ticket", granularity, drop=0.5))
     found.spec["pretrain"] = lab.key(there(lab.pretrain()))

@@ -7,7 +7,7 @@ import torch
 from problems import Residual, TwoConvolutions, space_of, vgg
 from torch import Tensor
 
-from benchmark.pruning.importance import magnitudes, ranks, with_ratios
+from benchmark.pruning.importance import magnitude_importance, ranks, with_ratios
 
 
 def test_ranks_by_hand() -> None:
@@ -72,9 +72,9 @@ def test_channel_magnitudes_of_a_residual_sum_by_hand() -> None:
     # Filter sizes: stem 9 entries, outer 2, inner 36. The sum couples stem and outer; bias and readers do not count.
     state = filters(stem=[1, -2, 0, 3], outer=[0, 1, -4, 2], inner=[-1, 0.5], head=[9, 9, 9])
     state["outer.bias"] += 100
-    first = magnitudes(space, state, "l1")
+    first = magnitude_importance(space, state, "l1")
     torch.testing.assert_close(first, torch.tensor([9, 18 + 2, 8, 27 + 4, 36, 18], dtype=torch.float64))
-    second = magnitudes(space, state, "l2")
+    second = magnitude_importance(space, state, "l2")
     squares = torch.tensor([9, 36 + 2, 32, 81 + 8, 36, 9], dtype=torch.float64)
     torch.testing.assert_close(second, squares.sqrt())
 
@@ -85,8 +85,8 @@ def test_the_norms_rank_differently() -> None:
     # Twice the L1 norm in one entry beats many equal entries in L2 only once it is concentrated enough.
     state["inner.weight"][0] = 0
     state["inner.weight"][0, 0, 0, 0] = 10
-    assert magnitudes(space, state, "l1")[4:].tolist() == [10, 36]
-    assert magnitudes(space, state, "l2")[4:].tolist() == [10, 6]
+    assert magnitude_importance(space, state, "l1")[4:].tolist() == [10, 36]
+    assert magnitude_importance(space, state, "l2")[4:].tolist() == [10, 6]
 
 
 def test_weight_magnitudes_are_absolute_values() -> None:
@@ -97,4 +97,4 @@ def test_weight_magnitudes_are_absolute_values() -> None:
     }
     expected = torch.cat([state[f"{layer}.weight"].abs().flatten() for layer in ("stem", "inner", "outer", "head")])
     for norm in ("l1", "l2"):
-        assert torch.equal(magnitudes(space, state, norm), expected.double())
+        assert torch.equal(magnitude_importance(space, state, norm), expected.double())

@@ -89,7 +89,7 @@ def test_gated_logits_follow_the_recipe_s_precision(granularity: str) -> None:
     for precision in ("float32", "bfloat16"):
         made = problem(granularity, recipe=RECIPE.model_copy(update={"precision": precision}))
         state, gates = made.initial(), torch.full((made.space.n,), 0.7, requires_grad=True)
-        images = made.train.shown(made.train.pixels(torch.arange(12)))
+        images = made.train.normalise(made.train.pixels(torch.arange(12)))
         logits[precision] = made.gated_logits(state, gates, images)
         (gradient,) = torch.autograd.grad(logits[precision].square().sum(), gates)
         assert logits[precision].dtype == gradient.dtype == torch.float32

@@ -64,18 +64,19 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Point]]:
 
 
 def test_every_file_of_baselines_is_registered_under_its_own_name(installed: list[Point]) -> None:
-    files = sorted(info.name for info in pkgutil.iter_modules(baselines.__path__))
+    files = [info.name for info in pkgutil.iter_modules(baselines.__path__)]
     found = registry.pruners()
-    assert list(found) == files
+    assert list(found) == sorted([*files, "dap"])
+    assert found["dap"].__module__ == "benchmark.dap.pruner"
     for name, kind in found.items():
-        assert kind.name == name and kind.__module__ == f"baselines.{name}"
+        assert kind.name == name and kind.__module__ in ("benchmark.dap.pruner", f"baselines.{name}")
         assert registry.pruner(name) is kind
 
 
 def test_a_pruner_of_another_package_is_found_and_listed(installed: list[Point]) -> None:
     installed.append(Point(Foreign))
     assert registry.pruner("first_units") is Foreign
-    assert len(registry.pruners()) == len(list(pkgutil.iter_modules(baselines.__path__))) + 1
+    assert len(registry.pruners()) == len(list(pkgutil.iter_modules(baselines.__path__))) + 2
 
     from benchmark.cli.program import app
 
@@ -107,7 +108,7 @@ def test_a_class_that_a_module_only_imports_is_not_its_pruner(
     monkeypatch.setitem(sys.modules, "baselines.extra", module)
     assert importlib.import_module("baselines.extra") is module
     known = list(pkgutil.iter_modules(baselines.__path__))
-    more = [*known, known[0]._replace(name="extra")]
-    monkeypatch.setattr(pkgutil, "iter_modules", lambda path: iter(more))
+    more = [info._replace(name=f"baselines.{info.name}") for info in [*known, known[0]._replace(name="extra")]]
+    monkeypatch.setattr(pkgutil, "iter_modules", lambda _path, _prefix: iter(more))
     assert registry.pruners()["own"] is own
     assert "first_units" not in registry.pruners()

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from benchmark.errors import BenchError
 from benchmark.models.loader import apply_changes
-from benchmark.pruning.importance import magnitudes
+from benchmark.pruning.importance import magnitude_importance
 from benchmark.space import BlockSpace, build_space, count, pack_state, unpack_state
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -322,10 +322,10 @@ def test_shared_weights_stay() -> None:
 def test_the_magnitude_of_a_block_is_that_of_its_filters() -> None:
     space, model = shallow.space("TwoBottlenecks"), shallow.network("TwoBottlenecks").double()
     model.requires_grad_(False)
-    found = magnitudes(space, model.state_dict(), "l1")
+    found = magnitude_importance(space, model.state_dict(), "l1")
     filters = [*model.first.inner.weight.abs().sum((1, 2, 3)), *model.first.outer.weight.abs().sum((1, 2, 3))]
     assert found[0].item() == pytest.approx(sum(float(norm) for norm in filters) / 6)
-    squares = magnitudes(space, model.state_dict(), "l2")[0].item() ** 2
+    squares = magnitude_importance(space, model.state_dict(), "l2")[0].item() ** 2
     weights = (model.first.inner.weight, model.first.outer.weight)
     assert squares == pytest.approx(sum(float(weight.square().sum()) for weight in weights) / 6)
 

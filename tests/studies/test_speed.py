@@ -15,7 +15,7 @@ from benchmark.studies.speed import __main__ as program
 from benchmark.studies.speed import compiling, load
 from benchmark.studies.speed.lines import LINES, Options
 from benchmark.studies.speed.load import Load, straight
-from benchmark.training.loop import ready
+from benchmark.training.loop import set_train_mode
 from benchmark.training.stacked import Replicas
 
 LOAD = Load(ModelRef(name="own:vgg16", width=0.0625), 1, 8, "cpu", steps=1, batch=4, draws=2)
@@ -93,7 +93,7 @@ def test_compilation_is_timed_with_and_without(eager):
 @pytest.mark.parametrize("name", ["own:vgg16", "own:resnet20"])
 def test_what_is_compiled_is_one_graph_and_computes_the_same(name):
     small = dataclasses.replace(LOAD, model=ModelRef(name=name, width=0.125))
-    template = ready(small.large(), small.finetune)
+    template = set_train_mode(small.large(), small.finetune)
     replicas = Replicas(template, [template.state_dict() for _ in range(2)], (1, 8, 8))
     images = torch.rand(2, 3, 1, 8, 8)
     forward = straight(replicas)

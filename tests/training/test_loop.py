@@ -22,7 +22,7 @@ from benchmark.training.loop import (
     learning_rate,
     loss_of,
     on_device,
-    ready,
+    set_train_mode,
     shift,
     stacked_batches,
     training_flops,
@@ -43,9 +43,9 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_a_part_of_a_part_looks_its_rows_up_in_the_one_array() -> None:
     task = numbered(10)
-    part = task.at(torch.tensor([7, 3, 3, 9, 0]))
+    part = task.subset(torch.tensor([7, 3, 3, 9, 0]))
     assert part.labels.tolist() == [7, 3, 3, 9, 0] and len(part) == 5
-    inner = part.at(torch.tensor([4, 0, 3]), torch.tensor([1, 0, 1]))
+    inner = part.subset(torch.tensor([4, 0, 3]), torch.tensor([1, 0, 1]))
     assert inner.labels.tolist() == [1, 0, 1]
     assert inner.pixels(torch.tensor([2, 0]))[:, 0, 0, 0].tolist() == [9, 0]
     assert task.pixels(torch.tensor([2, 2]))[:, 0, 0, 0].tolist() == [2, 2]
@@ -76,7 +76,7 @@ def test_a_set_larger_than_the_memory_is_read_row_by_row(tmp_path: Path) -> None
     path.unlink()
     labels = torch.zeros(1, dtype=torch.int64).expand(count)
     task = Task(images, labels, torch.zeros(1), torch.full((1,), 1 / 255))
-    part = task.at(torch.tensor([count - 1, 5, 0]), torch.tensor([2, 1, 0]))
+    part = task.subset(torch.tensor([count - 1, 5, 0]), torch.tensor([2, 1, 0]))
     assert part.images.data_ptr() == images.data_ptr()
     values = {0: 1.0, 1: 6.0, 2: float((count - 1) % 200 + 1)}
     for shown, classes in batches(part, PLAIN, generator()):
@@ -193,7 +193,7 @@ def test_the_order_is_the_seeds_and_does_not_depend_on_shift_and_flip() -> None:
 
 
 def test_a_replica_sees_what_it_would_see_alone() -> None:
-    tasks = [numbered(10), numbered(10).at(torch.arange(4, 10))]
+    tasks = [numbered(10), numbered(10).subset(torch.arange(4, 10))]
     recipe = PLAIN.model_copy(update={"shift": 1, "flip": True})
     together = list(stacked_batches(tasks, recipe, [generator(5), generator(6)]))
     for replica, (task, seed) in enumerate(zip(tasks, (5, 6), strict=True)):
@@ -206,8 +206,8 @@ def test_a_replica_sees_what_it_would_see_alone() -> None:
 def test_images_are_shown_normalised_per_channel() -> None:
     task = Task(torch.zeros(0), torch.zeros(0), torch.tensor([0.5, 0.2]), torch.tensor([0.5, 0.1]))
     images = torch.tensor([255, 51], dtype=torch.uint8).view(1, 2, 1, 1)
-    torch.testing.assert_close(task.shown(images).flatten(), torch.tensor([1.0, 0.0]), atol=1e-6, rtol=0)
-    assert torch.equal(task.shown(images.expand(3, 1, 2, 1, 1))[2], task.shown(images))
+    torch.testing.assert_close(task.normalise(images).flatten(), torch.tensor([1.0, 0.0]), atol=1e-6, rtol=0)
+    assert torch.equal(task.normalise(images.expand(3, 1, 2, 1, 1))[2], task.normalise(images))
 
 
 def test_clip_by_hand() -> None:
@@ -344,7 +344,7 @@ def test_training_costs_three_forward_passes_of_two_operations_per_mac() -> None
 
 def test_ready_sets_the_recipes_norm_momentum_and_training_mode() -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm2d(4))).eval()
-    ready(network, Recipe(steps=1, batch=1, lr=1.0, norm_momentum=0.7))
+    set_train_mode(network, Recipe(steps=1, batch=1, lr=1.0, norm_momentum=0.7))
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert [layer.momentum for layer in norms] == [0.7, 0.7]
     assert all(layer.training for layer in network.modules())

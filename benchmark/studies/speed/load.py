@@ -13,7 +13,7 @@ from benchmark.dap.pruner import DAP
 from benchmark.protocol.fewshot import Draw
 from benchmark.pruning.pruner import Problem
 from benchmark.space import build_space
-from benchmark.training.loop import Task, batches, fit, on_device, ready, stacked_batches
+from benchmark.training.loop import Task, batches, fit, on_device, set_train_mode, stacked_batches
 from benchmark.training.stacked import Replicas
 
 CLASSES = 5
@@ -85,7 +85,7 @@ class Load:
     ) -> Training:
         """Return a source training of the network, images and weights in a memory layout."""
         recipe = self.recipe(precision)
-        network = ready(network.to(memory_format=layout), recipe)
+        network = set_train_mode(network.to(memory_format=layout), recipe)
         task = self._task(4 * self.batch)
 
         def train(forward: Forward) -> None:
@@ -98,7 +98,7 @@ class Load:
     def finetuning(self, network: nn.Module) -> Training:
         """Return the fine-tuning of the network on all few-shot tasks at once, as `straight` stacked replicas."""
         recipe, tasks = self.finetune, [draw.train for draw in self.few_shot()]
-        template = ready(network, recipe)
+        template = set_train_mode(network, recipe)
         replicas = Replicas(template, [template.state_dict() for _ in tasks], tasks[0].shape)
 
         def train(forward: Forward) -> None:

@@ -112,7 +112,7 @@ def test_an_error_is_told_by_the_line_of_the_models_own_code() -> None:
         nn.Linear(3, 2)(torch.zeros(1, 4))
     except RuntimeError as error:
         told = operation(error)
-    assert told.startswith("`nn.Linear(3, 2)(torch.zeros(1, 4))` in test_admission.py (")
+    assert told.startswith("`nn.Linear(3, 2)(torch.zeros(1, 4))` in test_channel_check.py (")
 
 
 def test_the_smallest_module_that_holds_a_group() -> None:
