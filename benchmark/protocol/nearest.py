@@ -1,0 +1,16 @@
+"""The measure `nearest`: the class whose mean is nearest. Nothing is trained."""
+
+from torch import Tensor
+
+
+def nearest_class_mean(support: Tensor, query: Tensor) -> Tensor:
+    """Return the class of every query in every episode, int64 [E, Q].
+
+    `support` [E, W, K, D] are the features of K examples of each of W classes in E episodes, `query` [Q, D] those to be
+    classified, the same in all episodes. The nearest mean is that of the smallest Euclidean distance; of equally near
+    ones the first (Snell et al. 2017, Prototypical Networks, arXiv 1703.05175).
+    """
+    means = support.mean(2)
+    # |q - m|^2 without |q|^2, which is the same for all classes.
+    distances = (means**2).sum(-1)[:, None] - 2 * query @ means.transpose(1, 2)
+    return distances.argmin(-1)
