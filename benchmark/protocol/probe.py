@@ -29,7 +29,7 @@ def logistic_regression(support: Tensor, strength: float) -> tuple[Tensor, Tenso
         logits = rows @ weights.transpose(1, 2) + biases[:, None]
         fit = F.cross_entropy(logits.flatten(0, 1), labels.flatten()) * episodes
         loss: Tensor = fit + strength / 2 * (weights**2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(objective)
