@@ -1,6 +1,6 @@
 """Load a network that `dapbench extract` wrote, without this package: copy this one file next to it.
 
-    from standalone import load
+    from loader import load
     network = load("network.safetensors")
 
 Needs torch, safetensors, and the library of the large model (torchvision, timm, or a module of your own). The file
@@ -18,6 +18,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+OWN = "benchmark.models.own"
 
 
 def load(path: str | Path) -> nn.Module:
@@ -46,15 +48,19 @@ def build_large_model(model: Mapping[str, Any]) -> nn.Module:
         return _torchvision(name, channels, classes, size, model["options"])
     if library == "timm":
         return _timm(name, {"in_chans": channels, "num_classes": classes, **model["options"]}, size)
-    if library == "own":
-        from benchmark.models.registry import model_class
-
-        factory: Any = model_class(model["name"])
-    else:
-        module, _, function = name.partition(":")
-        factory = getattr(importlib.import_module(module), function)
-    network: nn.Module = factory(in_channels=channels, classes=classes, image_size=size, **model["options"])
+    module, _, factory = name.partition(":")
+    maker: Any = own_model(name) if library == "own" else getattr(importlib.import_module(module), factory)
+    network: nn.Module = maker(in_channels=channels, classes=classes, image_size=size, **model["options"])
     return network
+
+
+def own_model(name: str) -> type[nn.Module]:
+    """Return the class behind `own:NAME`: that of NAME.py whose lower-case name is NAME. Needs the package dapbench."""
+    if not name.isidentifier():
+        raise ValueError(f"own:{name}: not the name of a model")
+    module = importlib.import_module(f"{OWN}.{name}")
+    found = (one for one in vars(module).values() if isinstance(one, type) and one.__name__.lower() == name)
+    return next(one for one in found if issubclass(one, nn.Module))
 
 
 def _torchvision(name: str, channels: int, classes: int, size: int, options: Mapping[str, Any]) -> nn.Module:

@@ -14,7 +14,7 @@ from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError, unknown
 from benchmark.models import own
 from benchmark.models.initialisation import initialise
-from benchmark.models.loader import build_large_model
+from benchmark.models.loader import build_large_model, own_model
 from benchmark.models.pretrained import check_weights, load_weights
 
 LIBRARIES = ("own", "torchvision", "timm", "python")
@@ -89,13 +89,7 @@ def model_class(name: str) -> type[nn.Module]:
     """Return the class behind `own:NAME`; its docstring says what it is and where it comes from."""
     if name not in model_names():
         raise unknown("model", name, model_names(), "model")
-    wanted = name.removeprefix("own:")
-    module = importlib.import_module(f"{own.__name__}.{wanted}")
-    return next(
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, nn.Module) and value.__name__.lower() == wanted
-    )
+    return own_model(name.removeprefix("own:"))
 
 
 def build(ref: ModelRef, in_channels: int, classes: int, image_size: int) -> nn.Module:

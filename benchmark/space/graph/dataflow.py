@@ -11,9 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from benchmark.space.graph.macs import plain_operators
+from benchmark.space.graph.multiplications import multiplications
 from benchmark.space.graph.operators import SILENT
-from benchmark.space.graph.products import multiplications
+from benchmark.space.graph.plain_run import plain_operators
 
 # What an operator reads: the result of an earlier operator (its number), or a parameter or buffer (its name).
 Operand = int | str

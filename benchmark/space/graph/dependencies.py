@@ -70,7 +70,7 @@ def trace(model: nn.Module, example_input: Tensor) -> Wiring:
     governed = {
         name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in governed.items()
     }
-    governed |= {alias: governed[name] for alias, name in tracer.aliases.items() if name in governed}
+    governed |= {alias: governed[name] for alias, name in tracer.labels.aliases.items() if name in governed}
     sides = [side for side in outcome.sides if side.dim in governed.get(side.tensor, {})]
     through = tracer.contractions.depthwise
     products = np.zeros(sum(len(group.components) for group in groups) + 1, dtype=np.int64)

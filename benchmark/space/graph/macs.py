@@ -1,16 +1,14 @@
 """Parameters and multiply-accumulates, measured on a network as it is."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmark.space.graph.products import multiplications
+from benchmark.space.graph.multiplications import multiplications
+from benchmark.space.graph.plain_run import plain_operators
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -37,34 +35,6 @@ def count(module: nn.Module, example_input: Tensor) -> tuple[int, int]:
         with _Einsums(counter), counter:
             module(image)
     return sum(parameter.numel() for parameter in module.parameters()), counter.macs // len(example_input)
-
-
-@contextmanager
-def plain_operators(module: nn.Module) -> Iterator[None]:
-    """Let `module` run in eval mode, without gradients, and attention as products that can be seen."""
-    training = {layer: layer.training for layer in module.modules()}
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    forget(module)
-    module.eval()
-    try:
-        with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        forget(module)
-        for layer, mode in training.items():
-            layer.training = mode
-
-
-def forget(module: nn.Module) -> None:
-    """Let layers drop what they keep of their parameters in eval mode (attention biases): they do when they train."""
-    training = {layer: layer.training for layer in module.modules()}
-    if all(training.values()):
-        return
-    module.train()
-    for layer, mode in training.items():
-        layer.training = mode
 
 
 class _Counter(TorchDispatchMode):

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.space.graph.index_sets import NONE
-from benchmark.space.graph.operators import PRODUCTS
-
-if TYPE_CHECKING:
-    from benchmark.space.graph.tracer import Tracer
+from benchmark.space.graph.labels import Labels
+from benchmark.space.graph.multiplications import factors, multiplications
 
 
 @dataclass(frozen=True)
@@ -37,76 +35,47 @@ class Weighted:
         return self.times * prod(one.stop - one.start for one in self.part)
 
 
-def multiplications(name: str, named: dict[str, Any], out: Tensor) -> int:
-    """Return the multiply-accumulates of one operator, 0 for those that are no product."""
-    if name == "convolution":
-        moved = named["input"] if named["transposed"] else out
-        return int(moved.numel() * named["weight"][0].numel())
-    if name not in PRODUCTS:
-        return 0
-    left, right = factors(name, named)
-    return int(left.numel() * (right.shape[-1] if right.dim() > 1 else 1))
-
-
-def factors(name: str, named: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return the two factors of a matrix product."""
-    keys = {
-        "mm": ("self", "mat2"),
-        "addmm": ("mat1", "mat2"),
-        "bmm": ("self", "mat2"),
-        "baddbmm": ("batch1", "batch2"),
-        "mv": ("self", "vec"),
-        "addmv": ("mat", "vec"),
-        "dot": ("self", "tensor"),
-    }[name]
-    return named[keys[0]], named[keys[1]]
-
-
 class Contractions:
     """The tracer's rules for products."""
 
-    def __init__(self, tracer: "Tracer") -> None:
-        self._tracer = tracer
-        self._atoms = tracer.atoms
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+        self._atoms = labels.atoms
         self.weighted: list[Weighted] = []
         self.depthwise: set[str] = set()
         self.computed: dict[str, str] = {}  # modules with convolutions whose kernel is no parameter itself, and why
         # Of products of activations: an atom of each output element (NONE: never cut), and how many for it.
         self.products: list[tuple[Tensor, int]] = []
 
-    def follow(self, name: str, named: dict[str, Any], out: Any) -> bool:
-        """Follow a product; returns False when the operator is none."""
+    def follow(self, name: str, named: dict[str, Any], out: Any) -> None:
+        """Follow an operator of `operators.PRODUCTS`."""
         if name == "convolution":
             self._convolution(named, out)
-        elif name in PRODUCTS:
-            left, right = factors(name, named)
-            self._product(left, right, out)
-            if name in ("addmm", "baddbmm", "addmv"):
-                self._bias(named["self"], out)
-        else:
-            return False
-        return True
+            return
+        self._product(*factors(name, named), out)
+        if name in ("addmm", "baddbmm", "addmv"):
+            self._bias(named["self"], out)
 
     def _bias(self, bias: Tensor | None, out: Tensor, dim: int = -1) -> None:
         if bias is None or not isinstance(bias, Tensor):
             return
-        label = self._tracer.labels(bias)
+        label = self._labels.of(bias)
         if dim != -1:
             label = label.view([-1 if i == dim else 1 for i in range(out.dim())])
-        held = self._tracer.labels(out)
+        held = self._labels.of(out)
         self._atoms.meet(held, label)
-        self._tracer.set(out, torch.where(held == NONE, label, held))
+        self._labels.set(out, torch.where(held == NONE, label, held))
 
     def _product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
-        weights = [self._tracer.parameter(factor) is not None for factor in (left, right)]
+        weights = [self._labels.parameter(factor) is not None for factor in (left, right)]
         if (
             weights == [False, True]
             and right.dim() > 1
-            and self._read(left, self._tracer.labels(left), right, out, flip=False)
+            and self._read(left, self._labels.of(left), right, out, flip=False)
         ):
             return
         if weights == [True, False] and right.dim() > 1 and left.dim() > 1:
-            turned = (right.transpose(-1, -2), self._tracer.labels(right).transpose(-1, -2), left.transpose(-1, -2))
+            turned = (right.transpose(-1, -2), self._labels.of(right).transpose(-1, -2), left.transpose(-1, -2))
             if self._read(*turned, out, flip=True):
                 return
         self._mix(left, right, out)
@@ -116,7 +85,7 @@ class Contractions:
 
         `flip`: `out` is the transpose of that product.
         """
-        found = self._tracer.parameter(weight)
+        found = self._labels.parameter(weight)
         assert found is not None
         name, whole = found
         reading, making = (_dim_of(weight, axis, whole) for axis in (-2, -1))
@@ -128,7 +97,7 @@ class Contractions:
         k, m = weight.shape[-2:]
         self._reading(label.reshape(-1, k), reading.of(self._atoms.side(name, reading.dim, True)))
         result = making.of(self._atoms.side(name, making.dim, False)).expand(*out.shape[:-2], x.shape[-2], m)
-        self._tracer.set(out, result.transpose(-1, -2) if flip else result.expand(out.shape))
+        self._labels.set(out, result.transpose(-1, -2) if flip else result.expand(out.shape))
         ranges = {reading.dim: (reading.start, reading.stop), making.dim: (making.start, making.stop)}
         self.weighted.append(Weighted(name, tuple(whole.shape), x.numel() // k, ranges))
         return True
@@ -139,7 +108,7 @@ class Contractions:
         same_in_rows = bool(((label == rows[:, None]) | (label == NONE)).all())
         if same_in_rows and len(side) > 1 and len(torch.unique(rows)) > 1:
             # The weight works along another dimension (tokens), the same for all channels: it does not read them.
-            self._atoms.keep(rows, f"runs through a product along another dimension in {self._tracer.where}")
+            self._atoms.keep(rows, f"runs through a product along another dimension in {self._labels.where}")
             return
         columns = label.amax(0)
         self._atoms.join(columns[None], label)
@@ -148,34 +117,34 @@ class Contractions:
     def _mix(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         """Follow a product of activations [b, n, k] and [b, k, m]: what meets in an output element is joined."""
         operation = "a product of activations"
-        one = _as_batches(self._tracer.labels(left), last=False)
-        other = _as_batches(self._tracer.labels(right), last=True)
+        one = _as_batches(self._labels.of(left), last=False)
+        other = _as_batches(self._labels.of(right), last=True)
         count = max(one.shape[0], other.shape[0])
         one, other = one.expand(count, *one.shape[1:]), other.expand(count, *other.shape[1:])
-        rows = self._tracer.mixed(one, [2], operation)
-        columns = self._tracer.mixed(other, [1], operation)
+        rows = self._labels.mixed(one, [2], operation)
+        columns = self._labels.mixed(other, [1], operation)
         both = torch.broadcast_tensors(rows, columns)
-        self._atoms.join(both[0], both[1], f"{operation} in {self._tracer.where}")
+        self._atoms.join(both[0], both[1], f"{operation} in {self._labels.where}")
         result = torch.where(both[0] == NONE, both[1], both[0])
         self.products.append((result, one.shape[2]))
-        self._tracer.set(out, result.reshape(out.shape))
+        self._labels.set(out, result.reshape(out.shape))
 
     def _convolution(self, named: dict[str, Any], out: Tensor) -> None:
         x, weight, groups = named["input"], named["weight"], named["groups"]
-        found, label = self._tracer.parameter(weight), self._tracer.labels(named["input"])
+        found, label = self._labels.parameter(weight), self._labels.of(named["input"])
         makes, reads = (1, 0) if named["transposed"] else (0, 1)
         if found is None or weight.shape != found[1].shape or (groups > 1 and named["transposed"]):
             kind = "grouped transposed convolution"
             if groups == 1 or not named["transposed"]:
                 kind = "convolution with computed weights"
-            reason = f"runs through a {kind} in {self._tracer.where}"
+            reason = f"runs through a {kind} in {self._labels.where}"
             for tensor in (x, weight, *([named["bias"]] if named["bias"] is not None else [])):
-                self._atoms.keep(self._tracer.labels(tensor), reason)
+                self._atoms.keep(self._labels.of(tensor), reason)
             self._computed(weight)
             self.products.append((torch.full((1,), NONE), multiplications("convolution", named, out)))
             return
         name = found[0]
-        channels = self._tracer.mixed(label, [0, *range(2, x.dim())], "a convolution", strict=False).view(-1)
+        channels = self._labels.mixed(label, [0, *range(2, x.dim())], "a convolution", strict=False).view(-1)
         made = self._atoms.side(name, makes, False)
         if groups == 1:
             self._atoms.join(channels, self._atoms.side(name, reads, True))
@@ -183,29 +152,29 @@ class Contractions:
             self._grouped(channels.view(groups, -1), made.view(groups, -1))
             if weight.shape[1] == 1:
                 self.depthwise.add(name)
-        self._tracer.set(out, made.view(1, -1, *[1] * (out.dim() - 2)).expand(out.shape))
+        self._labels.set(out, made.view(1, -1, *[1] * (out.dim() - 2)).expand(out.shape))
         self._bias(named["bias"], out, 1)
         times = multiplications("convolution", named, out) // weight.numel()
         self.weighted.append(Weighted(name, tuple(weight.shape), times, {}))
 
     def _computed(self, kernel: Tensor) -> None:
         """Note that the running module computes its kernel, and from which parameters it does."""
-        tracer = self._tracer
+        labels = self._labels
         # One filter comes from what all do, and is looked through quickly.
-        names = [name.removeprefix(f"{tracer.where}.") for name in self._atoms.holders(tracer.labels(kernel)[0])]
+        names = [name.removeprefix(f"{labels.where}.") for name in self._atoms.holders(labels.of(kernel)[0])]
         source = f" from {', '.join(names)}" if names else ""
-        self.computed.setdefault(tracer.where, f"runs with a kernel that {tracer.kind} computes{source}")
+        self.computed.setdefault(labels.where, f"runs with a kernel that {labels.kind} computes{source}")
 
     def _grouped(self, channels: Tensor, made: Tensor) -> None:
         """Join all that one group of a grouped convolution reads, [groups, i], and makes, [groups, o]."""
-        operation = f"a grouped convolution in {self._tracer.where}" if channels.shape[1] > 1 else ""
+        operation = f"a grouped convolution in {self._labels.where}" if channels.shape[1] > 1 else ""
         first = channels.amax(1, keepdim=True)
         self._atoms.join(first, channels, operation)
         self._atoms.join(made[:, :1], made)
         self._atoms.join(first, made[:, :1])
         bare = (channels == NONE).any(1)
-        self._atoms.keep(made[bare], f"runs through a grouped convolution in {self._tracer.where} that reads constants")
-        self._atoms.keep(channels[bare], f"runs through a grouped convolution in {self._tracer.where} beside constants")
+        self._atoms.keep(made[bare], f"runs through a grouped convolution in {self._labels.where} that reads constants")
+        self._atoms.keep(channels[bare], f"runs through a grouped convolution in {self._labels.where} beside constants")
 
 
 def _as_batches(tensor: Tensor, last: bool) -> Tensor:

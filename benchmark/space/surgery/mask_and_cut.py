@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from benchmark.models.loader import apply_changes
 from benchmark.space.graph.dependencies import Indices, Wiring
-from benchmark.space.graph.macs import forget
+from benchmark.space.graph.plain_run import forget
 from benchmark.space.surgery.module_edits import changes
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from benchmark.models.loader import apply_changes
 from benchmark.space.graph.cost import Array, Bilinear, Term, macs_terms, params_terms
 from benchmark.space.graph.dependencies import Indices, Wiring
-from benchmark.space.graph.macs import CONVOLUTIONS, forget
+from benchmark.space.graph.macs import CONVOLUTIONS
+from benchmark.space.graph.plain_run import forget
 from benchmark.space.surgery.find_blocks import Block
 from benchmark.space.surgery.mask_and_cut import Gates, Slices
 from benchmark.space.surgery.module_edits import Change, changes

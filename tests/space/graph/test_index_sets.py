@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from benchmark.space.graph.index_sets import NONE, Atoms, Side
+from benchmark.space.graph.multiplications import factors, multiplications
 from benchmark.space.graph.operators import spatial_dims
-from benchmark.space.graph.products import factors, multiplications
 
 SHAPES = {"one": (3, 2), "two": (4, 3), "scale": (3,), "table": (2, 3)}
 

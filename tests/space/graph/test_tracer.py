@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from benchmark.space import ChannelSpace, count
 from benchmark.space.graph.dependencies import trace
-from benchmark.space.graph.macs import plain_operators
+from benchmark.space.graph.plain_run import plain_operators
 from benchmark.space.graph.tracer import Tracer
 from benchmark.space.surgery.mask_and_cut import run
 
@@ -170,12 +170,12 @@ def test_the_librarys_transformer_layer_loses_heads_and_hidden_units() -> None:
 def test_labels_of_views_of_a_parameter_are_its_own() -> None:
     model = ClassToken()
     tracer = Tracer(model)
-    places = tracer.labels(model.places)
+    places = tracer.labels.of(model.places)
     assert places.shape == (1, 5, 5)
     assert len(places.unique()) == 25
-    assert torch.equal(tracer.labels(model.places[0, 1:, ::2].t()), places[0, 1:, ::2].t())
-    assert torch.equal(tracer.labels(model.places.detach().expand(2, 5, 5)[1]), places[0])
-    assert bool((tracer.labels(torch.zeros(2, 3)) == -1).all())
+    assert torch.equal(tracer.labels.of(model.places[0, 1:, ::2].t()), places[0, 1:, ::2].t())
+    assert torch.equal(tracer.labels.of(model.places.detach().expand(2, 5, 5)[1]), places[0])
+    assert bool((tracer.labels.of(torch.zeros(2, 3)) == -1).all())
 
 
 def test_nothing_is_left_behind_when_a_network_cannot_run() -> None:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.models.loader import apply_changes
 from benchmark.space import ChannelSpace, SearchSpace, count
-from benchmark.space.graph.macs import plain_operators
+from benchmark.space.graph.plain_run import plain_operators
 
 NAMES = [*COUPLED, *networks.NAMES]
 TOLERANCE = 1e-9
