@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tiny import TINY
 
+from benchmark.jobs.job import Job
 from benchmark.jobs.local import Failure
-from benchmark.jobs.store import Context, Job
+from benchmark.jobs.store import Context
 from benchmark.pipeline import stages
 
 

@@ -16,7 +16,8 @@ from pages import ROOT, blocks, files, run
 
 from benchmark import api, data, models
 from benchmark.config.params import DatasetRef, Params, TargetRef, parse
-from benchmark.jobs.store import Context, Job, Store
+from benchmark.jobs.job import Job
+from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.collect import rows_of
 from benchmark.pipeline.stages import plan_of, prepare_data
 from benchmark.pruning.registry import pruners

@@ -28,7 +28,7 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
     for path, rows in files.items():
         for row in (row for row in rows if row.arm == arm):
             key = CellKey(row.granularity, row.method, row.variant, row.weights, row.target, row.budget, row.shots)
-            asked = row.suite == suite and row.cost == config.grid.cost and row.seed in config.grid.seeds
+            asked = row.suite == suite and row.cost == config.grid.costs[0] and row.seed in config.grid.seeds
             if not asked or key not in groups or row.draw >= draws[row.target]:
                 unasked += 1
                 continue

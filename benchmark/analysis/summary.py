@@ -135,7 +135,7 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
             ],
             "weights": config.transfer.weights,
             "targets": list(shots_on),
-            "cost": config.grid.cost,
+            "cost": config.grid.costs[0],
             "budgets": sorted(config.grid.budgets, reverse=True),
             "shots": shots_on,
             "seeds": seeds,

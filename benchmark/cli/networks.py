@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmark.cli.options import PARAMS, ArchitectureFile, Params, Suite
 from benchmark.cli.program import command
+from benchmark.config.params import WeightsMode
 from benchmark.errors import BenchError, unknown
 
 PANEL = "One architecture"
@@ -86,12 +87,14 @@ def transfer(
     described = load_params(params)
     _check_choice("weights mode", weights, ("fresh", "scratch", "inherit"), "--weights")
     validate(described, [suite], str(params), params.parent)
-    values = retrain(described, suite, architecture, weights, seed, state, params.parent)
-    if values["source_accuracy"] is not None:
-        print(f"source accuracy {100 * values['source_accuracy']:.1f} %")
+    values = retrain(described, suite, architecture, cast(WeightsMode, weights), seed, state, params.parent)
+    if values is None:
+        raise typer.Exit(1)
+    if values.source_accuracy is not None:
+        print(f"source accuracy {100 * values.source_accuracy:.1f} %")
     groups: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for result in values["results"]:
-        groups[result["target"], result["shots"]].append(result["accuracy"])
+    for result in values.results:
+        groups[result.target, result.shots].append(result.accuracy)
     table = Table(box=None, pad_edge=False)
     for column in ("target", "shots", f"accuracy ({weights})", "s.d. over draws"):
         table.add_column(column, justify="left" if column == "target" else "right")

@@ -175,10 +175,10 @@ class FineTuning(Recipe):
 
 
 class GridSection(Section):
-    """The axes of the comparison. Budgets are shares of the large model's cost."""
+    """The axes of the comparison. Budgets are shares of the large model's cost, of each kind of `costs`."""
 
     granularities: Distinct[Granularity]
-    cost: CostKind = "params"
+    costs: Distinct[CostKind] = ["params"]
     budgets: Distinct[Budget]
     seeds: Distinct[Seed]
 

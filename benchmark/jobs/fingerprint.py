@@ -17,7 +17,10 @@ FIRST_PARTY = frozenset({"benchmark", "baselines"})
 # spec (see benchmark.jobs.options for what an omitted option means), so an edit here must not cost a recomputation.
 PLUMBING = frozenset(
     f"benchmark.{name}"
-    for name in ("config", "config.messages", "config.params", "errors", "files", "jobs", "jobs.store")
+    for name in (
+        *("config", "config.messages", "config.params", "errors", "files"),
+        *("jobs", "jobs.fingerprint", "jobs.job", "jobs.options", "jobs.results", "jobs.specs", "jobs.store"),
+    )
 )
 
 

@@ -15,7 +15,8 @@ from types import FrameType
 from typing import Any, Literal
 
 from benchmark.errors import BenchError
-from benchmark.jobs.store import Context, Job
+from benchmark.jobs.job import Job, Spec
+from benchmark.jobs.store import Context
 from benchmark.jobs.worker import work
 
 
@@ -24,7 +25,7 @@ class Event:
     """Something that happened to a job; `share` of its work done, `seconds` it took once finished."""
 
     kind: Literal["skipped", "started", "progress", "finished", "failed"]
-    job: Job
+    job: Job[Spec]
     message: str = ""
     share: float = 0.0
     seconds: float = 0.0
@@ -34,7 +35,7 @@ class Event:
 class Failure:
     """A job that could not be computed, and why (a traceback, or one line)."""
 
-    job: Job
+    job: Job[Spec]
     reason: str
 
 
@@ -42,7 +43,7 @@ class Failure:
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    job: Job
+    job: Job[Spec]
     index: int
     ready: bool = False
 
@@ -61,7 +62,7 @@ def available_workers(threads: int = 1, device: str = "cpu", slots: int = 1) -> 
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[Job[Spec]],
     context: Context,
     workers: int = 1,
     threads: int = 1,
@@ -77,7 +78,7 @@ def run_jobs(
 
     Raises `BenchError` when the store cannot be written: nothing that is computed could be kept.
     """
-    missing: dict[str, Job] = {}
+    missing: dict[str, Job[Spec]] = {}
     for job in jobs:
         if context.store.has(job.key):
             on_event(Event("skipped", job))
@@ -102,10 +103,10 @@ class _Pool:
         self.on_event = on_event
         self.deterministic = deterministic
         self.workers: list[_Worker] = []
-        self.waiting: deque[Job] = deque()
+        self.waiting: deque[Job[Spec]] = deque()
         self.failures: list[Failure] = []
 
-    def run(self, jobs: Sequence[Job], workers: int) -> list[Failure]:
+    def run(self, jobs: Sequence[Job[Spec]], workers: int) -> list[Failure]:
         self.waiting.extend(jobs)
         start = _start_method(jobs, self.context.device)
         with _terminable():
@@ -124,7 +125,7 @@ class _Pool:
                     worker.process.join()
         return self.failures
 
-    def _start(self, start: Any, job: Job) -> None:
+    def _start(self, start: Any, job: Job[Spec]) -> None:
         ours, theirs = start.Pipe()
         context = self.context
         # The place of one that was killed is free again, so that every GPU keeps its share of the workers.
@@ -138,7 +139,7 @@ class _Pool:
         self.workers.append(worker)
         self._hand_over(worker, job)
 
-    def _hand_over(self, worker: _Worker, job: Job) -> None:
+    def _hand_over(self, worker: _Worker, job: Job[Spec]) -> None:
         worker.job = job
         with suppress(BrokenPipeError):  # a worker that has ended is found by _serve
             worker.pipe.send(job)
@@ -186,12 +187,12 @@ class _Pool:
         hint = ": the machine may be short of memory, try fewer workers" if code == -signal.SIGKILL else ""
         self._fail(worker.job, f"its worker process {killed}{hint}")
 
-    def _fail(self, job: Job, reason: str) -> None:
+    def _fail(self, job: Job[Spec], reason: str) -> None:
         self.failures.append(Failure(job, reason))
         self.on_event(Event("failed", job, message=reason))
 
 
-def _start_method(jobs: Sequence[Job], device: str) -> Any:
+def _start_method(jobs: Sequence[Job[Spec]], device: str) -> Any:
     """How workers start: forked from a server that imported the heavy libraries once, or afresh where forks are unsafe.
 
     A fork of this process would inherit whatever threads it has started. CUDA does not survive a fork, and any
@@ -200,7 +201,7 @@ def _start_method(jobs: Sequence[Job], device: str) -> Any:
     if sys.platform != "linux" or device == "cuda":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "benchmark.jobs.worker", *sorted({job.module for job in jobs})])
+    context.set_forkserver_preload(["torch", "benchmark.jobs.worker", *sorted({job.spec.module for job in jobs})])
     return context
 
 

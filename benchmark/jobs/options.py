@@ -1,12 +1,12 @@
-"""How a section of params.yaml enters a job's spec, and with it its key."""
+"""How a section of params.yaml, or a whole spec, enters a job's key."""
 
 from typing import Any
 
 from benchmark.config.params import Section
 
-# The defaults that keys were made with. An option at its default is left out of a job's spec, so that introducing
-# it changes no key; the code of config.py is not in the key either. So a default may only be left out as long
-# as it is the one recorded here: after a change of a default its value stands in the spec, and the keys are new.
+# The defaults that keys were made with. An option at its default is left out of the JSON, so that introducing
+# it changes no key; the code of config/ is not in the key either. So a default may only be left out as long
+# as it is the one recorded here: after a change of a default its value is written out, and the keys are new.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "DatasetRef": {"classes": None, "channels": None, "size": None},
     "TargetRef": dict.fromkeys(("shots", "draws", "pool", "steps", "batch", "test", "ways")),
@@ -24,17 +24,34 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "precision": "float32",
     },
     "FineTuning": {"trained": "all"},
+    "SourceSpec": {"threads": 1, "library": None, "pretrained": None},
+    "PretrainSpec": {"sanity": None},
+    "TuneSpec": {"scratch": None},
+    "SearchSpec": {"sanity": None},
+    "TargetSpec": {"test": None, "ways": None},
+    "Form": {"dense": False, "kept": None, "shuffled": None, "architecture": None},
+    "TransferSpec": {"flops_cap": None, "state": None},
 }
 
 
 def options(section: Section) -> dict[str, Any]:
-    """Return the section as JSON without the options that are left at their recorded default."""
+    """Return the section, and those within it, as JSON without what is left at its recorded default."""
     recorded: dict[str, Any] = {}
     for base in type(section).__mro__:
         recorded |= DEFAULTS.get(base.__name__, {})
-    content = section.model_dump(mode="json")
+    content = {}
     for name, field in type(section).model_fields.items():
-        value = content[name]
-        if not field.is_required() and value == field.default and value == recorded.get(name, value):
-            del content[name]
+        value = _plain(getattr(section, name))
+        if field.is_required() or value != _plain(field.default) or value != recorded.get(name, value):
+            content[name] = value
     return content
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return options(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.jobs.bar import WithBar
+from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.local import Event
-from benchmark.jobs.store import Job
 
 LINE_SECONDS = 10.0
 
@@ -19,7 +19,7 @@ class Display(WithBar):
     The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing.
     """
 
-    def __init__(self, title: str, jobs: Sequence[Job], console: Console | None = None) -> None:
+    def __init__(self, title: str, jobs: Sequence[Job[Spec]], console: Console | None = None) -> None:
         super().__init__(console)
         self.title = title
         self.hints = {job.key: job.hint for job in jobs}

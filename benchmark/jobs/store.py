@@ -1,4 +1,4 @@
-"""One unit of work, its key, and the content-addressed store of finished ones."""
+"""The content-addressed store of finished jobs."""
 
 import errno
 import fcntl
@@ -8,70 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, file_sha256, read_json, sha256
-from benchmark.jobs.fingerprint import fingerprint
+from benchmark.jobs.job import Job, JobOutput, JobResult, Spec
+from benchmark.jobs.options import options
 
 SCHEMA = 1
-Kind = Literal["pretrain", "tune", "search", "transfer"]
-STEPS = {"tune": "learning_rates"}  # modules that are not named like the kind of job they compute
-
-
-@dataclass(frozen=True)
-class Job:
-    """One pure computation: its spec in, its result out.
-
-    `spec` (JSON) holds everything that decides the result, only options that differ from their default, and the
-    digests of whatever is handed over in `inputs` (store keys and file names; for that reason not in the key).
-    `modules` are the code roots beside `module`, where the computation is: those of the pruner and the large model.
-    `hint` is the expected duration relative to other jobs; it orders the work and decides nothing.
-    """
-
-    package: ClassVar[str] = "benchmark.protocol"
-
-    kind: Kind
-    spec: dict[str, Any]
-    modules: tuple[str, ...] = ()
-    inputs: dict[str, str] = field(default_factory=dict)
-    label: str = ""
-    hint: float = 1.0
-
-    @property
-    def module(self) -> str:
-        """The module whose `compute(job, context)` returns this job's `JobOutput`."""
-        return f"{self.package}.{STEPS.get(self.kind, self.kind)}"
-
-    @cached_property
-    def key(self) -> str:
-        """SHA-256 (hex) of the kind, the canonical spec and the code the job runs through."""
-        code = fingerprint((self.module, *self.modules))
-        return sha256(canonical_json({"kind": self.kind, "spec": self.spec, "code": code}))
-
-
-@dataclass(frozen=True)
-class JobOutput:
-    """What a computation returns: `values` (JSON, deterministic) and `files` (plain names to content)."""
-
-    values: dict[str, Any]
-    files: dict[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """A finished job as read back. `timing` has `started` (Unix seconds), `seconds` and `peak_mb`.
-
-    `digests` are the SHA-256 of `files` as they were when the job was published.
-    """
-
-    values: dict[str, Any]
-    files: dict[str, Path]
-    digests: dict[str, str]
-    timing: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -140,7 +86,7 @@ class Store:
                 raise _corrupt(self.folder(key), f"{name} does not have the content that was written")
         return result
 
-    def put(self, job: Job, output: JobOutput, timing: Mapping[str, float]) -> None:
+    def put(self, job: Job[Spec], output: JobOutput, timing: Mapping[str, float]) -> None:
         """Publish a finished job atomically; one that is already there stays as it is.
 
         Raises `BenchError` on a full or read-only disk; nothing of the job is then visible.
@@ -150,8 +96,8 @@ class Store:
         for name in files:
             if name != Path(name).name or name in ("job.json", "timing.json"):
                 raise ValueError(f"{name!r} is not a plain file name of a job")
-        body = {"schema": SCHEMA, "key": key, "kind": job.kind, "spec": job.spec}
-        body |= {"values": output.values, "files": files}
+        body = {"schema": SCHEMA, "key": key, "kind": job.kind, "spec": options(job.spec)}
+        body |= {"values": output.values.model_dump(mode="json"), "files": files}
         record = {**body, "checksum": sha256(canonical_json(body))}
         with self._disk_errors(), self._temporary() as (temporary, lock):
             for name, data in output.files.items():

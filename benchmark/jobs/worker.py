@@ -16,7 +16,8 @@ from pathlib import Path
 
 from benchmark.errors import BenchError
 from benchmark.jobs.device import set_up
-from benchmark.jobs.store import Context, Job, Store
+from benchmark.jobs.job import Job, Spec
+from benchmark.jobs.store import Context, Store
 
 PROGRESS_SECONDS = 0.5
 
@@ -48,13 +49,13 @@ def work(
             pipe.send(_compute(job, context))
 
 
-def _compute(job: Job, context: Context) -> tuple[str, float] | tuple[str, str]:
+def _compute(job: Job[Spec], context: Context) -> tuple[str, float] | tuple[str, str]:
     if context.store.has(job.key):  # another run finished it meanwhile
         return "finished", 0.0
     _reset_peak_memory()
     started, clock = time.time(), time.perf_counter()
     try:
-        output = importlib.import_module(job.module).compute(job, context)
+        output = importlib.import_module(job.spec.module).compute(job, context)
     except BenchError as error:
         return "failed", str(error)
     except Exception as error:

@@ -7,7 +7,8 @@ from typing import Any
 from benchmark.analysis.rows import Row
 from benchmark.config.ablations import studies_of
 from benchmark.files import share
-from benchmark.jobs.store import Job
+from benchmark.jobs.job import Job, Spec
+from benchmark.jobs.results import Searched, Transferred, Tuned
 from benchmark.pipeline.plan import Plan, Search, Transfer
 
 SCHEMA = 1
@@ -28,8 +29,8 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
     """Return the rows of one retraining, in the order of `rows_of`."""
     config = plan.config
     place = {target.label: index for index, target in enumerate(config.data.targets)}
-    values = plan.store.get(transfer.job.key).values
-    search, found, architecture = transfer.search, transfer.found.values, transfer.architecture
+    values = plan.store.get(transfer.job.key).read(Transferred)
+    search, found, architecture = transfer.search, transfer.found, transfer.architecture
     inherited = transfer.weights == "inherit"
     return [
         Row(
@@ -37,28 +38,28 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
             model=config.model.name,
             method=search.name,
             variant=search.variant,
-            granularity=search.granularity,  # type: ignore[arg-type]
-            cost=config.grid.cost,
-            budget=architecture["budget"],
-            complexity=architecture["complexity"],
+            granularity=search.granularity,
+            cost=search.cost,
+            budget=architecture.budget,
+            complexity=architecture.complexity,
             seed=search.seed,
-            weights=transfer.weights,  # type: ignore[arg-type]
-            target=result["target"],
-            shots=result["shots"],
-            draw=result["draw"],
+            weights=transfer.weights,
+            target=result.target,
+            shots=result.shots,
+            draw=result.draw,
             arm=transfer.control,
-            accuracy=result["accuracy"],
-            source_accuracy=values["source_accuracy"],
-            params=values["params"],
-            macs=values["macs"],
-            search_flops=found["flops"],
-            train_flops=result["train_flops"],
+            accuracy=result.accuracy,
+            source_accuracy=values.source_accuracy,
+            params=values.params,
+            macs=values.macs,
+            search_flops=found.flops,
+            train_flops=result.train_flops,
             cell=transfer.job.key,
-            pretrain_flops=architecture["state_pretrain_flops"] if inherited else found["pretrain_flops"],
+            pretrain_flops=architecture.state_pretrain_flops if inherited else found.pretrain_flops,
             search_cell=search.job.key,
-            architecture=architecture["digest"],
+            architecture=architecture.digest,
         )
-        for result in sorted(values["results"], key=lambda r: (place[r["target"]], r["shots"], r["draw"]))
+        for result in sorted(values.results, key=lambda r: (place[r.target], r.shots, r.draw))
     ]
 
 
@@ -71,19 +72,19 @@ def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
                 "granularity": tuning.granularity,
                 "budget": tuning.budget,
                 "kind": kind,
-                **entry,
+                **choice.model_dump(mode="json"),
                 "cell": tuning.job.key,
             }
             for tuning in plan.tunings()
             if not finished_only or plan.store.has(tuning.job.key)
-            for kind, entry in plan.store.get(tuning.job.key).values["rates"].items()
+            for kind, choice in plan.store.get(tuning.job.key).read(Tuned).rates.items()
         ],
     }
 
 
 def timings_of(plan: Plan, method: str) -> dict[str, Any]:
     """Return when each job behind a method's rows ran, for how long and in how much memory."""
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, Job[Spec]] = {}
     for job in [*plan.pretrain_jobs(), *plan.search_jobs(method), *plan.transfer_jobs(method)]:
         jobs[job.key] = job
     return {
@@ -94,7 +95,8 @@ def timings_of(plan: Plan, method: str) -> dict[str, Any]:
 
 def architecture_file(suite: str, method: str, search: Search, budget: float) -> Path:
     """Return where an architecture is published; its weights stand beside it as `.weights.safetensors`."""
-    name = f"{search.granularity}-{search.variant or 'default'}-s{search.seed}-b{share(budget)}.safetensors"
+    cost = "" if search.cost == "params" else f"-{search.cost}"
+    name = f"{search.granularity}-{search.variant or 'default'}-s{search.seed}{cost}-b{share(budget)}.safetensors"
     return ARTIFACTS / suite / "search" / method / name
 
 
@@ -107,25 +109,25 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
     architectures: list[dict[str, Any]] = []
     traces: list[dict[str, Any]] = []
     for search in plan.searches(method):
-        values = plan.store.get(search.job.key).values
+        values = plan.store.get(search.job.key).read(Searched)
         architectures += [
             {
                 "method": method,
                 "variant": search.variant,
                 "granularity": search.granularity,
-                "cost": plan.config.grid.cost,
+                "cost": search.cost,
                 "seed": search.seed,
-                **{name: entry[name] for name in FOUND},
-                **({"notes": entry["notes"]} if entry.get("notes") else {}),
-                "file": architecture_file(plan.suite, method, search, entry["budget"]).as_posix(),
+                **{name: getattr(entry, name) for name in FOUND},
+                **({"notes": entry.notes} if entry.notes else {}),
+                "file": architecture_file(plan.suite, method, search, entry.budget).as_posix(),
                 "search_cell": search.job.key,
                 "reference": search.method.reference,
             }
-            for entry in sorted(values["architectures"], key=lambda entry: -entry["budget"])
+            for entry in sorted(values.architectures, key=lambda entry: -entry.budget)
         ]
-        if values["trace"]:
+        if values.trace:
             place = {"variant": search.variant, "granularity": search.granularity, "seed": search.seed}
-            traces.append({**place, "points": values["trace"]})
+            traces.append({**place, "points": values.trace})
     found = {"schema": SCHEMA, "architectures": architectures, "traces": traces}
     if any(study.method == method for study in studies_of(plan.params, plan.suite)):
         from benchmark.pipeline.similarity import likeness_of
@@ -138,8 +140,7 @@ def published_files(plan: Plan, method: str) -> Iterable[tuple[Path, Path]]:
     """Yield (file in the store, where it is published) for every architecture and its weights, contents verified."""
     for search in plan.searches(method):
         found = plan.store.verify(search.job.key)
-        for entry in found.values["architectures"]:
-            target = architecture_file(plan.suite, method, search, entry["budget"])
-            yield found.files[entry["file"]], target
-            if entry["state_file"]:
-                yield found.files[entry["state_file"]], target.with_suffix(".weights.safetensors")
+        for entry in found.read(Searched).architectures:
+            target = architecture_file(plan.suite, method, search, entry.budget)
+            yield found.files[entry.file], target
+            yield found.files[entry.state_file], target.with_suffix(".weights.safetensors")

@@ -1,17 +1,16 @@
 """One search or one transfer out of a suite's grid, or beside it at another budget or seed."""
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config.params import GridSection, MethodConfig, Params, SuiteMethod, parse
+from benchmark.config.params import GridSection, MethodConfig, Params, SuiteMethod, WeightsMode, parse
 from benchmark.errors import BenchError, unknown
-from benchmark.jobs.store import Context, JobOutput, Store
-from benchmark.pipeline.plan import Digests, Plan, device_of
-from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_suite
-
-NO_TIME = {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0}
+from benchmark.files import file_sha256
+from benchmark.jobs.results import Found, Searched, Transferred
+from benchmark.jobs.store import Context
+from benchmark.pipeline.plan import Plan
+from benchmark.pipeline.stages import Places, plan_of, prepare_data, report_failures, run_step, run_suite
 
 
 def narrowed(
@@ -70,7 +69,7 @@ def run_search(
 
     At the suite's budgets this is the grid's own search, which is not computed again when the store has it. `budget`
     defaults to the suite's smallest; a method that has only one, like `dense`, gives that. None when the search failed
-    (its traceback is told on stderr). Raises `BenchError` when the method does not serve the granularity.
+    (its traceback is on stderr). Raises `BenchError` when the method does not serve the granularity.
     """
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "--suite")
@@ -85,74 +84,64 @@ def run_search(
         raise BenchError(f"--granularity: {method} does not search {granularity} units; use {served}")
     if run_suite(narrow, [suite], [method], root=root, until="search"):
         return None
-    found = plan.store.verify(searches[0].job.key)
-    entries = {entry["budget"]: entry for entry in found.values["architectures"]}
+    result = plan.store.verify(searches[0].job.key)
+    entries = {entry.budget: entry for entry in result.read(Searched).architectures}
     entry = entries[wanted] if wanted in entries else next(iter(entries.values()))
-    return found.files[entry["file"]], found.files[entry["state_file"]]
+    return result.files[entry.file], result.files[entry.state_file]
 
 
 def transfer(
     params: Params,
     suite: str,
     path: Path,
-    weights: str,
+    weights: WeightsMode,
     seed: int | None = None,
     state: Path | None = None,
     root: Path = Path(),
-    progress: Callable[[str, float], None] = lambda _message, _share: None,
-) -> Mapping[str, Any]:
-    """Retrain an architecture file on a suite's targets; returns the values of a transfer job.
+) -> Transferred | None:
+    """Retrain an architecture file on a suite's targets; returns what the retraining of a grid's architecture returns.
 
-    These are `source_accuracy` (None for `scratch`), `params`, `macs` and `results`, a list of target, shots, draw,
-    accuracy and train_flops. `seed` defaults to the architecture's own; `state` are the weights to inherit, by default
-    the file beside the architecture. A job that the store has is not computed again. Raises `BenchError` when the
-    architecture was made for another model than the suite's.
+    `seed` defaults to the architecture's own; `state` are the weights to inherit, by default the file beside the
+    architecture. What the store has is not computed again. None when the retraining failed (its traceback is on
+    stderr). Raises `BenchError` when the architecture was made for another model than the suite's.
     """
-    from benchmark.jobs.device import set_up
-    from benchmark.protocol import transfer as protocol
     from benchmark.space import Architecture
 
     architecture = Architecture.load(path)
     chosen = architecture.meta.get("seed", 0) if seed is None else seed
-    narrow = narrowed(params, suite, _any_method(params), architecture.granularity, chosen, weights=[weights])
-    files = {"architecture.safetensors": path.read_bytes()}
+    granularity: Any = architecture.granularity
+    narrow = narrowed(params, suite, _any_method(params), granularity, chosen, weights=[weights])
+    inputs, digest = {"architecture": str(path.resolve())}, None
     if weights == "inherit":
         beside = state or path.with_suffix(".weights.safetensors")
         if not beside.is_file():
             raise BenchError(f"{beside}: no such file; `inherit` needs the pruner's weights, name them with --state")
-        files["weights.safetensors"] = beside.read_bytes()
-    digests = Digests.of(prepare_data(params, suite, root))
-    _check_model(narrow, suite, architecture, path, Plan(narrow, suite, digests, Places(root).store), root)
-    with tempfile.TemporaryDirectory() as folder:
-        # A store in which a search has found just this architecture.
-        store = Store(Path(folder))
-        plan = Plan(narrow, suite, digests, store, device_of(params))
-        search = plan.searches(narrow.run.methods[0])[0].job
-        entry = {
-            "budget": architecture.meta.get("budget", 1.0),
-            "kept": architecture.kept,
-            "sizes": architecture.sizes,
-            "digest": architecture.digest,
-            "file": "architecture.safetensors",
-            "state_file": "weights.safetensors" if weights == "inherit" else None,
-        }
-        store.put(search, JobOutput({"architectures": [entry]}, files), NO_TIME)
-        known = Places(root).store
-        for tuning in plan.tunings():
-            if known.has(tuning.job.key):
-                store.put(tuning.job, JobOutput(known.get(tuning.job.key).values), NO_TIME)
-        try:
-            job = next(plan.transfers(narrow.run.methods[0])).job
-        except KeyError as error:
-            raise BenchError(
-                f"suite {suite}: the learning rates of this budget are not chosen yet; `dapbench stage tune --suite "
-                f"{suite}` does it, at the suite's own budgets"
-            ) from error
-        if known.has(job.key):
-            return known.get(job.key).values
-        # As in a worker, so that the result is that of the grid.
-        set_up(plan.device, params.compute.threads, params.compute.deterministic)
-        return protocol.compute(job, Context(store, Places(root).data, plan.device, progress)).values
+        inputs["state"], digest = str(beside.resolve()), file_sha256(beside)
+    plan = plan_of(narrow, suite, root, prepare_data(params, suite, root))
+    _check_model(narrow, suite, architecture, path, plan, root)
+    found = Found(
+        budget=architecture.meta.get("budget", 1.0),
+        complexity=architecture.meta.get("complexity", 1.0),
+        params=architecture.meta.get("params", 0),
+        macs=architecture.meta.get("macs", 0),
+        kept=architecture.kept,
+        sizes=architecture.sizes,
+        digest=architecture.digest,
+        file=path.name,
+        state_file="",
+        state_pretrain_flops=0,
+    )
+    try:
+        rates = plan.rates(granularity, plan.config.grid.costs[0], found.budget)
+    except KeyError as error:
+        raise BenchError(
+            f"suite {suite}: the learning rates of this budget are not chosen yet; `dapbench stage tune --suite "
+            f"{suite}` does it, at the suite's own budgets"
+        ) from error
+    job = plan.transfer_job(granularity, chosen, found, weights, rates, inputs, f"{suite} transfer {path.name}", digest)
+    if report_failures(run_step("transfer", [job], [(plan, [])], root, 1)):
+        return None
+    return plan.store.get(job.key).read(Transferred)
 
 
 def _any_method(params: Params) -> str:
@@ -164,10 +153,10 @@ def _check_model(params: Params, suite: str, architecture: Any, path: Path, plan
     from benchmark.protocol.source import open_source
     from benchmark.space import build_space
 
-    job = plan.pretrain_jobs()[0]
-    source = open_source(job, Context(plan.store, Places(root).data, "cpu"))
-    network = source.large_model().cpu()
-    space = build_space(network, source.example(), architecture.granularity, params.suites[suite].grid.cost)
+    spec = plan.pretrain_jobs()[0].spec.model_copy(update={"device": "cpu"})
+    source = open_source(spec, Context(plan.store, Places(root).data))
+    network = source.large_model()
+    space = build_space(network, source.example(), architecture.granularity, params.suites[suite].grid.costs[0])
     try:
         space.mask(architecture)
     except BenchError as error:

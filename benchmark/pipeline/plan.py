@@ -8,16 +8,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from benchmark.config.params import DatasetRef, Params, Recipe, SuiteConfig, TargetRef, parse
+from benchmark.config.params import (
+    CostKind,
+    DatasetRef,
+    FineTuning,
+    Granularity,
+    Params,
+    Recipe,
+    SuiteConfig,
+    TargetRef,
+    WeightsMode,
+    parse,
+)
 from benchmark.files import share
 from benchmark.jobs.fingerprint import fingerprint
-from benchmark.jobs.options import options
-from benchmark.jobs.store import Job, JobResult, Kind, Store
+from benchmark.jobs.job import Job, JobResult, Spec
+from benchmark.jobs.results import Found, Searched, Tuned
+from benchmark.jobs.specs import Form, PretrainSpec, SearchSpec, TargetSpec, TransferSpec, TuneSpec
+from benchmark.jobs.store import Store
 from benchmark.pipeline.plan_cache import elsewhere, module_of, remembered
 from benchmark.protocol import controls
 
+R = TypeVar("R", bound=Recipe)
 # Rough durations relative to a pretraining; they only decide which jobs start first.
 HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
 
@@ -50,10 +64,11 @@ class Method:
 class Search:
     """A search job and its place in the grid, or in the control `control`."""
 
-    job: Job
+    job: Job[SearchSpec]
     name: str
     variant: str
-    granularity: str
+    granularity: Granularity
+    cost: CostKind
     seed: int
     method: Method
     control: str = ""
@@ -61,16 +76,16 @@ class Search:
 
 @dataclass(frozen=True)
 class Transfer:
-    """The transfer job of one architecture (an entry of the search's values) in one weights mode.
+    """The transfer job of one architecture of a search in one weights mode.
 
-    Several places of the grid may share a job. `control` is "" in the grid itself.
+    `found` is what the search returned. Several places of the grid may share a job. `control` is "" in the grid itself.
     """
 
-    job: Job
+    job: Job[TransferSpec]
     search: Search
-    found: JobResult
-    architecture: dict[str, Any]
-    weights: str
+    found: Searched
+    architecture: Found
+    weights: WeightsMode
     control: str = ""
 
 
@@ -78,8 +93,9 @@ class Transfer:
 class Tuning:
     """The job that chooses the learning rates of one budget."""
 
-    job: Job
-    granularity: str
+    job: Job[TuneSpec]
+    granularity: Granularity
+    cost: CostKind
     budget: float
 
 
@@ -103,29 +119,34 @@ class Plan:
         """The methods that run in this suite, in the order of params.yaml."""
         return [name for name in self.params.run.methods if name in self.config.methods]
 
-    def pretrain_jobs(self) -> list[Job]:
+    def pretrain_jobs(self) -> list[Job[PretrainSpec]]:
         """Return the pretraining of the large model for every seed, then those of controls that have their own."""
         own = [control for control in self.config.transfer.controls if control in controls.PRETRAINED]
         return [self._pretrain_job(seed, control) for control in ("", *own) for seed in self.config.grid.seeds]
 
     def tunings(self) -> list[Tuning]:
-        """Return the choices of learning rates: one for the large model, one per granularity and budget; or none."""
+        """Return the choices of learning rates: one for the large model, one per place of the grid; or none."""
         if self.config.tuning is None:
             return []
         grid = self.config.grid
-        places = [(grid.granularities[0], 1.0)]
-        places += [(g, budget) for g in grid.granularities for budget in sorted(grid.budgets, reverse=True)]
+        places = [(grid.granularities[0], grid.costs[0], 1.0)]
+        places += [
+            (granularity, cost, budget)
+            for cost in grid.costs
+            for granularity in grid.granularities
+            for budget in sorted(grid.budgets, reverse=True)
+        ]
         return [Tuning(self._tune_job(*place), *place) for place in places]
 
-    def tune_jobs(self) -> list[Job]:
+    def tune_jobs(self) -> list[Job[TuneSpec]]:
         """Return the jobs of `tunings`."""
         return [tuning.job for tuning in self.tunings()]
 
-    def search_jobs(self, method: str) -> list[Job]:
+    def search_jobs(self, method: str) -> list[Job[SearchSpec]]:
         """Return the searches of a method, those of the grid first, in the order of `searches`."""
         return [search.job for search in self._all_searches(method)]
 
-    def transfer_jobs(self, method: str, finished_only: bool = False) -> list[Job]:
+    def transfer_jobs(self, method: str, finished_only: bool = False) -> list[Job[TransferSpec]]:
         """Return the retrainings of a method's architectures, each job once."""
         jobs = [transfer.job for transfer in self.transfers(method, finished_only)]
         return list({job.key: job for job in jobs}.values())
@@ -137,23 +158,25 @@ class Plan:
     def searches(self, method: str, control: str = "") -> list[Search]:
         """Return the searches of a method, in the grid or in an control.
 
-        By variant ("" first), granularity and seed, as in params.yaml.
+        By cost, variant ("" first), granularity and seed, as in params.yaml.
         """
-        variants = self.params.methods[method].variants
-        found = []
-        chosen = self.config.methods[method].variants
+        return [
+            self._search(method, self.method(method, variant), variant, granularity, cost, seed, control)
+            for cost in self.config.grid.costs
+            for variant, granularity in self._places(method)
+            if not control or controls.concerns(control, method, variant, granularity)
+            for seed in self.config.grid.seeds
+        ]
+
+    def _places(self, method: str) -> Iterator[tuple[str, Granularity]]:
+        """The variants of a method in this suite ("" first), each with the granularities it serves."""
+        variants, chosen = self.params.methods[method].variants, self.config.methods[method].variants
         for variant in ("", *(variants if chosen is None else chosen)):
-            info = self.method(method, variant)
+            served = self.method(method, variant).granularities
             wanted = variants[variant].granularities if variant else None
             for granularity in self.config.grid.granularities:
-                if control and not controls.concerns(control, method, variant, granularity):
-                    continue
-                if granularity in info.granularities and granularity in (wanted or [granularity]):
-                    found += [
-                        self._search(method, info, variant, granularity, seed, control)
-                        for seed in self.config.grid.seeds
-                    ]
-        return found
+                if granularity in served and granularity in (wanted or [granularity]):
+                    yield variant, granularity
 
     def transfers(self, method: str, finished_only: bool = False) -> Iterator[Transfer]:
         """Yield the retrainings of everything that a method's searches found, in a fixed order.
@@ -161,27 +184,28 @@ class Plan:
         The searches, and the choices of learning rates, must be in the store (`KeyError` otherwise); `finished_only`
         passes over what lacks them. The controls that have searches of their own come after the grid.
         """
-        whole: dict[tuple[str, int], tuple[Search, JobResult, dict[str, Any]]] = {}
+        dense: dict[tuple[str, int], tuple[Search, JobResult, Found]] = {}
         for search in self._all_searches(method):
             if finished_only and not self.store.has(search.job.key):
                 continue
-            found = self.store.get(search.job.key)
-            for architecture in sorted(found.values["architectures"], key=lambda entry: -entry["budget"]):
-                origin = search, found, architecture
-                if _is_whole(architecture):
+            result = self.store.get(search.job.key)
+            found = result.read(Searched)
+            for architecture in sorted(found.architectures, key=lambda entry: -entry.budget):
+                origin = search, result, architecture
+                if architecture.everything:
                     # With no unit removed, all granularities are the same network: the first one's job serves all.
-                    origin = whole.setdefault((search.variant, search.seed), origin)
+                    origin = dense.setdefault((search.variant, search.seed), origin)
                 try:
-                    rates = self._rates(origin[0].granularity, origin[2]["budget"])
+                    rates = self.rates(origin[0].granularity, origin[0].cost, origin[2].budget)
                 except KeyError:
                     if finished_only:
                         continue
                     raise
                 for control, weights in self._retrainings(search):
-                    job = self._transfer_job(*origin, weights, rates, control)
+                    job = self._found_job(*origin, weights, rates, control)
                     yield Transfer(job, search, found, architecture, weights, control)
 
-    def _retrainings(self, search: Search) -> list[tuple[str, str]]:
+    def _retrainings(self, search: Search) -> list[tuple[str, WeightsMode]]:
         """The controls ("": the grid) and weights modes in which what a search found is retrained."""
         if search.control:
             return [(search.control, controls.WEIGHTS)]
@@ -231,150 +255,177 @@ class Plan:
 
     def code(self) -> dict[str, str]:
         """Return the code fingerprint of every kind of job in this suite: pretrain, transfer, search-METHOD."""
-        roots: dict[str, Job] = {kind: Job(kind, {}) for kind in ("pretrain", "tune", "transfer")}
-        roots |= {f"search-{name}": Job("search", {}, (self.method(name).module,)) for name in self.methods}
-        return {name: fingerprint((job.module, *job.modules, self.model_module)) for name, job in roots.items()}
+        roots: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
+            "pretrain": (PretrainSpec, ()),
+            "tune": (TuneSpec, ()),
+            "transfer": (TransferSpec, ()),
+        }
+        roots |= {f"search-{name}": (SearchSpec, (self.method(name).module,)) for name in self.methods}
+        return {
+            name: fingerprint((spec.module, *modules, self.model_module)) for name, (spec, modules) in roots.items()
+        }
 
     def _source(self, seed: int) -> dict[str, Any]:
-        config, threads = self.config, self.params.compute.threads
-        # Another number of threads sums in another order. One thread is the default, and left out as all defaults are.
-        return ({} if threads == 1 else {"threads": threads}) | {
-            "source": options(config.data.source),
+        """What the specs of all jobs of a seed have in common: the fields of `SourceSpec`."""
+        config = self.config
+        return {
+            "source": config.data.source,
             "source_digest": self.digests.source,
-            "split": options(config.data.split),
-            "model": options(config.model.untrained()),
-            "training": options(config.training),
+            "split": config.data.split,
+            "model": config.model.untrained(),
+            "training": config.training,
             "seed": seed,
             "device": self.device,
+            # Another number of threads sums in another order.
+            "threads": self.params.compute.threads,
             **self.elsewhere,
         }
 
-    def _job(self, kind: Kind, spec: dict[str, Any], label: str, hint: float, **more: Any) -> Job:
-        modules = (*more.pop("modules", ()), self.model_module)
-        return Job(kind, spec, modules, label=f"{self.suite} {kind} {label}", hint=hint, **more)
+    def _label(self, kind: str, *parts: str) -> str:
+        return " ".join(filter(None, (self.suite, kind, *parts)))
 
-    def _pretrain_job(self, seed: int, control: str = "") -> Job:
-        own = {"sanity": control} if control in controls.PRETRAINED else {}
+    def _pretrain_job(self, seed: int, control: str = "") -> Job[PretrainSpec]:
+        sanity: Any = control if control in controls.PRETRAINED else None
+        spec = PretrainSpec(**self._source(seed), sanity=sanity)
         file = self.config.model.file
         # The content of the file is in the key, its place is not.
         inputs = {} if file is None else {"weights": str(Path(file).expanduser().absolute())}
-        label = " ".join(filter(None, (f"s{seed}", *own.values())))
-        return self._job("pretrain", self._source(seed) | own, label, HINTS["pretrain"], inputs=inputs)
+        label = self._label("pretrain", f"s{seed}", sanity or "")
+        return Job(spec, (self.model_module,), inputs, label, HINTS["pretrain"])
 
-    def _tune_job(self, granularity: str, budget: float) -> Job:
-        config, tuning = self.config, self.config.tuning
+    def _tune_job(self, granularity: Granularity, cost: CostKind, budget: float) -> Job[TuneSpec]:
+        tuning, transfer = self.config.tuning, self.config.transfer
         assert tuning is not None
-        transfer = config.transfer
-        spec = self._source(tuning.seed) | {
-            "cost": config.grid.cost,
-            "granularity": granularity,
-            "budget": budget,
-            "factors": sorted(tuning.factors),
-            "architectures": tuning.architectures,
-            "finetune": options(transfer.finetune),
-            "shots": sorted(transfer.shots),
-            "draws": transfer.draws,
-        }
-        if "scratch" in transfer.weights:
-            spec["scratch"] = options(transfer.scratch)
+        spec = TuneSpec(
+            **self._source(tuning.seed),
+            cost=cost,
+            granularity=granularity,
+            budget=budget,
+            factors=sorted(tuning.factors),
+            architectures=tuning.architectures,
+            finetune=transfer.finetune,
+            shots=sorted(transfer.shots),
+            draws=transfer.draws,
+            scratch=transfer.scratch if "scratch" in transfer.weights else None,
+        )
         # The more is kept, the longer it takes; and the large model is one architecture, not several.
         hint = HINTS["tune"] * (budget if granularity == "channel" else 1.0)
-        return self._job("tune", spec, f"{granularity} b{share(budget)}", hint)
+        return Job(spec, (self.model_module,), {}, self._label("tune", granularity, f"b{share(budget)}"), hint)
 
-    def _rates(self, granularity: str, budget: float) -> dict[str, float]:
-        """The learning rates chosen for a budget, by recipe; `KeyError` when they are not in the store yet."""
+    def rates(self, granularity: Granularity, cost: CostKind, budget: float) -> dict[str, float]:
+        """Return the learning rates chosen for a budget, by recipe; `KeyError` when they are not in the store yet."""
         if self.config.tuning is None:
             return {}
         if budget == 1:
-            granularity = self.config.grid.granularities[0]
-        rates = self.store.get(self._tune_job(granularity, budget).key).values["rates"]
-        return {kind: entry["lr"] for kind, entry in rates.items()}
+            granularity, cost = self.config.grid.granularities[0], self.config.grid.costs[0]
+        tuned = self.store.get(self._tune_job(granularity, cost, budget).key).read(Tuned)
+        return {kind: choice.lr for kind, choice in tuned.rates.items()}
 
-    def _search(self, name: str, method: Method, variant: str, granularity: str, seed: int, control: str) -> Search:
-        grid = self.config.grid
-        spec = self._source(seed) | {
-            "cost": grid.cost,
-            "granularity": granularity,
-            "budgets": sorted(grid.budgets, reverse=True),
-            "method": name,
-            "params": method.params,
-            "pretrain": self._pretrain_job(seed, control).key,
-        }
-        if control:
-            spec["sanity"] = control
-        label = " ".join(filter(None, (name, variant, granularity, f"s{seed}", control)))
-        job = self._job("search", spec, label, HINTS["search"], modules=(method.module,))
-        return Search(job, name, variant, granularity, seed, method, control)
+    def _search(
+        self, name: str, method: Method, variant: str, granularity: Granularity, cost: CostKind, seed: int, control: str
+    ) -> Search:
+        sanity: Any = control or None
+        spec = SearchSpec(
+            **self._source(seed),
+            cost=cost,
+            granularity=granularity,
+            budgets=sorted(self.config.grid.budgets, reverse=True),
+            method=name,
+            params=method.params,
+            pretrain=self._pretrain_job(seed, control).key,
+            sanity=sanity,
+        )
+        # One cost needs no name.
+        costs = cost if len(self.config.grid.costs) > 1 else ""
+        label = self._label("search", name, variant, granularity, costs, f"s{seed}", control)
+        job = Job(spec, (method.module, self.model_module), {}, label, HINTS["search"])
+        return Search(job, name, variant, granularity, cost, seed, method, control)
 
-    def _target(self, target: TargetRef, recipe: Recipe) -> dict[str, Any]:
-        """A target as a transfer job's spec has it: the set, the few-shot tasks on it, and the recipe."""
-        ref = DatasetRef(**target.model_dump(include=set(DatasetRef.model_fields)))
+    def _target(self, target: TargetRef, recipe: FineTuning) -> TargetSpec:
+        """A target as a transfer job has it: the set, the few-shot tasks on it, and the recipe."""
         own = {name: value for name in ("steps", "batch") if (value := getattr(target, name)) is not None}
-        entry: dict[str, Any] = {
-            "label": target.label,
-            "ref": options(ref),
-            "digest": self.digests.targets[target.label],
-            "pool": self.config.pool(target),
-            "shots": self.config.shots(target),
-            "draws": self.config.draws(target),
-            "recipe": options(recipe.model_copy(update=own)),
-        }
-        return entry | {name: value for name in ("test", "ways") if (value := getattr(target, name)) is not None}
+        return TargetSpec(
+            label=target.label,
+            ref=DatasetRef(**target.model_dump(include=set(DatasetRef.model_fields))),
+            digest=self.digests.targets[target.label],
+            pool=self.config.pool(target),
+            shots=self.config.shots(target),
+            draws=self.config.draws(target),
+            recipe=recipe.model_copy(update=own),
+            test=target.test,
+            ways=target.ways,
+        )
 
-    def _transfer_job(
+    def _found_job(
         self,
         search: Search,
-        found: JobResult,
-        architecture: dict[str, Any],
-        weights: str,
+        result: JobResult,
+        architecture: Found,
+        weights: WeightsMode,
         rates: Mapping[str, float],
         control: str,
-    ) -> Job:
-        transfer = self.config.transfer
-        form: dict[str, Any]
-        if _is_whole(architecture):
-            form = {"dense": True}
-        elif control == "shuffled" and search.granularity == "weight":
-            # Which units are kept is drawn from the seed, so their numbers say all. Of channels they do so anyway.
-            form = {"shuffled": architecture["kept"]}
-        elif search.granularity == "channel" and weights != "inherit":
-            # Channels of a layer are exchangeable once their weights are drawn anew: equal widths, one job.
-            form = {"kept": architecture["kept"]}
-        else:
-            form = {"architecture": architecture["digest"]}
-        recipe = _at(transfer.scratch if weights == "scratch" else transfer.finetune, weights, rates)
-        training = self.config.training
+    ) -> Job[TransferSpec]:
+        """The retraining of an architecture that a search found."""
+        inputs, state = {"search": search.job.key, "architecture": architecture.file}, None
+        if weights == "inherit":
+            inputs["state"], state = architecture.state_file, result.digests[architecture.state_file]
+        own = "" if search.control else control  # a control's search has its name already
+        parts = (search.job.label.removeprefix(f"{self.suite} search "), f"b{share(architecture.budget)}")
+        label = self._label("transfer", *parts, weights, own)
+        place = search.granularity, search.seed
+        return self.transfer_job(*place, architecture, weights, rates, inputs, label, state, control)
+
+    def transfer_job(
+        self,
+        granularity: Granularity,
+        seed: int,
+        architecture: Found,
+        weights: WeightsMode,
+        rates: Mapping[str, float],
+        inputs: dict[str, str],
+        label: str,
+        state: str | None = None,
+        control: str = "",
+    ) -> Job[TransferSpec]:
+        """Return the retraining of an architecture at the chosen learning `rates` (by recipe).
+
+        `inputs` say where the architecture and, for `inherit`, the weights of digest `state` lie.
+        """
+        transfer, training = self.config.transfer, self.config.training
+        recipe = FineTuning(**(transfer.scratch if weights == "scratch" else transfer.finetune).model_dump())
+        recipe = _at(recipe, weights, rates)
         if weights == "fresh":
             training = _at(training, "training", rates)
         if control == "twice":
             training = training.model_copy(update={"steps": 2 * training.steps})
-        spec = self._source(search.seed) | {
-            "targets": [self._target(target, recipe) for target in self.config.data.targets],
-            "training": options(training),
-            "weights": weights,
-            "granularity": search.granularity,
-            "form": form,
-        }
-        if control == "flops":
-            spec["flops_cap"] = transfer.flops_cap
-        inputs = {"search": search.job.key, "architecture": architecture["file"]}
-        if weights == "inherit":
-            spec["state"] = found.digests[architecture["state_file"]]
-            inputs["state"] = architecture["state_file"]
-        place = search.job.label.removeprefix(f"{self.suite} search ")
-        own = "" if search.control else control  # an control's search has its name already
-        label = " ".join(filter(None, (place, f"b{share(architecture['budget'])}", weights, own)))
-        return self._job("transfer", spec, label, HINTS[weights], inputs=inputs)
+        spec = TransferSpec(
+            **(self._source(seed) | {"training": training}),
+            targets=[self._target(target, recipe) for target in self.config.data.targets],
+            weights=weights,
+            granularity=granularity,
+            form=_form(architecture, granularity, weights, control),
+            flops_cap=transfer.flops_cap if control == "flops" else None,
+            state=state,
+        )
+        return Job(spec, (self.model_module,), inputs, label, HINTS[weights])
 
 
-def _at(recipe: Recipe, kind: str, rates: Mapping[str, float]) -> Recipe:
+def _form(architecture: Found, granularity: str, weights: str, control: str) -> Form:
+    if architecture.everything:
+        return Form(dense=True)
+    if control == "shuffled" and granularity == "weight":
+        # Which units are kept is drawn from the seed, so their numbers say all. Of channels they do so anyway.
+        return Form(shuffled=architecture.kept)
+    if granularity == "channel" and weights != "inherit":
+        # Channels of a layer are exchangeable once their weights are drawn anew: equal widths, one job.
+        return Form(kept=architecture.kept)
+    return Form(architecture=architecture.digest)
+
+
+def _at(recipe: R, kind: str, rates: Mapping[str, float]) -> R:
     """The recipe at its chosen rate; both `fresh` and `inherit` weights are fine-tuned."""
     name = kind if kind in ("training", "scratch") else "finetune"
     return recipe.model_copy(update={"lr": rates[name]}) if name in rates else recipe
-
-
-def _is_whole(architecture: dict[str, Any]) -> bool:
-    return bool(architecture["kept"] == architecture["sizes"])
 
 
 def device_of(params: Params) -> str:

@@ -24,9 +24,10 @@ from benchmark.analysis.rows import Row, read_results
 from benchmark.config.params import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
+from benchmark.jobs.results import Searched
 from benchmark.pipeline.collect import FOUND, result_rows, tuning_of
 from benchmark.pipeline.plan import Digests, Plan, Search, Transfer
-from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_step, stage, tell
+from benchmark.pipeline.stages import Places, plan_of, prepare_data, report_failures, run_step, stage
 from benchmark.protocol.controls import DENSE
 from benchmark.provenance import provenance
 
@@ -155,7 +156,7 @@ def _numbers(plan: Plan, sample: Sample, root: Path, workers: int | None) -> Num
     transfers = [] if failures else list(_transfers(plan, sample, searches))
     failures = failures or run_step("transfer", [transfer.job for transfer in transfers], work, root, workers)
     if failures:
-        tell(failures)
+        report_failures(failures)
         return None
     return _plain(_computed(plan, searches, transfers))
 
@@ -234,7 +235,7 @@ def _transfers(plan: Plan, sample: Sample, searches: Sequence[Search]) -> Iterat
         # Those whose learning rates have been chosen.
         for transfer in plan.transfers(method, finished_only=True):
             search = transfer.search
-            if search.job.key in chosen and transfer.architecture["budget"] in budgets:
+            if search.job.key in chosen and transfer.architecture.budget in budgets:
                 place = (method, search.variant, search.granularity, transfer.weights, transfer.control)
                 groups.setdefault(place, []).append(transfer)
     for group, members in groups.items():
@@ -244,9 +245,9 @@ def _transfers(plan: Plan, sample: Sample, searches: Sequence[Search]) -> Iterat
 def _computed(plan: Plan, searches: Sequence[Search], transfers: Sequence[Transfer]) -> Numbers:
     numbers: Numbers = {}
     for search in searches:
-        for entry in plan.store.get(search.job.key).values["architectures"]:
-            place = ("architecture", search.name, search.variant, search.granularity, search.seed, entry["budget"])
-            numbers[place] = {name: entry[name] for name in FOUND}
+        for entry in plan.store.get(search.job.key).read(Searched).architectures:
+            place = ("architecture", search.name, search.variant, search.granularity, search.seed, entry.budget)
+            numbers[place] = {name: getattr(entry, name) for name in FOUND}
     for transfer in transfers:
         numbers |= {_place(row): _result(row) for row in result_rows(plan, transfer)}
     for entry in tuning_of(plan, finished_only=True)["rates"]:

@@ -264,7 +264,7 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
             where = "over all targets" if target == OVERALL else f"on {target}"
             title = f"{suite}: accuracy {where}, {shots}-shot, {weights} weights, {granularity} units"
             table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-            table.add_column("of the " + config.grid.cost, no_wrap=True)
+            table.add_column("of the " + config.grid.costs[0], no_wrap=True)
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
             for method in params.run.methods:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmark.jobs.results import Searched
 from benchmark.pipeline.plan import Plan
 from benchmark.space.architecture import Architecture
 
@@ -22,8 +23,8 @@ def likeness_of(plan: Plan, method: str) -> dict[str, Any]:
     for search in plan.searches(method):
         found = plan.store.get(search.job.key)
         masks.setdefault((search.variant, search.granularity), {})[search.seed] = {
-            entry["budget"]: Architecture.load(found.files[entry["file"]]).masks
-            for entry in sorted(found.values["architectures"], key=lambda entry: -entry["budget"])
+            entry.budget: Architecture.load(found.files[entry.file]).masks
+            for entry in sorted(found.read(Searched).architectures, key=lambda entry: -entry.budget)
         }
     overlaps: list[dict[str, Any]] = []
     nested: list[dict[str, Any]] = []

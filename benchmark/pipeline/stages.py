@@ -13,9 +13,10 @@ from typing import Any, Literal
 from benchmark.config.params import Params, SuiteConfig, TargetRef
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
+from benchmark.jobs.job import Job
 from benchmark.jobs.local import Failure, available_workers, run_jobs
 from benchmark.jobs.progress import Display
-from benchmark.jobs.store import Context, Job, Store
+from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
 
 Step = Literal["pretrain", "search", "tune", "transfer"]
@@ -71,7 +72,7 @@ def run_suite(
         if not any(method in plan.methods for plan in plans):
             raise unknown("method", method, {name for plan in plans for name in plan.methods}, "--method")
     work = [(plan, [name for name in plan.methods if name in (methods or plan.methods)]) for plan in plans]
-    return tell(fill(work, root, workers, until))
+    return report_failures(fill(work, root, workers, until))
 
 
 def stage(
@@ -101,7 +102,7 @@ def stage(
     failures = fill([(plan, [method])], root, workers, "search" if name == "search" else "transfer")
     if not failures:
         _PER_METHOD[name](plan, method, Places(root))
-    return tell(failures)
+    return report_failures(failures)
 
 
 def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str, Any] | None = None) -> Plan:
@@ -140,7 +141,7 @@ def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failu
             for plan, methods in work
             for name in methods
             for job in plan.search_jobs(name)
-            if plan.store.has(job.spec["pretrain"])
+            if plan.store.has(job.spec.pretrain)
         ],
         "tune": lambda: [job for plan, _ in work for job in plan.tune_jobs()],
         "transfer": lambda: [
@@ -170,7 +171,7 @@ def run_step(step: Step, jobs: list[Job], work: Work, root: Path, workers: int |
         return run_jobs(jobs, context, count, compute.threads, display, compute.deterministic)
 
 
-def tell(failures: list[Failure]) -> int:
+def report_failures(failures: list[Failure]) -> int:
     """Print failed jobs and their tracebacks; returns the exit code."""
     for failure in failures:
         print(f"\nfailed: {failure.job.label}\n{failure.reason.rstrip()}", file=sys.stderr)
@@ -247,12 +248,12 @@ def _pretrain(params: Params, suite: str, workers: int | None, root: Path) -> in
     if not failures:
         folder = Places(root).artifacts(suite, "pretrain")
         files = {
-            folder / f"s{job.spec['seed']}.safetensors": plan.store.verify(job.key).files["final.safetensors"]
+            folder / f"s{job.spec.seed}.safetensors": plan.store.verify(job.key).files["final.safetensors"]
             for job in plan.pretrain_jobs()
-            if "sanity" not in job.spec
+            if job.spec.sanity is None
         }
         _publish(folder, files)
-    return tell(failures)
+    return report_failures(failures)
 
 
 def _tune(params: Params, suite: str, workers: int | None, root: Path) -> int:
@@ -262,7 +263,7 @@ def _tune(params: Params, suite: str, workers: int | None, root: Path) -> int:
     failures = fill([(plan, [])], root, workers, "tune")
     if not failures:
         write_json(Places(root).results(suite, "tuning.json"), tuning_of(plan))
-    return tell(failures)
+    return report_failures(failures)
 
 
 def _search(plan: Plan, method: str, places: Places) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,14 +198,14 @@ def _check_budgets(name: str, suite: SuiteConfig, shape: tuple[int, ...], classe
     with _named(f"{where}: suites.{name}.model"):
         network = models.build(suite.model, shape[0], classes, shape[1])
         models.check_images(network, suite.model, shape[0], classes, shape[1])
-    for granularity in suite.grid.granularities:
+    for granularity, cost in product(suite.grid.granularities, suite.grid.costs):
         with _named(f"{where}: suites.{name}"):
-            space = build_space(network, torch.zeros(1, *shape), granularity, suite.grid.cost)
+            space = build_space(network, torch.zeros(1, *shape), granularity, cost)
         for budget in suite.grid.budgets:
             if budget < space.minimum:
                 raise BenchError(
                     f"{where}: suites.{name}.grid.budgets: {budget:g} is less than the smallest {granularity} "
-                    f"architecture of {suite.model.name} needs, {space.minimum:.2g} of its {suite.grid.cost}; "
+                    f"architecture of {suite.model.name} needs, {space.minimum:.2g} of its {cost}; "
                     "raise the budget, or give the model a larger width"
                 )
 

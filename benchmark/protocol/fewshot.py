@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from benchmark import models, seeds
 from benchmark.config.params import FineTuning, Recipe
 from benchmark.data.splits import assert_disjoint, draw_shots, draw_ways, split_target
+from benchmark.jobs.specs import TargetSpec
 from benchmark.protocol.source import Source, opened
 from benchmark.space.surgery.mask_and_cut import run
 from benchmark.training.loop import Task, accuracy, fit, set_train_mode, stacked_batches
@@ -33,25 +33,23 @@ class Draw:
     seed: int
 
 
-def target_draws(target: Mapping[str, Any], seed: int, source: Source, root: Path) -> list[Draw]:
-    """Return every few-shot task on one target (an entry of a job's spec), the same for all methods at equal seed."""
-    label = target["label"]
-    images = opened(target["ref"], target["digest"], root)
-    split = split_target(
-        images.labels, target["pool"], seeds.derive(seed, "target", label), images.groups, target.get("test")
-    )
+def target_draws(target: TargetSpec, seed: int, source: Source, root: Path) -> list[Draw]:
+    """Return every few-shot task on one target, the same for all methods at equal seed."""
+    label = target.label
+    images = opened(target.ref, target.digest, root)
+    split = split_target(images.labels, target.pool, seeds.derive(seed, "target", label), images.groups, target.test)
     assert_disjoint(images.images, split.pool, split.test)
     task = Task(images.images, images.labels, source.train.mean.cpu(), source.train.std.cpu())
     whole = task.subset(split.test).to(source.device)
     draws = []
-    for shots in target["shots"]:
-        for number in range(target["draws"]):
+    for shots in target.shots:
+        for number in range(target.draws):
             own = seeds.derive(seed, "draw", label, shots, number)
             index = draw_shots(images.labels, split.pool, shots, seeds.derive(seed, "shots", label), number)
             train, test, classes = task.subset(index), whole, len(images.classes)
-            if "ways" in target:
+            if target.ways is not None:
                 # The same classes for every number of shots, so that the curve over shots is one of equal tasks.
-                chosen = draw_ways(images.classes, target["ways"], seeds.derive(seed, "ways", label), number)
+                chosen = draw_ways(images.classes, target.ways, seeds.derive(seed, "ways", label), number)
                 train, test, classes = (
                     *(relabelled(part, chosen) for part in (train, task.subset(split.test))),
                     len(chosen),

@@ -1,14 +1,16 @@
 """Beside the steps: the learning rates of one budget, chosen on the source for all methods alike."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from benchmark import seeds
-from benchmark.config.params import FineTuning, Recipe
-from benchmark.jobs.store import Context, Job, JobOutput
+from benchmark.config.params import Recipe
+from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.results import Choice, Tried, Tuned
+from benchmark.jobs.specs import TuneSpec
+from benchmark.jobs.store import Context
 from benchmark.protocol.fewshot import Draw, adapt, relabelled
 from benchmark.protocol.retrain import Masks, reinitialised
 from benchmark.protocol.source import Source, open_source, trained_on
@@ -18,9 +20,10 @@ from benchmark.training.loop import Task, accuracy
 
 EXAMPLES = 500  # of the held-out half of the classes, to measure a few-shot training on
 Accuracies = dict[float, list[float]]
+R = TypeVar("R", bound=Recipe)
 
 
-def compute(job: Job, context: Context) -> JobOutput:
+def compute(job: Job[TuneSpec], context: Context) -> JobOutput:
     """Try every candidate rate on random architectures of one budget; returns the mean accuracies and the best rates.
 
     The rate of source training is judged on the source's validation part. Those of the few-shot recipes are judged on
@@ -29,11 +32,11 @@ def compute(job: Job, context: Context) -> JobOutput:
     are drawn at random layer ratios, so that no method's own are favoured.
     """
     spec = job.spec
-    source = open_source(job, context)
+    source = open_source(spec, context)
     network = source.large_model()
-    space = build_space(network, source.example().to(source.device), spec["granularity"], spec["cost"])
-    masks = [_random(space, spec["budget"], spec["seed"], number) for number in range(spec["architectures"])]
-    masks = masks[:1] if spec["budget"] == 1 else masks
+    space = build_space(network, source.example().to(source.device), spec.granularity, spec.cost)
+    masks = [_random(space, spec.budget, spec.seed, number) for number in range(spec.architectures)]
+    masks = masks[:1] if spec.budget == 1 else masks
     training: Accuracies = {}
     for mask in masks:
         for lr in _rates(source.recipe, spec):
@@ -43,36 +46,36 @@ def compute(job: Job, context: Context) -> JobOutput:
     rates = {"training": _choice(training)}
     seen, unseen = _halves(source)
     draws = _draws(source, unseen, spec)
-    recipes: dict[str, Recipe] = {"finetune": FineTuning(**spec["finetune"])}
-    recipes |= {"scratch": Recipe(**spec["scratch"])} if "scratch" in spec else {}
+    recipes: dict[str, Recipe] = {"finetune": spec.finetune}
+    recipes |= {} if spec.scratch is None else {"scratch": spec.scratch}
     for kind, recipe in recipes.items():
         found: Accuracies = {}
         for mask in masks:
             sub, held = reinitialised(source, space, network, mask)
             if kind == "finetune":
                 trained_on(
-                    sub, relabelled(source.train, seen), _at(source.recipe, rates["training"]["lr"]), source.seed, held
+                    sub, relabelled(source.train, seen), _at(source.recipe, rates["training"].lr), source.seed, held
                 )
             for lr in _rates(recipe, spec):
                 found.setdefault(lr, []).append(_few_shot(sub, draws, _at(recipe, lr), held))
         rates[kind] = _choice(found)
         context.progress(job.label, len(rates) / (1 + len(recipes)))
-    return JobOutput(values={"rates": rates})
+    return JobOutput(Tuned(rates=rates))
 
 
-def _rates(recipe: Recipe, spec: Mapping[str, Any]) -> list[float]:
-    return [recipe.lr * factor for factor in sorted(spec["factors"])]
+def _rates(recipe: Recipe, spec: TuneSpec) -> list[float]:
+    return [recipe.lr * factor for factor in sorted(spec.factors)]
 
 
-def _at(recipe: Recipe, lr: float) -> Any:
+def _at(recipe: R, lr: float) -> R:
     return recipe.model_copy(update={"lr": lr})
 
 
-def _choice(found: Accuracies) -> dict[str, Any]:
+def _choice(found: Accuracies) -> Choice:
     means = {lr: sum(values) / len(values) for lr, values in found.items()}
     # Of equally good rates the smallest: the safer one.
     best = max(means, key=lambda lr: (means[lr], -lr))
-    return {"lr": best, "tried": [{"lr": lr, "accuracy": mean} for lr, mean in means.items()]}
+    return Choice(lr=best, tried=[Tried(lr=lr, accuracy=mean) for lr, mean in means.items()])
 
 
 def _random(space: SearchSpace, budget: float, seed: int, number: int) -> Tensor:
@@ -92,13 +95,13 @@ def _halves(source: Source) -> tuple[list[int], list[int]]:
     return order[:middle], order[middle:]
 
 
-def _draws(source: Source, classes: list[int], spec: Mapping[str, Any]) -> list[Draw]:
+def _draws(source: Source, classes: list[int], spec: TuneSpec) -> list[Draw]:
     pool = relabelled(source.train, classes)
     test = relabelled(source.validation, classes)
     test = test.subset(_in_turn(test.labels)[:EXAMPLES])
     draws = []
-    for shots in spec["shots"]:
-        for number in range(spec["draws"]):
+    for shots in spec.shots:
+        for number in range(spec.draws):
             own = seeds.derive(source.seed, "tuning", "draw", shots, number)
             draws.append(Draw(shots, number, _shots(pool, shots, len(classes), own), test, len(classes), own))
     return draws

@@ -8,16 +8,17 @@ from torch import Tensor
 
 from benchmark import seeds
 from benchmark.errors import BenchError
-from benchmark.jobs.store import Context, Job
+from benchmark.jobs.specs import PretrainSpec, SearchSpec
+from benchmark.jobs.store import Context
 from benchmark.protocol.source import Source, open_source
 from benchmark.space import SearchSpace
 from benchmark.training.loop import Task
 
 
-def open_searched(job: Job, context: Context) -> Source:
+def open_searched(spec: PretrainSpec | SearchSpec, context: Context) -> Source:
     """Open the source of a pretraining or a search; in the control `labels` its labels are permuted."""
-    source = open_source(job, context)
-    if job.spec.get("sanity") != "labels":
+    source = open_source(spec, context)
+    if spec.sanity != "labels":
         return source
     train, validation = (
         with_permuted_labels(task, seeds.generator(source.seed, "sanity", "labels", name))

@@ -8,14 +8,17 @@ from torch import nn
 from benchmark import models, seeds
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
-from benchmark.jobs.store import Context, Job, JobOutput
+from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.results import Pretrained, SourceAccuracy
+from benchmark.jobs.specs import PretrainSpec
+from benchmark.jobs.store import Context
 from benchmark.protocol.permutations import open_searched
 from benchmark.protocol.source import Source
 from benchmark.space.graph.macs import count
 from benchmark.training.loop import accuracy, batches, fit, on_device, training_flops
 
 
-def compute(job: Job, context: Context) -> JobOutput:
+def compute(job: Job[PretrainSpec], context: Context) -> JobOutput:
     """Train the large model of the job's seed; returns its accuracies and `final.safetensors`, its state.
 
     A model pretrained elsewhere is not trained, and costs nothing here: its weights are loaded, and evaluated. When
@@ -23,8 +26,8 @@ def compute(job: Job, context: Context) -> JobOutput:
     one, trained by the suite's source recipe on the features of the frozen network. Its accuracy is then that of
     the readout.
     """
-    source = open_searched(job, context)
-    if "pretrained" in job.spec:
+    source = open_searched(job.spec, context)
+    if job.spec.pretrained is not None:
         network, steps = _given(job, source)
         flops = 0
     else:
@@ -33,22 +36,21 @@ def compute(job: Job, context: Context) -> JobOutput:
         flops = training_flops(macs, source.train_on_source(network))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     return JobOutput(
-        values={
-            "accuracy": {
-                "validation": accuracy(network, source.validation),
-                "test": accuracy(network, source.test),
-            },
-            "flops": flops,
-            "steps": steps,
-        },
+        values=Pretrained(
+            accuracy=SourceAccuracy(
+                validation=accuracy(network, source.validation), test=accuracy(network, source.test)
+            ),
+            flops=flops,
+            steps=steps,
+        ),
         files={"final.safetensors": save(state)},
     )
 
 
-def _given(job: Job, source: Source) -> tuple[nn.Module, int]:
+def _given(job: Job[PretrainSpec], source: Source) -> tuple[nn.Module, int]:
     """The large model with the weights from elsewhere, in eval mode, and the steps its classifier was trained for."""
     named = {"file": job.inputs["weights"]} if "weights" in job.inputs else {"pretrained": True}
-    if "file" in named and file_sha256(Path(job.inputs["weights"])) != job.spec["pretrained"]:
+    if "file" in named and file_sha256(Path(job.inputs["weights"])) != job.spec.pretrained:
         raise BenchError(f"{job.inputs['weights']}: the weights changed since this job was planned; run again")
     channels, size, _ = source.train.shape
     ref = source.model.model_copy(update=named)

@@ -9,7 +9,11 @@ from torch import Tensor
 
 from benchmark.errors import BenchError
 from benchmark.files import share
-from benchmark.jobs.store import Context, Job, JobOutput
+from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.options import options
+from benchmark.jobs.results import Found, Pretrained, Searched
+from benchmark.jobs.specs import SearchSpec
+from benchmark.jobs.store import Context
 from benchmark.protocol.permutations import open_searched
 from benchmark.pruning.pruner import Problem, SubNetwork
 from benchmark.pruning.registry import pruner
@@ -17,30 +21,31 @@ from benchmark.space import SearchSpace, build_space
 from benchmark.space.weights_file import pack_state
 
 
-def compute(job: Job, context: Context) -> JobOutput:
+def compute(job: Job[SearchSpec], context: Context) -> JobOutput:
     """Run the job's pruner; returns an architecture file and a weights file per budget, and the compute it took."""
     spec = job.spec
-    source = open_searched(job, context)
+    source = open_searched(spec, context)
     network = source.large_model()
-    pretrained = context.store.get(spec["pretrain"])
+    pretrained = context.store.get(spec.pretrain)
+    large = pretrained.read(Pretrained)
 
     def load_pretrained() -> tuple[dict[str, Tensor], int]:
-        return load_file(pretrained.files["final.safetensors"]), pretrained.values["flops"]
+        return load_file(pretrained.files["final.safetensors"]), large.flops
 
-    method = pruner(spec["method"])
-    method_instance = method(method.Parameters(**spec["params"]))
+    method = pruner(spec.method)
+    method_instance = method(method.Parameters.model_validate(spec.params))
     problem = Problem(
-        space=build_space(network, source.example().to(source.device), spec["granularity"], spec["cost"]),
+        space=build_space(network, source.example().to(source.device), spec.granularity, spec.cost),
         network=network,
         train=source.train,
         validation=source.validation,
         recipe=source.recipe,
-        budgets=method_instance.budgets(spec["budgets"]),
-        seed=spec["seed"],
+        budgets=method_instance.budgets(spec.budgets),
+        seed=spec.seed,
         device=source.device,
         load_pretrained=load_pretrained,
-        elsewhere="pretrained" in spec,
-        inverted=spec.get("sanity") == "inverted",
+        elsewhere=spec.pretrained is not None,
+        inverted=spec.sanity == "inverted",
         progress=lambda share: context.progress(job.label, share),
     )
     found = method_instance.search(problem)
@@ -51,8 +56,7 @@ def compute(job: Job, context: Context) -> JobOutput:
         )
     _check_budgets(method.name, problem, found)
     search_pretrain = problem.pretrain_flops
-    inherited = pretrained.values["flops"]
-    values, files = [], {}
+    found_here, files = [], {}
     for sub in found:
         name = f"b{share(sub.budget)}.safetensors"
         state_name = f"b{share(sub.budget)}.weights.safetensors"
@@ -60,31 +64,26 @@ def compute(job: Job, context: Context) -> JobOutput:
         architecture = problem.space.architecture(sub.mask, _metadata(spec, sub, problem, method.reference))
         files[name] = architecture.content()
         files[state_name] = pack_state(problem.space, sub.mask, state)
-        values.append(
-            {
-                "budget": sub.budget,
-                "complexity": problem.space.complexity(sub.mask),
-                "params": problem.space.params(sub.mask),
-                "macs": problem.space.macs(sub.mask),
-                "kept": architecture.kept,
-                "sizes": architecture.sizes,
-                "digest": architecture.digest,
-                "file": name,
-                "state_file": state_name,
-                "origin": sub.origin,
-                "notes": sub.notes,
-                "state_pretrain_flops": inherited if sub.state is None else search_pretrain,
-            }
+        found_here.append(
+            Found(
+                budget=sub.budget,
+                complexity=problem.space.complexity(sub.mask),
+                params=problem.space.params(sub.mask),
+                macs=problem.space.macs(sub.mask),
+                kept=architecture.kept,
+                sizes=architecture.sizes,
+                digest=architecture.digest,
+                file=name,
+                state_file=state_name,
+                origin=sub.origin,
+                notes=sub.notes,
+                state_pretrain_flops=large.flops if sub.state is None else search_pretrain,
+            )
         )
-    return JobOutput(
-        values={
-            "architectures": values,
-            "flops": problem.flops,
-            "pretrain_flops": search_pretrain,
-            "trace": problem.trace or None,
-        },
-        files=files,
+    values = Searched(
+        architectures=found_here, flops=problem.flops, pretrain_flops=search_pretrain, trace=problem.trace or None
     )
+    return JobOutput(values, files)
 
 
 def _check_budgets(method: str, problem: Problem, found: list[SubNetwork]) -> None:
@@ -113,16 +112,16 @@ def _one_more(space: SearchSpace, mask: Tensor) -> Iterator[Tensor]:
             yield more
 
 
-def _metadata(spec: dict[str, Any], sub: SubNetwork, problem: Problem, reference: str) -> dict[str, Any]:
+def _metadata(spec: SearchSpec, sub: SubNetwork, problem: Problem, reference: str) -> dict[str, Any]:
     return {
-        "model": spec["model"],
-        **({"pretrained": spec["pretrained"]} if "pretrained" in spec else {}),
-        "source": spec["source"],
-        "method": spec["method"],
-        "parameters": spec["params"],
+        "model": options(spec.model),
+        **({} if spec.pretrained is None else {"pretrained": spec.pretrained}),
+        "source": options(spec.source),
+        "method": spec.method,
+        "parameters": spec.params,
         "reference": reference,
-        "seed": spec["seed"],
-        **({"sanity": spec["sanity"]} if "sanity" in spec else {}),
+        "seed": spec.seed,
+        **({} if spec.sanity is None else {"sanity": spec.sanity}),
         "budget": sub.budget,
         "origin": sub.origin,
         "complexity": problem.space.complexity(sub.mask),

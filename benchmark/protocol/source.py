@@ -1,12 +1,10 @@
 """What the steps share: the source task of a spec and its large model, the same for equal seeds."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +15,8 @@ from benchmark.data import ImageData
 from benchmark.data.splits import assert_disjoint, split_source
 from benchmark.data.statistics import channel_stats
 from benchmark.errors import BenchError
-from benchmark.files import canonical_json
-from benchmark.jobs.store import Context, Job
+from benchmark.jobs.specs import SourceSpec
+from benchmark.jobs.store import Context
 from benchmark.training.loop import Task, batches, fit, on_device, set_train_mode
 
 
@@ -71,33 +69,28 @@ def trained_on(
     return recipe.steps * min(recipe.batch, len(task))
 
 
-def open_source(job: Job, context: Context) -> Source:
+def open_source(spec: SourceSpec, context: Context) -> Source:
     """Open the prepared source set of a job, split it by the job's seed and check that the parts are disjoint."""
-    spec = job.spec
-    parts = _parts(
-        canonical_json(spec["source"]),
-        spec["source_digest"],
-        canonical_json(spec["split"]),
-        spec["seed"],
-        context.data_root,
-    )
+    ref, split = spec.source.model_dump_json(), spec.split.model_dump_json()
+    parts = _parts(ref, spec.source_digest, split, spec.seed, context.data_root)
     return Source(
-        train=parts.train.to(spec["device"]),
-        validation=parts.validation.to(spec["device"]),
-        test=parts.test.to(spec["device"]),
-        recipe=Recipe(**spec["training"]),
-        model=ModelRef(**spec["model"]),
+        train=parts.train.to(spec.device),
+        validation=parts.validation.to(spec.device),
+        test=parts.test.to(spec.device),
+        recipe=spec.training,
+        model=spec.model,
         classes=parts.classes,
-        seed=spec["seed"],
-        device=spec["device"],
+        seed=spec.seed,
+        device=spec.device,
     )
 
 
 # A worker computes many jobs of one seed; hashing every image for each would take longer than a small training.
 @lru_cache(maxsize=4)
-def _parts(ref: bytes, digest: str, split: bytes, seed: int, root: Path) -> Parts:
-    images = opened(json.loads(ref), digest, root)
-    found = split_source(images.labels, Split(**json.loads(split)), seeds.derive(seed, "split"), images.groups)
+def _parts(ref: str, digest: str, split: str, seed: int, root: Path) -> Parts:
+    images = opened(DatasetRef.model_validate_json(ref), digest, root)
+    shares = Split.model_validate_json(split)
+    found = split_source(images.labels, shares, seeds.derive(seed, "split"), images.groups)
     assert_disjoint(images.images, found.train, found.validation, found.test)
     every = Task(images.images, images.labels, *channel_stats(images.images, found.train))
     return Parts(
@@ -105,9 +98,9 @@ def _parts(ref: bytes, digest: str, split: bytes, seed: int, root: Path) -> Part
     )
 
 
-def opened(ref: dict[str, Any], digest: str, root: Path) -> ImageData:
+def opened(ref: DatasetRef, digest: str, root: Path) -> ImageData:
     """Open a prepared data set below `root`; it must be the one whose digest stands in the spec."""
-    images = data.open_prepared(DatasetRef(**ref), root)
+    images = data.open_prepared(ref, root)
     if images.digest != digest:
         raise BenchError(f"{images.name}: the prepared data changed since this job was planned; run again")
     return images

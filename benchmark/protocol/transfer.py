@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.config.params import FineTuning, Recipe
-from benchmark.jobs.store import Context, Job, JobOutput
+from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.results import Measured, Transferred
+from benchmark.jobs.specs import Form, TransferSpec
+from benchmark.jobs.store import Context
 from benchmark.protocol.fewshot import adapt, target_draws
 from benchmark.protocol.permutations import shuffled
 from benchmark.protocol.retrain import Masks, reinitialised
@@ -19,37 +20,30 @@ from benchmark.space.weights_file import unpack_state
 from benchmark.training.loop import accuracy, on_device, training_flops
 
 
-def compute(job: Job, context: Context) -> JobOutput:
+def compute(job: Job[TransferSpec], context: Context) -> JobOutput:
     """Retrain one architecture in one weights mode on every target, shots and draw; returns the test accuracies."""
     spec = job.spec
-    source = open_source(job, context)
+    source = open_source(spec, context)
     network, masks, params, macs = _subnetwork(job, context, source)
     flops, source_accuracy = 0, None
-    if "flops_cap" in spec:
+    if spec.flops_cap is not None:
         _, large = count(source.large_model(), source.example().to(source.device))
-        steps = equal_flops_steps(source.recipe.steps, large, macs, spec["flops_cap"])
+        steps = equal_flops_steps(source.recipe.steps, large, macs, spec.flops_cap)
         source = replace(source, recipe=source.recipe.model_copy(update={"steps": steps}))
-    if spec["weights"] == "fresh":
+    if spec.weights == "fresh":
         flops = training_flops(macs, source.train_on_source(network, masks))
-    if spec["weights"] != "scratch":
+    if spec.weights != "scratch":
         source_accuracy = accuracy(network.eval(), source.test)
     results = []
-    for number, target in enumerate(spec["targets"], start=1):
-        recipe = (Recipe if spec["weights"] == "scratch" else FineTuning)(**target["recipe"])
-        draws = target_draws(target, spec["seed"], source, context.data_root)
-        spent = flops + training_flops(macs, recipe.steps * recipe.batch)
+    for number, target in enumerate(spec.targets, start=1):
+        draws = target_draws(target, spec.seed, source, context.data_root)
+        spent = flops + training_flops(macs, target.recipe.steps * target.recipe.batch)
         results += [
-            {
-                "target": target["label"],
-                "shots": draw.shots,
-                "draw": draw.draw,
-                "accuracy": correct,
-                "train_flops": spent,
-            }
-            for draw, correct in zip(draws, adapt(network, draws, recipe, masks), strict=True)
+            Measured(target=target.label, shots=draw.shots, draw=draw.draw, accuracy=correct, train_flops=spent)
+            for draw, correct in zip(draws, adapt(network, draws, target.recipe, masks), strict=True)
         ]
-        context.progress(job.label, number / len(spec["targets"]))
-    return JobOutput(values={"source_accuracy": source_accuracy, "params": params, "macs": macs, "results": results})
+        context.progress(job.label, number / len(spec.targets))
+    return JobOutput(Transferred(source_accuracy=source_accuracy, params=params, macs=macs, results=results))
 
 
 def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
@@ -60,13 +54,13 @@ def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
     return max(steps, min(steps * large // macs, int(steps * cap)))
 
 
-def _subnetwork(job: Job, context: Context, source: Source) -> tuple[nn.Module, Masks, int, int]:
+def _subnetwork(job: Job[TransferSpec], context: Context, source: Source) -> tuple[nn.Module, Masks, int, int]:
     """The network to retrain with the weights of its mode, the masks it is held to, its parameters and MACs."""
     spec = job.spec
     network = source.large_model()
-    space = build_space(network, source.example().to(source.device), spec["granularity"])
-    mask = _mask(spec["form"], space, job, context)
-    if spec["weights"] == "inherit":
+    space = build_space(network, source.example().to(source.device), spec.granularity)
+    mask = _mask(spec.form, space, job, context)
+    if spec.weights == "inherit":
         state = unpack_state(space, mask, _input(job, context, "state").read_bytes())
         network.load_state_dict({name: tensor.to(source.device) for name, tensor in state.items()})
         sub, masks = space.extract(network, space.architecture(mask, {})), space.weight_masks(mask)
@@ -76,16 +70,19 @@ def _subnetwork(job: Job, context: Context, source: Source) -> tuple[nn.Module, 
     return sub, masks, space.params(mask), space.macs(mask)
 
 
-def _mask(form: dict[str, Any], space: SearchSpace, job: Job, context: Context) -> Tensor:
-    if "dense" in form:
+def _mask(form: Form, space: SearchSpace, job: Job[TransferSpec], context: Context) -> Tensor:
+    if form.dense:
         return torch.ones(space.n, dtype=torch.bool)
-    if "shuffled" in form:
-        return shuffled(space, form["shuffled"], job.spec["seed"])
-    if "kept" in form:
+    if form.shuffled is not None:
+        return shuffled(space, form.shuffled, job.spec.seed)
+    if form.kept is not None:
         assert isinstance(space, ChannelSpace)
-        return space.mask_of_kept(form["kept"])
+        return space.mask_of_kept(form.kept)
     return space.mask(Architecture.load(_input(job, context, "architecture")))
 
 
-def _input(job: Job, context: Context, name: str) -> Path:
+def _input(job: Job[TransferSpec], context: Context, name: str) -> Path:
+    """A file that is handed over: of a finished search, or of its own."""
+    if "search" not in job.inputs:
+        return Path(job.inputs[name])
     return context.store.get(job.inputs["search"]).files[job.inputs[name]]

@@ -65,7 +65,7 @@ def _grid(config: SuiteConfig, pruners: Sequence[str]) -> str:
     text = (
         f"{plural(len(pruners), 'pruner').capitalize()} search on the source only, for "
         f"{listing(config.grid.granularities)} pruning, and keep at most {budgets} of the "
-        f"{COSTS[config.grid.cost]}; budgets are met exactly, from below. "
+        f"{COSTS[config.grid.costs[0]]}; budgets are met exactly, from below. "
         f"{plural(len(config.grid.seeds), 'search seed').capitalize()}, and "
         f"{plural(config.transfer.draws, 'draw')} of the target examples for each seed and each of "
         f"{_shots(sorted(config.transfer.shots))}. For equal seeds all methods share "

@@ -329,7 +329,7 @@ def test_a_mistake_is_refused_in_one_line(case: Case, folder: Path, tiny_text: s
 def finished_searches(folder: Path, params: Path) -> Path:
     """Put a made-up result of every pretraining and search of `uniform` in the store; return a search's folder."""
     from benchmark.config.params import load_params
-    from benchmark.jobs.store import JobOutput
+    from benchmark.jobs.job import JobOutput
     from benchmark.pipeline.stages import plan_of, prepare_data
 
     described = load_params(params)

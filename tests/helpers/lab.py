@@ -11,7 +11,10 @@ from torch import Tensor
 
 from benchmark.config.params import DatasetRef
 from benchmark.data import prepare
-from benchmark.jobs.store import Context, Job, JobOutput, Store
+from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.options import options
+from benchmark.jobs.specs import PretrainSpec, SearchSpec, TransferSpec, TuneSpec
+from benchmark.jobs.store import Context, Store
 from benchmark.protocol import learning_rates, pretrain, search, transfer
 from benchmark.pruning.registry import pruner
 from benchmark.training.loop import Task
@@ -52,7 +55,7 @@ class Lab:
         }
 
     def pretrain(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> Job:
-        return Job("pretrain", self.source(seed, model), label="pretrain")
+        return Job(PretrainSpec.model_validate(self.source(seed, model)), label="pretrain")
 
     def search(
         self,
@@ -70,7 +73,7 @@ class Lab:
             "params": params,
             "pretrain": self.key(self.pretrain(seed, model)),
         }
-        return Job("search", spec, (pruner(method).__module__,), label=method)
+        return Job(SearchSpec.model_validate(spec), (pruner(method).__module__,), label=method)
 
     def tune(self, granularity: str = "channel", budget: float = 0.5, **changes: Any) -> Job:
         """The choice of rates for one budget, on a source of five classes; `changes` of the spec."""
@@ -87,7 +90,7 @@ class Lab:
             "shots": [1, 5],
             "draws": 2,
         }
-        return Job("tune", spec | changes, label="tune")
+        return Job(TuneSpec.model_validate(spec | changes), label="tune")
 
     def transfer(
         self,
@@ -103,19 +106,20 @@ class Lab:
         `training` is changed in the recipe of the source, `target` in the entry of the only target.
         """
         values = self.output(found).values
-        entry = next(e for e in values["architectures"] if budget in (None, e["budget"]))
-        spec = {key: found.spec[key] for key in self.source(0, VGG)} | {
+        entry = next(e for e in values.architectures if budget in (None, e.budget))
+        known = options(found.spec)
+        spec = {key: known.get(key, {}) for key in self.source(0, VGG)} | {
             "targets": [self.target(**target)],
             "weights": weights,
-            "granularity": found.spec["granularity"],
-            "form": form or {"architecture": entry["digest"]},
+            "granularity": found.spec.granularity,
+            "form": form or {"architecture": entry.digest},
         }
         spec["training"] = spec["training"] | (training or {})
-        inputs = {"search": self.key(found), "architecture": entry["file"]}
+        inputs = {"search": self.key(found), "architecture": entry.file}
         if weights == "inherit":
-            spec["state"] = self.context.store.get(inputs["search"]).digests[entry["state_file"]]
-            inputs["state"] = entry["state_file"]
-        return Job("transfer", spec, inputs=inputs, label="transfer")
+            spec["state"] = self.context.store.get(inputs["search"]).digests[entry.state_file]
+            inputs["state"] = entry.state_file
+        return Job(TransferSpec.model_validate(spec), inputs=inputs, label="transfer")
 
     def target(self, **changes: Any) -> dict[str, Any]:
         """An entry of a transfer's targets."""

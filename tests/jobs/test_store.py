@@ -9,7 +9,8 @@ import pytest
 
 from benchmark.errors import BenchError
 from benchmark.jobs import store as store_module
-from benchmark.jobs.store import Job, JobOutput, Store
+from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.store import Store
 
 TIMING = {"started": 1.0, "seconds": 2.0, "peak_mb": 3.0}
 

@@ -228,7 +228,7 @@ def test_dense_is_retrained_once_for_all_granularities(planned, content):
     assert Counter(t.search.granularity for t in transfers) == {"channel": 6, "weight": 6}
     jobs = plan.transfer_jobs("dense")
     assert len(jobs) == 6  # two seeds, three weights modes
-    assert {job.spec["granularity"] for job in jobs} == {"channel"}
+    assert {job.spec.granularity for job in jobs} == {"channel"}
     assert all(job.spec["form"] == {"dense": True} for job in jobs)
     channel = {search.job.key for search in plan.searches("dense") if search.granularity == "channel"}
     assert {job.inputs["search"] for job in jobs} == channel
@@ -255,7 +255,7 @@ def test_equal_widths_share_a_retraining_across_methods(planned, content):
         fabricated.search(plan, method)
     places = {
         method: {
-            (t.search.granularity, t.search.seed, t.architecture["budget"], t.weights): t.job.key
+            (t.search.granularity, t.search.seed, t.architecture.budget, t.weights): t.job.key
             for t in plan.transfers(method)
         }
         for method in ("uniform", "magnitude")

@@ -61,7 +61,7 @@ def test_a_file_s_content_is_in_every_key_and_its_place_in_none(planned: Make, t
     jobs = [plan.pretrain_jobs()[0] for plan in (one, other, changed)]
     assert jobs[0].key == jobs[1].key != jobs[2].key
     assert jobs[0].spec["pretrained"] == sha256(b"weights")
-    assert "file" not in jobs[0].spec["model"]
+    assert "file" not in jobs[0].spec.model
     assert jobs[0].inputs == {"weights": str(places[0])}
     searches = [plan.search_jobs("uniform")[0] for plan in (one, changed, planned(name="own:vgg16"))]
     assert len({job.key for job in searches}) == 3

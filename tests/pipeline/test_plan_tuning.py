@@ -228,7 +228,7 @@ def test_the_chosen_rates_are_those_of_the_retrainings(planned, method):
     fabricated.everything(plan, [method])
     seen = set()
     for transfer in plan.transfers(method):
-        budget, granularity = transfer.architecture["budget"], transfer.search.granularity
+        budget, granularity = transfer.architecture.budget, transfer.search.granularity
         # The large model is the same at every granularity, and its rates are those of the first.
         first = budget + (10 if granularity == "weight" and budget < 1 else 0)
         spec = transfer.job.spec
@@ -267,7 +267,7 @@ def test_a_retraining_waits_for_its_rates(planned):
     rates = {kind: {"lr": 0.3, "tried": []} for kind in ("training", "finetune", "scratch")}
     fabricated.finish(plan.store, half, {"rates": rates})
     found = list(plan.transfers("uniform", finished_only=True))
-    assert Counter((t.search.granularity, t.architecture["budget"]) for t in found) == {("weight", 0.5): 6}
+    assert Counter((t.search.granularity, t.architecture.budget) for t in found) == {("weight", 0.5): 6}
     assert plan.transfer_jobs("dense", finished_only=True) == []
 
 

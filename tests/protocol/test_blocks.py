@@ -6,7 +6,7 @@ import pytest
 from lab import RESNET, Lab
 from safetensors.torch import load
 
-from benchmark.jobs.store import Job
+from benchmark.jobs.job import Job
 
 
 def searched(lab: Lab, method: str, granularity: str, **params: int) -> Job:

@@ -82,7 +82,7 @@ def test_retrainings_of_the_arms(planned):
     plan = planned(controls=ALL, flops_cap=2.5)
     fabricated.everything(plan, ["random"])
     transfers = [t for t in plan.transfers("random") if not t.search.variant and t.weights == "fresh"]
-    jobs = {(t.control, t.search.granularity, t.search.seed, t.architecture["budget"]): t.job for t in transfers}
+    jobs = {(t.control, t.search.granularity, t.search.seed, t.architecture.budget): t.job for t in transfers}
     assert len(jobs) == len(transfers) == 5 * 2 * 2 * 2
     assert {t.weights for t in plan.transfers("random") if t.control} == {"fresh"}
     # Channels are exchangeable: shuffled they are the same job.

@@ -15,7 +15,7 @@ from benchmark import models, seeds
 from benchmark.config.params import FineTuning, ModelRef, Recipe
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
-from benchmark.jobs.store import Job
+from benchmark.jobs.job import Job
 from benchmark.protocol.fewshot import adapt, target_draws
 from benchmark.protocol.source import open_source
 from benchmark.pruning.pruner import Problem
@@ -47,7 +47,7 @@ def test_a_classifier_for_the_source_s_classes_is_taken_as_it_is(lab: Lab, tmp_p
     assert (output.values["flops"], output.values["steps"]) == (0, 0)
     found = load(output.files["final.safetensors"])
     assert all(torch.equal(tensor, found[name]) for name, tensor in given.state_dict().items())
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     expected = {"validation": accuracy(given, source.validation), "test": accuracy(given, source.test)}
     assert output.values["accuracy"] == expected
 
@@ -81,7 +81,7 @@ def test_a_file_that_changed_since_planning_is_refused(lab: Lab, tmp_path: Path)
 def test_pruners_start_from_it_and_it_is_in_the_architecture_s_metadata(lab: Lab, tmp_path: Path) -> None:
     job = job_of(lab, weights(tmp_path, 3))
     search = lab.search("magnitude", pretrain=lab.key(job))
-    spec = search.spec | {"pretrained": job.spec["pretrained"], "params": {}, "pretrain": lab.key(job)}
+    spec = search.spec | {"pretrained": job.spec.pretrained, "params": {}, "pretrain": lab.key(job)}
     found = lab.again(replace(search, spec=spec))
     assert found.values["pretrain_flops"] == 0
     assert {entry["state_pretrain_flops"] for entry in found.values["architectures"]} == {0}
@@ -89,7 +89,7 @@ def test_pruners_start_from_it_and_it_is_in_the_architecture_s_metadata(lab: Lab
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     meta = Architecture.load(path).meta
-    assert meta["pretrained"] == job.spec["pretrained"]
+    assert meta["pretrained"] == job.spec.pretrained
     assert meta["model"] == {"name": "own:vgg16", "width": 0.0625}
 
 

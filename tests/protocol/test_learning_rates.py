@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark import data, models, seeds
 from benchmark.config.params import DatasetRef, FineTuning, ModelRef, Recipe
-from benchmark.jobs.store import Job
+from benchmark.jobs.job import Job
 from benchmark.protocol import learning_rates as protocol
 from benchmark.protocol import source as source_module
 from benchmark.protocol.fewshot import Draw
@@ -123,7 +123,7 @@ def test_fine_tuning_goes_on_from_the_half_that_was_trained_on(lab: Lab, watched
 
 def test_without_scratch_weights_no_rate_is_chosen_for_them(lab: Lab) -> None:
     job = lab.tune()
-    del job.spec["scratch"]
+    del job.spec.scratch
     job.spec["finetune"] = {**FINETUNE, "trained": "head"}
     assert list(lab.again(job).values["rates"]) == ["training", "finetune"]
 
@@ -132,7 +132,7 @@ def test_the_large_model_is_one_architecture_and_its_rate_that_of_a_plain_traini
     job = lab.tune(budget=1.0, architectures=3)
     rates = lab.again(job).values["rates"]
     assert len(watched.source) == 2 + 1 and len(watched.few) == 2 + 2
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     for entry in rates["training"]["tried"]:
         network = on_device(models.build(ModelRef(**VGG), 1, 5, 8), "cpu")
         models.initialise(network, seeds.derive(0, "retrain"))
@@ -173,7 +173,7 @@ def rows(task: Task) -> set[int]:
 def test_the_halves_share_no_class_and_the_tasks_stay_in_their_parts(lab: Lab, watched: Watched) -> None:
     job = lab.tune()
     lab.again(job)
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     whole = data.open_prepared(DatasetRef(**WIDE), lab.context.data_root)
     seen = [set(whole.labels[task.rows].tolist()) for _, task in watched.source[-2:] if task.rows is not None]
     assert len(seen) == 2 and seen[0] == seen[1] and len(seen[0]) == 3
@@ -208,7 +208,7 @@ def test_neither_a_target_nor_the_source_s_test_part_is_read(lab: Lab, monkeypat
         return open_prepared(ref, root)
 
     def untestable(job: Job, context: Any) -> Source:
-        return replace(open_source(job, context), test=None)  # type: ignore[arg-type]
+        return replace(open_source(job.spec, context), test=None)  # type: ignore[arg-type]
 
     source_module._parts.cache_clear()
     monkeypatch.setattr(source_module.data, "open_prepared", spy)
@@ -221,7 +221,7 @@ def test_what_the_validation_part_says_decides(lab: Lab, monkeypatch: pytest.Mon
     """With spoiled validation labels the networks are the same, and only what they are judged by is another."""
 
     def spoiled(job: Job, context: Any) -> Source:
-        source = open_source(job, context)
+        source = open_source(job.spec, context)
         return replace(source, validation=replace(source.validation, labels=source.validation.labels.flip(0)))
 
     once = lab.again(lab.tune()).values["rates"]["training"]["tried"]

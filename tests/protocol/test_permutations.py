@@ -64,10 +64,10 @@ def test_labels_are_dealt_out_anew():
 
 def test_only_what_is_learnt_from_has_permuted_labels(lab: Lab):
     job = lab.pretrain()
-    true = open_source(job, lab.context)
-    assert torch.equal(open_searched(job, lab.context).train.labels, true.train.labels)
+    true = open_source(job.spec, lab.context)
+    assert torch.equal(open_searched(job.spec, lab.context).train.labels, true.train.labels)
     job.spec["sanity"] = "labels"
-    found = open_searched(job, lab.context)
+    found = open_searched(job.spec, lab.context)
     assert torch.equal(found.test.labels, true.test.labels)
     for name in ("train", "validation"):
         own, other = getattr(found, name), getattr(true, name)

@@ -11,7 +11,7 @@ from benchmark import models, seeds
 from benchmark.config.params import DatasetRef, ModelRef, Recipe
 from benchmark.data import open_prepared
 from benchmark.errors import BenchError
-from benchmark.jobs.store import JobOutput
+from benchmark.jobs.job import JobOutput
 from benchmark.protocol import search as protocol
 from benchmark.protocol.source import open_source
 from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
@@ -28,7 +28,7 @@ def test_pretraining_returns_accuracies_compute_and_weights(lab: Lab) -> None:
     output = lab.output(job)
     assert set(output.values) == {"accuracy", "flops", "steps"}
     assert set(output.values["accuracy"]) == {"validation", "test"} and output.values["steps"] == 20
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     network = source.large_model()
     space = build_space(network, source.example(), "channel")
     assert output.values["flops"] == 6 * space.macs(torch.ones(space.n)) * 20 * 32
@@ -77,7 +77,7 @@ def test_changed_data_are_refused(lab: Lab) -> None:
 def test_pruners_start_from_and_reproduce_the_pretraining(lab: Lab, granularity: str) -> None:
     """The shared initial weights, data and order: training everything again gives the pretrained model bit by bit."""
     job = lab.pretrain()
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     network = source.large_model()
     made = Problem(
         space=build_space(network, source.example(), granularity),
@@ -112,7 +112,7 @@ def test_a_search_returns_architectures_and_weights(
     assert (output.values["trace"] is not None) == (method == "dap")
     pretrained = lab.output(lab.pretrain()).values["flops"]
     assert output.values["pretrain_flops"] == (pretrained if method == "magnitude" else 0)
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     space = build_space(source.large_model(), source.example(), granularity)
     entries = output.values["architectures"]
     assert [entry["budget"] for entry in entries] == [0.5, 0.1]

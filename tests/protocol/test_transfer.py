@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark import models
 from benchmark.config.params import FineTuning
-from benchmark.jobs.store import Job
+from benchmark.jobs.job import Job
 from benchmark.protocol import fewshot
 from benchmark.protocol import transfer as protocol
 from benchmark.protocol.fewshot import Draw, adapt, target_draws
@@ -126,7 +126,7 @@ def test_the_weights_modes_start_from_the_same_new_weights(lab: Lab) -> None:
     states = []
     for weights in ("fresh", "scratch"):
         job = lab.transfer(found, weights, 0.1)
-        network, *_ = protocol._subnetwork(job, lab.context, open_source(job, lab.context))
+        network, *_ = protocol._subnetwork(job, lab.context, open_source(job.spec, lab.context))
         states.append(network.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -144,7 +144,7 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
         trained.append(state)
         return run_(template, state, images)
 
-    network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job, lab.context))
+    network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job.spec, lab.context))
     monkeypatch.setattr(fewshot, "run", spy_run)
     lab.again(job)
     assert len(trained) == 4
@@ -163,8 +163,8 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
 
 
 def draws_of(lab: Lab, job: Job) -> list[Draw]:
-    source = open_source(job, lab.context)
-    return target_draws(job.spec["targets"][0], job.spec["seed"], source, lab.context.data_root)
+    source = open_source(job.spec, lab.context)
+    return target_draws(job.spec.targets[0], job.spec.seed, source, lab.context.data_root)
 
 
 def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:
@@ -191,7 +191,7 @@ def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:
 
 def test_targets_are_shown_with_the_sources_statistics(lab: Lab) -> None:
     job = lab.transfer(lab.search("random"), "fresh", 0.1)
-    source = open_source(job, lab.context)
+    source = open_source(job.spec, lab.context)
     for draw in draws_of(lab, job):
         for part in (draw.train, draw.test):
             assert torch.equal(part.mean, source.train.mean) and torch.equal(part.std, source.train.std)
@@ -259,7 +259,7 @@ def test_stacked_and_one_by_one_are_the_same_training(
 
 def test_heads_and_orders_belong_to_the_draw(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     job = lab.transfer(lab.search("random"), "fresh", 0.1)
-    network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job, lab.context))
+    network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job.spec, lab.context))
     draws = draws_of(lab, job)
     seen: list[dict[str, Tensor]] = []
     replicas = fewshot.Replicas
@@ -300,11 +300,11 @@ def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
     found = lab.search("dense")
     job = lab.transfer(found, "inherit")
     second = lab.target(label="again", recipe={**FINETUNE, "steps": 3, "batch": 9}, shots=[2], draws=3, pool=10, test=7)
-    together = replace(job, spec=job.spec | {"targets": [*job.spec["targets"], second]})
+    together = replace(job, spec=job.spec | {"targets": [*job.spec.targets, second]})
     values = lab.again(together).values
     alone = [
         lab.again(replace(job, spec=job.spec | {"targets": [target]})).values
-        for target in (job.spec["targets"][0], second)
+        for target in (job.spec.targets[0], second)
     ]
     assert values["results"] == alone[0]["results"] + alone[1]["results"]
     assert [(r["target"], r["shots"], r["draw"]) for r in values["results"][4:]] == [("again", 2, n) for n in range(3)]

@@ -7,7 +7,7 @@ import pytest
 from synthetic_results import write_synthetic
 
 from benchmark.analysis import analyse_suite
-from benchmark.config.params import Arm, Params, parse
+from benchmark.config.params import Control, Params, parse
 from benchmark.report import report_page, report_suite
 
 RECIPE = {"steps": 4, "batch": 8, "lr": 0.1}
@@ -74,7 +74,7 @@ TARGETS = {
 def across(tmp_path_factory) -> SimpleNamespace:
     """The whole report of the suite `fashion`, of several targets with shots of their own, and of `small`."""
     root = tmp_path_factory.mktemp("across")
-    transfer = {"weights": ["fresh", "inherit"], "shots": [1, 5, 10, 20], "arms": list(get_args(Arm))}
+    transfer = {"weights": ["fresh", "inherit"], "shots": [1, 5, 10, 20], "arms": list(get_args(Control))}
     finetune = {**RECIPE, "precision": "bfloat16", "trained": "head", "flip": True}
     fashion = suite(
         "Fashion to others",

@@ -1,0 +1,83 @@
+"""One unit of work, its key, and what comes out of it."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from benchmark.config.params import Section
+from benchmark.files import canonical_json, sha256
+from benchmark.jobs.fingerprint import fingerprint
+from benchmark.jobs.options import options
+
+
+class Spec(Section):
+    """All that decides a job's result, whose canonical JSON is in the job's key.
+
+    `kind` names the kind of job, `module` the one whose `compute(job, context)` returns its `JobOutput`.
+    """
+
+    kind: ClassVar[str]
+    module: ClassVar[str]
+
+
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True)
+class Job(Generic[S_co]):
+    """One pure computation: its spec in, its result out.
+
+    `modules` are the code roots beside the spec's own: those of the pruner and of the large model. `inputs` say where
+    what is handed over lies (store keys, file names); its content is in the spec, so `inputs` are not in the key.
+    `hint` is the expected duration relative to other jobs; it orders the work and decides nothing.
+    """
+
+    spec: S_co
+    modules: tuple[str, ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    hint: float = 1.0
+
+    @property
+    def kind(self) -> str:
+        """The kind of job."""
+        return self.spec.kind
+
+    @property
+    def code(self) -> str:
+        """The fingerprint of the code that the job runs through."""
+        return fingerprint((self.spec.module, *self.modules))
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 (hex) of the kind, the canonical spec and the code the job runs through."""
+        return sha256(canonical_json({"kind": self.kind, "spec": options(self.spec), "code": self.code}))
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """What a computation returns: `values` (deterministic) and `files` (plain names to content)."""
+
+    values: Section
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+V = TypeVar("V", bound=Section)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """A finished job as read back. `timing` has `started` (Unix seconds), `seconds` and `peak_mb`.
+
+    `digests` are the SHA-256 of `files` as they were when the job was published.
+    """
+
+    values: dict[str, Any]
+    files: dict[str, Path]
+    digests: dict[str, str]
+    timing: dict[str, float]
+
+    def read(self, kind: type[V]) -> V:
+        """Return the values as the record that the computation returned."""
+        return kind.model_validate(self.values)

@@ -1,0 +1,90 @@
+"""What each kind of job returns."""
+
+from pydantic import Field
+
+from benchmark.config.params import Section
+
+
+class SourceAccuracy(Section):
+    """Accuracies on the source's held-out parts."""
+
+    validation: float
+    test: float
+
+
+class Pretrained(Section):
+    """What a pretraining returns, beside `final.safetensors`: the state of the large model."""
+
+    accuracy: SourceAccuracy
+    flops: int
+    steps: int
+
+
+class Tried(Section):
+    """A learning rate and the mean accuracy it gave."""
+
+    lr: float
+    accuracy: float
+
+
+class Choice(Section):
+    """The learning rate that is taken, and all that were tried."""
+
+    lr: float
+    tried: list[Tried]
+
+
+class Tuned(Section):
+    """What a choice of learning rates returns: one per recipe (`training`, `finetune`, `scratch`)."""
+
+    rates: dict[str, Choice]
+
+
+class Found(Section):
+    """An architecture of a search; `file` and `state_file` are names among the job's files."""
+
+    budget: float
+    complexity: float
+    params: int
+    macs: int
+    kept: dict[str, int]
+    sizes: dict[str, int]
+    digest: str
+    file: str
+    state_file: str
+    state_pretrain_flops: int
+    origin: str = ""
+    notes: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def everything(self) -> bool:
+        """Whether no unit is removed."""
+        return self.kept == self.sizes
+
+
+class Searched(Section):
+    """What a search returns: an architecture per budget, the compute it took, and what it saw on the way."""
+
+    architectures: list[Found]
+    flops: int
+    pretrain_flops: int
+    trace: list[dict[str, float]] | None = None
+
+
+class Measured(Section):
+    """One accuracy on a target."""
+
+    target: str
+    shots: int
+    draw: int
+    accuracy: float
+    train_flops: int
+
+
+class Transferred(Section):
+    """What a retraining returns: the network's size and its accuracies. `scratch` has none on the source."""
+
+    source_accuracy: float | None
+    params: int
+    macs: int
+    results: list[Measured]

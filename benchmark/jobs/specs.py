@@ -1,0 +1,112 @@
+"""The kinds of jobs, and what each must know.
+
+A spec's canonical JSON leaves out what is at its default, so a new option with a default changes no key.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import JsonValue
+
+from benchmark.config.params import CostKind, DatasetRef, FineTuning, Granularity, ModelRef, Recipe, Section, Split
+from benchmark.jobs.job import Spec
+
+
+class SourceSpec(Spec):
+    """The source task and the large model of one seed, which every job works on.
+
+    `source_digest` is the hash of the prepared data. `library` and `pretrained` say what a large model from elsewhere
+    is: the library's version, and the hash or address of its weights.
+    """
+
+    source: DatasetRef
+    source_digest: str
+    split: Split
+    model: ModelRef
+    training: Recipe
+    seed: int
+    device: str
+    threads: int = 1
+    library: str | None = None
+    pretrained: str | None = None
+
+
+class PretrainSpec(SourceSpec):
+    """The training of the large model; in the control `labels` on permuted labels."""
+
+    kind: ClassVar[str] = "pretrain"
+    module: ClassVar[str] = "benchmark.protocol.pretrain"
+
+    sanity: Literal["labels"] | None = None
+
+
+class TuneSpec(SourceSpec):
+    """The choice of the learning rates of one budget: see `TuningSection`. `scratch` None: not asked for."""
+
+    kind: ClassVar[str] = "tune"
+    module: ClassVar[str] = "benchmark.protocol.learning_rates"
+
+    cost: CostKind
+    granularity: Granularity
+    budget: float
+    factors: list[float]
+    architectures: int
+    finetune: FineTuning
+    shots: list[int]
+    draws: int
+    scratch: Recipe | None = None
+
+
+class SearchSpec(SourceSpec):
+    """A search by `method` with its non-default `params`; `pretrain` is the key of the large model's pretraining."""
+
+    kind: ClassVar[str] = "search"
+    module: ClassVar[str] = "benchmark.protocol.search"
+
+    cost: CostKind
+    granularity: Granularity
+    budgets: list[float]
+    method: str
+    params: dict[str, JsonValue]
+    pretrain: str
+    sanity: Literal["inverted", "labels"] | None = None
+
+
+class TargetSpec(Section):
+    """The few-shot tasks on one target, and the recipe on their examples."""
+
+    label: str
+    ref: DatasetRef
+    digest: str
+    pool: int
+    shots: list[int]
+    draws: int
+    recipe: FineTuning
+    test: int | None = None
+    ways: int | None = None
+
+
+class Form(Section):
+    """Which architecture is retrained, by no more than what decides the result: exactly one of these is given.
+
+    `kept` are widths (channels of a layer are exchangeable once their weights are drawn anew), `shuffled` the numbers
+    of units that the control of that name draws, `architecture` the digest of an architecture.
+    """
+
+    dense: bool = False
+    kept: dict[str, int] | None = None
+    shuffled: dict[str, int] | None = None
+    architecture: str | None = None
+
+
+class TransferSpec(SourceSpec):
+    """The retraining of one architecture in one weights mode; `state` is the digest of inherited weights."""
+
+    kind: ClassVar[str] = "transfer"
+    module: ClassVar[str] = "benchmark.protocol.transfer"
+
+    targets: list[TargetSpec]
+    weights: Literal["fresh", "scratch", "inherit"]
+    granularity: Granularity
+    form: Form
+    flops_cap: float | None = None
+    state: str | None = None
