@@ -14,7 +14,6 @@ from rich.table import Table
 
 from benchmark.cli.options import PARAMS, ArchitectureFile, Params, Suite
 from benchmark.cli.program import command
-from benchmark.config.params import WeightsMode
 from benchmark.errors import BenchError, unknown
 
 PANEL = "One architecture"
@@ -87,7 +86,7 @@ def transfer(
     described = load_params(params)
     _check_choice("weights mode", weights, ("fresh", "scratch", "inherit"), "--weights")
     validate(described, [suite], str(params), params.parent)
-    values = retrain(described, suite, architecture, cast(WeightsMode, weights), seed, state, params.parent)
+    values = retrain(described, suite, architecture, cast(Any, weights), seed, state, params.parent)
     if values is None:
         raise typer.Exit(1)
     if values.source_accuracy is not None:

@@ -35,6 +35,8 @@ SCHEMA = 1
 SHOWN = 10
 BUDGETS = 2  # of the suite's, whose retrainings are checked
 NAME = "recheck.json"
+# Where a checkout answers `--against`: now, and before the code moved into rooms (there `jobs` were the workers).
+ANSWERS = ("benchmark.pipeline.recheck", "benchmark.recheck")
 PLACE = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
 RESULT = (
     "complexity",
@@ -169,11 +171,12 @@ def _plain(numbers: Numbers) -> Numbers:
 
 def _of_other_code(folder: Path, sample: Sample, root: Path, workers: int | None, before: dict[str, str]) -> Numbers:
     """The sample's numbers as the code in `folder` computes them here, in a process of its own."""
-    if not (folder / "benchmark" / "recheck.py").is_file():
+    module = next((one for one in ANSWERS if (folder / one.replace(".", "/")).with_suffix(".py").is_file()), None)
+    if module is None:
         raise BenchError(f"--against {folder}: no checkout of this project; make one with `git worktree add`")
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "numbers.json"
-        request = json.dumps({**asdict(sample), "workers": workers, "out": str(out)})
+        request = json.dumps({**asdict(sample), "workers": workers, "jobs": workers, "out": str(out)})
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
         # -P: not the folder it runs in, whose data and jobs it shares, but PYTHONPATH says which code that is.
         command = [sys.executable, "-P", "-m", "benchmark.pipeline.recheck", request]

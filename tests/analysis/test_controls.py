@@ -20,7 +20,7 @@ def in_arm(arm, change):
 
 def summary_of(tmp_path, arms, *rows):
     together = {method: [*found, *(r for part in rows for r in part.get(method, []))] for method, found in ROWS.items()}
-    return summarise(tmp_path, together, params_of(transfer={"arms": arms}))
+    return summarise(tmp_path, together, params_of(transfer={"controls": arms}))
 
 
 def test_an_arm_by_hand(tmp_path):

@@ -110,7 +110,7 @@ def doubled(gain, **changes):
     ]
 
 
-ARMS = {"transfer": {"arms": ["twice"]}}
+ARMS = {"transfer": {"controls": ["twice"]}}
 
 
 def test_twice_by_hand(tmp_path):
@@ -166,7 +166,7 @@ def test_arms_are_no_part_of_the_grid(tmp_path):
         summary = summarise(tmp_path, rows, params)
         assert summary["cells"] == plain["cells"] and summary["missing"] == []
         assert summary["unexpected_rows"] == 0
-        assert len(summary["twice"]) == (2 if params.suites["hand"].transfer.arms else 0)
+        assert len(summary["twice"]) == (2 if params.suites["hand"].transfer.controls else 0)
     with pytest.raises(BenchError, match=r"draw 0, arm twice stands twice"):
         summarise(tmp_path, {"dense": rows["dense"] + rows["dense"][4:]}, params_of(**ARMS))
 

@@ -165,7 +165,7 @@ def test_failed_jobs_write_no_result_file(tiny_params: Path, monkeypatch: pytest
     [
         ("dapbench serch", "dapbench: No such command 'serch'"),
         ("dapbench search --method dap", "dapbench search: Missing option '--suite'; see `dapbench search --help`"),
-        ("dapbench run --jobs two", "dapbench run: Invalid value for '--jobs'"),
+        ("dapbench run --jobs two", "dapbench run: Invalid value for '--workers' / '--jobs'"),
         ("dapbench run --job 2", "dapbench run: No such option: --job"),
         ("dapbench --verbose", "dapbench: No such option: --verbose"),
     ],
@@ -240,7 +240,8 @@ def test_transfer_of_a_file_is_that_of_the_grid(
         if (row["budget"], row["weights"]) == (0.1, weights)
     ]
     values = transfer(params, "tiny", file, weights, root=tmp_path)
-    assert [(found["shots"], found["draw"], found["accuracy"]) for found in values["results"]] == wanted
+    assert values is not None
+    assert [(found.shots, found.draw, found.accuracy) for found in values.results] == wanted
 
     monkeypatch.chdir(workspace)
     told = invoke(f"dapbench transfer {file} --suite tiny --weights {weights}").stdout

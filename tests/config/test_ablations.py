@@ -8,6 +8,7 @@ import yaml
 from benchmark.config.ablations import Study, studies_of
 from benchmark.config.params import Params, load_params, parse
 from benchmark.errors import BenchError
+from benchmark.jobs.results import Searched
 from benchmark.pipeline.collect import searches_of
 from benchmark.pipeline.similarity import kept_too, overlap
 from benchmark.space.architecture import Architecture
@@ -114,9 +115,9 @@ def finish_searches(plan, notes=None):
         for budget, mask in KEPT[search.seed].items():
             made = Architecture(search.granularity, masks(mask))
             entry = fabricated.architecture(search.job.spec, budget, made.kept)
-            found.append(entry | {"sizes": made.sizes, "digest": made.digest} | ({"notes": notes} if notes else {}))
-            files |= {entry["file"]: made.content(), entry["state_file"]: b"weights"}
-        values = {"architectures": found, "flops": 300, "pretrain_flops": 0, "trace": None}
+            found.append(entry.model_copy(update={"sizes": made.sizes, "digest": made.digest, "notes": notes or {}}))
+            files |= {entry.file: made.content(), entry.state_file: b"weights"}
+        values = Searched(architectures=found, flops=300, pretrain_flops=0)
         fabricated.finish(plan.store, search.job, values, files)
 
 

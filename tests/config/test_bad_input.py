@@ -330,14 +330,16 @@ def finished_searches(folder: Path, params: Path) -> Path:
     """Put a made-up result of every pretraining and search of `uniform` in the store; return a search's folder."""
     from benchmark.config.params import load_params
     from benchmark.jobs.job import JobOutput
+    from benchmark.jobs.results import Searched
     from benchmark.pipeline.stages import plan_of, prepare_data
 
     described = load_params(params)
     plan = plan_of(described, "tiny", folder, prepare_data(described, "tiny", folder))
     timing = {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0}
     jobs = [*plan.pretrain_jobs(), *plan.search_jobs("uniform")]
+    values, files = Searched(architectures=[], flops=0, pretrain_flops=0), {"final.safetensors": b"weights"}
     for job in jobs:
-        plan.store.put(job, JobOutput({"architectures": []}, {"final.safetensors": b"weights"}), timing)
+        plan.store.put(job, JobOutput(values, files), timing)
     return plan.store.folder(jobs[-1].key)
 
 

@@ -40,7 +40,7 @@ def test_values_and_defaults_arrive_typed(tiny_params: Path) -> None:
     suite = params.suites["tiny"]
     assert suite.data.source.classes == [0, 1, 2]
     assert suite.data.split == Split(train=0.6, validation=0.2)
-    assert suite.grid.cost == "params"
+    assert suite.grid.costs == ["params"]
     assert suite.training.lr == 0.05
     assert suite.training.momentum == 0.9
     assert params.methods["random"].variants["ratios"].params == {"allocation": "ratios"}

@@ -1,7 +1,7 @@
 """The three steps on a suite of seconds, computed in one store for all tests of this folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchmark.config.params import DatasetRef
 from benchmark.data import prepare
 from benchmark.jobs.job import Job, JobOutput
 from benchmark.jobs.options import options
-from benchmark.jobs.specs import PretrainSpec, SearchSpec, TransferSpec, TuneSpec
+from benchmark.jobs.specs import PretrainSpec, SearchSpec, TargetSpec, TransferSpec, TuneSpec
 from benchmark.jobs.store import Context, Store
 from benchmark.protocol import learning_rates, pretrain, search, transfer
 from benchmark.pruning.registry import pruner
@@ -133,6 +133,10 @@ class Lab:
             "recipe": FINETUNE,
         } | changes
 
+    def tasks(self, **changes: Any) -> TargetSpec:
+        """The same, typed."""
+        return TargetSpec.model_validate(self.target(**changes))
+
     def key(self, job: Job) -> str:
         """Compute the job if need be, and return where it is."""
         self.output(job)
@@ -149,6 +153,11 @@ class Lab:
 
     def pretrained(self, seed: int = 0, model: Mapping[str, Any] = VGG) -> dict[str, Tensor]:
         return load(self.output(self.pretrain(seed, model)).files["final.safetensors"])
+
+
+def changed(job: Job[Any], **changes: Any) -> Job[Any]:
+    """The job with other values (JSON) in its spec."""
+    return replace(job, spec=type(job.spec).model_validate(options(job.spec) | changes))
 
 
 def furnished(root: Path) -> Lab:

@@ -97,7 +97,7 @@ def _method(params: Params, suite: str, method: str) -> tuple[list[Row], list[di
                         "method": method,
                         "variant": variant,
                         "granularity": granularity,
-                        "cost": config.grid.cost,
+                        "cost": config.grid.costs[0],
                     }
                     common |= {
                         "budget": budget,
@@ -130,7 +130,7 @@ def _rows(config: SuiteConfig, suite: str, common: dict, random_: random.Random)
     search_shift = random_.gauss(0, 0.012)
     arms = [("", weights) for weights in config.transfer.weights]
     place = (method, variant, common["granularity"])
-    arms += [(arm, "fresh") for arm in config.transfer.arms if concerns(arm, *place)]
+    arms += [(arm, "fresh") for arm in config.transfer.controls if concerns(arm, *place)]
     for arm, weights in arms:
         if weights == "inherit" and method not in OWN_WEIGHTS:
             continue

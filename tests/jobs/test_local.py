@@ -5,11 +5,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from toyjobs import computed, toy
+from toyjobs import Toy, computed, toy
 
 from benchmark.errors import BenchError
+from benchmark.jobs.job import Job
 from benchmark.jobs.local import Event, available_workers, run_jobs
 from benchmark.jobs.store import Context, Store
 
@@ -19,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from toyjobs import toy
 from benchmark.jobs.store import Context, Store
+from benchmark.jobs.job import Job
 from benchmark.jobs.local import run_jobs
 root = Path(sys.argv[2])
 jobs = [toy(root / "marks", value, sleep=0.03) for value in range(40)]
@@ -108,9 +111,12 @@ def test_a_killed_worker_is_a_failure_and_is_replaced(context, marks):
     assert computed(marks) == [2, 4]
 
 
+class Nonsense(Toy):
+    module: ClassVar[str] = "toyjobs.nonsense"
+
+
 def test_a_job_without_code_is_refused(context, marks):
-    job = toy(marks, 1)
-    object.__setattr__(job, "kind", "nonsense")
+    job = Job(Nonsense(value=1))
     with pytest.raises(BenchError, match=r"toyjobs\.nonsense: no Python source"):
         run_jobs([job], context)
 

@@ -4,23 +4,40 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from pydantic import ConfigDict
 
+from benchmark.config.params import Section
 from benchmark.errors import BenchError
 from benchmark.jobs import store as store_module
-from benchmark.jobs.job import Job, JobOutput
+from benchmark.jobs.job import Job, JobOutput, Spec
 from benchmark.jobs.store import Store
 
 TIMING = {"started": 1.0, "seconds": 2.0, "peak_mb": 3.0}
 
 
-class PlainJob(Job):
-    package = "benchmark"  # a module that exists: benchmark.seeds has no compute, but it has a fingerprint
+class Plain(Spec):
+    kind: ClassVar[str] = "plain"
+    module: ClassVar[str] = "benchmark.seeds"  # it has no compute, but a fingerprint
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: int | float | bool | None = None
+    other: int = 3
+
+
+class Elsewhere(Plain):
+    module: ClassVar[str] = "benchmark.analysis.rows"
+
+
+class Values(Section):
+    accuracy: float = 0.25
 
 
 def job(**spec):
-    return PlainJob("seeds", spec)
+    return Job(Plain(**spec))
 
 
 @pytest.fixture
@@ -31,7 +48,7 @@ def store(tmp_path):
 @pytest.fixture
 def stored(store):
     one = job(seed=0)
-    store.put(one, JobOutput({"accuracy": 0.25}, {"final.bin": b"weights"}), TIMING)
+    store.put(one, JobOutput(Values(), {"final.bin": b"weights"}), TIMING)
     return one
 
 
@@ -39,19 +56,22 @@ def visible(store):
     return [path for path in store.root.glob("*/*") if path.parent.name != "tmp"]
 
 
-def test_the_key_follows_the_spec_and_nothing_else():
-    assert job(a=1, b=2).key == job(b=2, a=1).key
-    assert len(job(a=1).key) == 64
-    assert len({job(a=1).key, job(a=1.0).key, job(a=True).key, job(b=1).key, job().key}) == 5
-    other = PlainJob("seeds", {"a": 1}, inputs={"state": "elsewhere"}, label="name", hint=7.0)
-    assert other.key == job(a=1).key
-    assert PlainJob("seeds", {"a": 1}, modules=("benchmark.jobs.fingerprint",)).key != job(a=1).key
-    assert PlainJob("fingerprint", {"a": 1}).key != job(a=1).key
+def test_the_key_follows_the_spec_and_the_code_and_nothing_else():
+    assert job(seed=1).key == job(seed=1).key and len(job().key) == 64
+    assert len({job(seed=1).key, job(seed=1.0).key, job(seed=True).key, job(other=4).key, job().key}) == 5
+    other = Job(Plain(seed=1), inputs={"state": "elsewhere"}, label="name", hint=7.0)
+    assert other.key == job(seed=1).key
+    assert Job(Plain(seed=1), modules=("benchmark.analysis.rows",)).key != job(seed=1).key
+    assert Job(Elsewhere(seed=1)).key != job(seed=1).key
+
+
+def test_an_option_at_its_default_is_not_in_the_key():
+    assert job(other=3).key == job().key
 
 
 def test_a_spec_that_is_not_json_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
-        _ = job(rate=float("nan")).key
+        _ = job(seed=float("nan")).key
 
 
 def test_round_trip(store, stored):
@@ -64,7 +84,7 @@ def test_round_trip(store, stored):
     assert sorted(path.name for path in store.folder(stored.key).iterdir()) == ["final.bin", "job.json", "timing.json"]
     record = json.loads((store.folder(stored.key) / "job.json").read_text())
     assert record["spec"] == {"seed": 0}
-    assert record["kind"] == "seeds"
+    assert record["kind"] == "plain"
 
 
 def test_a_job_that_is_not_there(store):
@@ -74,7 +94,7 @@ def test_a_job_that_is_not_there(store):
 
 
 def test_the_first_of_two_wins(store, stored):
-    store.put(stored, JobOutput({"accuracy": 0.75}), {**TIMING, "seconds": 9.0})
+    store.put(stored, JobOutput(Values(accuracy=0.75)), {**TIMING, "seconds": 9.0})
     assert store.verify(stored.key).values == {"accuracy": 0.25}
     assert list((store.root / "tmp").iterdir()) == []
 
@@ -82,7 +102,7 @@ def test_the_first_of_two_wins(store, stored):
 @pytest.mark.parametrize("name", ["../escape", "a/b", "job.json", "timing.json"])
 def test_file_names_stay_inside_the_job(store, name):
     with pytest.raises(ValueError, match="plain file name"):
-        store.put(job(), JobOutput({}, {name: b""}), TIMING)
+        store.put(job(), JobOutput(Values(), {name: b""}), TIMING)
 
 
 def damage_truncated(folder):
@@ -157,7 +177,7 @@ def test_a_full_disk_leaves_nothing_visible(store, monkeypatch, call):
 
     monkeypatch.setattr(store_module.os, "fsync", fsync)
     with pytest.raises(BenchError, match=r"store cannot be written \(No space left on device\); free some space"):
-        store.put(job(), JobOutput({}, {"final.bin": b"weights"}), TIMING)
+        store.put(job(), JobOutput(Values(), {"final.bin": b"weights"}), TIMING)
     assert visible(store) == []
     assert list((store.root / "tmp").iterdir()) == []
 
@@ -167,7 +187,7 @@ def test_a_read_only_folder(store, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(store_module.tempfile, "mkdtemp", refuse)
-    for act in (store.sweep, lambda: store.put(job(), JobOutput({}), TIMING)):
+    for act in (store.sweep, lambda: store.put(job(), JobOutput(Values()), TIMING)):
         with pytest.raises(BenchError, match="Read-only file system"):
             act()
 
@@ -199,7 +219,7 @@ def test_puts_survive_a_sweep_that_never_rests(store):
         deadline = time.monotonic() + 1.0
         number = 0
         while time.monotonic() < deadline:
-            store.put(job(number=number), JobOutput({}, {"a.bin": b"a"}), TIMING)
+            store.put(job(number=number), JobOutput(Values(), {"a.bin": b"a"}), TIMING)
             number += 1
     finally:
         stop.set()

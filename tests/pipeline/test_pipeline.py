@@ -199,7 +199,7 @@ def test_code_runs_what_depends_on_it(checkout):
     assert checkout.repro("code") == {"code@tiny"}
     assert checkout.repro("--dry") == {"search@tiny-random"}
     checkout.git("checkout", "--quiet", ".")
-    checkout.edit("benchmark/protocol/pretrain.py", '"steps": steps', '"steps": steps + 0')
+    checkout.edit("benchmark/protocol/pretrain.py", "steps=steps", "steps=steps + 0")
     assert checkout.repro("code") == {"code@tiny"}
     assert checkout.repro("--dry") == {"pretrain@tiny"}
     checkout.git("checkout", "--quiet", ".")

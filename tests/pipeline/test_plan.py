@@ -90,9 +90,9 @@ def test_specs_are_what_the_protocol_reads(planned, content):
         "device": "cpu",
     }
     pretrain = plan.pretrain_jobs()
-    assert [job.spec for job in pretrain] == [{**source, "seed": 0}, {**source, "seed": 1}]
+    assert [options(job.spec) for job in pretrain] == [{**source, "seed": 0}, {**source, "seed": 1}]
     search = plan.search_jobs("uniform")[0]
-    assert search.spec == {
+    assert options(search.spec) == {
         **source,
         "seed": 0,
         "cost": "params",
@@ -131,7 +131,7 @@ DIFFERENT = [
     (f"{SUITE}.data.split", {"train": 0.5}),
     (f"{SUITE}.model.width", 0.125),
     (f"{SUITE}.grid.budgets", [0.5, 0.2]),
-    (f"{SUITE}.grid.cost", "macs"),
+    (f"{SUITE}.grid.costs", ["macs"]),
     ("compute.threads", 2),
     ("methods.random.params", {"allocation": "ratios"}),
     (f"{SUITE}.methods.random.params", {"allocation": "ratios"}),
@@ -229,7 +229,7 @@ def test_dense_is_retrained_once_for_all_granularities(planned, content):
     jobs = plan.transfer_jobs("dense")
     assert len(jobs) == 6  # two seeds, three weights modes
     assert {job.spec.granularity for job in jobs} == {"channel"}
-    assert all(job.spec["form"] == {"dense": True} for job in jobs)
+    assert all(options(job.spec)["form"] == {"dense": True} for job in jobs)
     channel = {search.job.key for search in plan.searches("dense") if search.granularity == "channel"}
     assert {job.inputs["search"] for job in jobs} == channel
 
@@ -238,15 +238,15 @@ def test_forms_of_architectures(planned, content):
     plan = planned(content)
     fabricated.search(plan, "uniform")
     for transfer in plan.transfers("uniform"):
-        spec, found = transfer.job.spec, transfer.architecture
+        spec, found = options(transfer.job.spec), transfer.architecture
         if transfer.search.granularity == "channel" and transfer.weights != "inherit":
-            assert spec["form"] == {"kept": found["kept"]}
+            assert spec["form"] == {"kept": found.kept}
         else:
-            assert spec["form"] == {"architecture": found["digest"]}
+            assert spec["form"] == {"architecture": found.digest}
         inherits = transfer.weights == "inherit"
-        assert spec.get("state") == (sha256(f"{found['digest']} weights".encode()) if inherits else None)
-        assert transfer.job.inputs["architecture"] == found["file"]
-        assert transfer.job.inputs.get("state") == (found["state_file"] if inherits else None)
+        assert spec.get("state") == (sha256(f"{found.digest} weights".encode()) if inherits else None)
+        assert transfer.job.inputs["architecture"] == found.file
+        assert transfer.job.inputs.get("state") == (found.state_file if inherits else None)
 
 
 def test_equal_widths_share_a_retraining_across_methods(planned, content):

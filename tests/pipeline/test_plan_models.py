@@ -38,18 +38,18 @@ def test_what_a_model_may_have_is_left_out_where_it_has_none() -> None:
 
 
 def test_an_own_model_s_spec_is_what_it_was(planned: Make) -> None:
-    spec = planned(name="own:vgg16", width=0.0625).pretrain_jobs()[0].spec
+    spec = options(planned(name="own:vgg16", width=0.0625).pretrain_jobs()[0].spec)
     assert sorted(spec) == ["device", "model", "seed", "source", "source_digest", "split", "training"]
     assert spec["model"] == {"name": "own:vgg16", "width": 0.0625}
 
 
 def test_a_library_s_version_is_in_the_key(planned: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first = planned(name="torchvision:resnet18").pretrain_jobs()[0]
-    assert first.spec["model"] == {"name": "torchvision:resnet18"}
+    assert options(first.spec)["model"] == {"name": "torchvision:resnet18"}
     assert first.modules == ("benchmark.models",)
     monkeypatch.setattr(plan_cache, "version", lambda name: f"{name}'s next")
     second = planned(name="torchvision:resnet18").pretrain_jobs()[0]
-    assert second.spec["library"] == "torchvision torchvision's next"
+    assert options(second.spec)["library"] == "torchvision torchvision's next"
     assert second.key != first.key
 
 
@@ -60,7 +60,7 @@ def test_a_file_s_content_is_in_every_key_and_its_place_in_none(planned: Make, t
     one, other, changed = (planned(name="own:vgg16", file=str(place)) for place in places)
     jobs = [plan.pretrain_jobs()[0] for plan in (one, other, changed)]
     assert jobs[0].key == jobs[1].key != jobs[2].key
-    assert jobs[0].spec["pretrained"] == sha256(b"weights")
+    assert options(jobs[0].spec)["pretrained"] == sha256(b"weights")
     assert "file" not in jobs[0].spec.model
     assert jobs[0].inputs == {"weights": str(places[0])}
     searches = [plan.search_jobs("uniform")[0] for plan in (one, changed, planned(name="own:vgg16"))]
@@ -82,8 +82,8 @@ def test_published_weights_are_known_by_their_address_which_is_asked_once(
     monkeypatch.setattr(pretrained, "published", lambda name: asked.append(name) or "https://example.org/a.pth")
     for _ in range(2):
         job = planned(name="torchvision:resnet18", pretrained=True).pretrain_jobs()[0]
-        assert job.spec["pretrained"] == "https://example.org/a.pth"
-        assert job.spec["model"] == {"name": "torchvision:resnet18"}
+        assert options(job.spec)["pretrained"] == "https://example.org/a.pth"
+        assert options(job.spec)["model"] == {"name": "torchvision:resnet18"}
         assert job.inputs == {}
     assert asked == ["torchvision:resnet18"]
 

@@ -9,6 +9,8 @@ from tiny import TINY, rich
 
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
+from benchmark.jobs.options import options
+from benchmark.jobs.results import Choice, Tuned
 from benchmark.pipeline.collect import rows_of, tuning_of
 from benchmark.pipeline.one_off import narrowed
 from benchmark.pipeline.plan import Digests
@@ -47,7 +49,7 @@ def plain():
 
 
 def specs(plan, method="uniform"):
-    return [transfer.job.spec for transfer in plan.transfers(method)]
+    return [options(transfer.job.spec) for transfer in plan.transfers(method)]
 
 
 def keys(jobs):
@@ -170,7 +172,7 @@ def test_rates_are_chosen_once_for_the_large_model_and_for_every_other_budget(pl
     ]
     jobs = plan.tune_jobs()
     assert jobs == [tuning.job for tuning in plan.tunings()]
-    assert jobs[1].spec == {
+    assert options(jobs[1].spec) == {
         **SOURCE,
         "seed": 1,
         "cost": "params",
@@ -188,7 +190,7 @@ def test_rates_are_chosen_once_for_the_large_model_and_for_every_other_budget(pl
     assert len(set(keys(jobs))) == 5
     content = rich()
     content["suites"]["tiny"]["transfer"]["weights"] = ["fresh", "inherit"]
-    assert all("scratch" not in job.spec for job in planned(content).tune_jobs())
+    assert all("scratch" not in options(job.spec) for job in planned(content).tune_jobs())
 
 
 def test_rates_know_of_no_target_and_of_no_method(planned):
@@ -196,7 +198,7 @@ def test_rates_know_of_no_target_and_of_no_method(planned):
     plan = planned(content)
     jobs = plan.tune_jobs()
     for job in jobs:
-        text = str(job.spec)
+        text = str(options(job.spec))
         assert job.inputs == {}
         assert not [word for word in ("two-ways", "merged", "t" * 64, "u" * 64, "[4, 5", *plan.methods) if word in text]
     content["run"]["methods"] = ["uniform"]
@@ -231,7 +233,7 @@ def test_the_chosen_rates_are_those_of_the_retrainings(planned, method):
         budget, granularity = transfer.architecture.budget, transfer.search.granularity
         # The large model is the same at every granularity, and its rates are those of the first.
         first = budget + (10 if granularity == "weight" and budget < 1 else 0)
-        spec = transfer.job.spec
+        spec = options(transfer.job.spec)
         assert spec["training"]["lr"] == (first + 1 if transfer.weights == "fresh" else 0.05)
         wanted = first + (3 if transfer.weights == "scratch" else 2)
         assert [target["recipe"]["lr"] for target in spec["targets"]] == [wanted, wanted]
@@ -250,8 +252,8 @@ def test_tuning_changes_no_search_and_what_it_chose_is_all_that_reaches_a_retrai
     assert keys(plan.search_jobs("uniform")) == keys(without.search_jobs("uniform"))
     assert keys(plan.pretrain_jobs()) == keys(without.pretrain_jobs())
     for job in plan.tune_jobs():
-        own = {kind: {"lr": 0.05, "tried": []} for kind in ("training", "finetune", "scratch")}
-        fabricated.finish(plan.store, job, {"rates": own})
+        own = {kind: Choice(lr=0.05, tried=[]) for kind in ("training", "finetune", "scratch")}
+        fabricated.finish(plan.store, job, Tuned(rates=own))
     # The recipes' own rates were chosen: the retrainings are those of a suite without tuning.
     assert keys(plan.transfer_jobs("uniform")) == keys(without.transfer_jobs("uniform"))
 
@@ -264,8 +266,8 @@ def test_a_retraining_waits_for_its_rates(planned):
         list(plan.transfers("uniform"))
     assert plan.transfer_jobs("uniform", finished_only=True) == []
     half = next(tuning.job for tuning in plan.tunings() if (tuning.granularity, tuning.budget) == ("weight", 0.5))
-    rates = {kind: {"lr": 0.3, "tried": []} for kind in ("training", "finetune", "scratch")}
-    fabricated.finish(plan.store, half, {"rates": rates})
+    rates = {kind: Choice(lr=0.3, tried=[]) for kind in ("training", "finetune", "scratch")}
+    fabricated.finish(plan.store, half, Tuned(rates=rates))
     found = list(plan.transfers("uniform", finished_only=True))
     assert Counter((t.search.granularity, t.architecture.budget) for t in found) == {("weight", 0.5): 6}
     assert plan.transfer_jobs("dense", finished_only=True) == []
@@ -309,8 +311,8 @@ def test_the_arm_twice_is_the_dense_control_with_twice_the_steps(planned):
     for transfer in twice:
         beside = ordinary[transfer.search.granularity, transfer.search.seed]
         training = {"steps": 12, "batch": 32, "lr": 2.0}
-        assert transfer.job.spec == {**beside.spec, "training": training}
-        assert beside.spec["training"] == {**training, "steps": 6}
+        assert options(transfer.job.spec) == {**options(beside.spec), "training": training}
+        assert options(beside.spec)["training"] == {**training, "steps": 6}
         assert transfer.job.inputs == beside.inputs
         assert transfer.job.label == f"{beside.label} twice"
     without = rich()
@@ -338,7 +340,7 @@ def test_rows_of_the_arm_twice_say_so(planned):
         assert row.train_flops - beside.train_flops == 14 * 6
         own = {"arm": "twice", "train_flops": row.train_flops, "cell": row.cell}
         assert row == beside.model_copy(update=own)
-        assert row.cell != beside.job
+        assert row.cell != beside.cell
 
 
 # Variants

@@ -10,7 +10,7 @@ from tiny import rich
 from benchmark.config.params import load_params
 from benchmark.errors import BenchError
 from benchmark.files import sha256
-from benchmark.jobs import store
+from benchmark.jobs import job
 from benchmark.jobs.fingerprint import fingerprint
 from benchmark.pipeline import plan
 from benchmark.pipeline.recheck import recheck
@@ -77,7 +77,7 @@ def committed(computed):
 @pytest.fixture
 def changed(monkeypatch):
     """Every fingerprint is another one, as after an edit of code that all jobs run through."""
-    for module in (store, plan):
+    for module in (job, plan):
         monkeypatch.setattr(module, "fingerprint", lambda modules: sha256(fingerprint(modules).encode()))
 
 

@@ -74,7 +74,7 @@ def test_search_and_transfer_write_what_the_store_holds(params, root):
     assert origin["data"] == {"source": plan.digests.source, "targets": dict(plan.digests.targets)}
     assert {key: origin[key] for key in provenance()} == provenance()
     timings = json.loads((root / "reports/results/tiny/random.timings.json").read_text())
-    assert {row.job for row in rows} <= set(timings["jobs"])
+    assert {row.cell for row in rows} <= set(timings["cells"])
     before = (root / "reports/results/tiny/random.json").read_bytes()
     assert stage(params, "transfer", "tiny", "random", root=root) == 0
     assert (root / "reports/results/tiny/random.json").read_bytes() == before

@@ -10,6 +10,7 @@ from tiny import rich
 from benchmark.analysis.rows import read_results
 from benchmark.config.params import Params
 from benchmark.files import write_json
+from benchmark.jobs.options import options
 from benchmark.pipeline import one_off
 from benchmark.pipeline.collect import tuning_of
 from benchmark.pipeline.reproduce import _withdraw_outdated, compare
@@ -119,7 +120,7 @@ def test_a_whole_grid_with_everything_optional_is_computed(tmp_path):
         # (2 shots x 3 draws + 2 shots x 2 draws) for either weights mode and the control
         assert len(rows) == 10 * (2 + len(controls) - 1)
         assert {row.arm for row in rows} == controls
-        specs = {transfer.job.key: transfer.job.spec for transfer in plan.transfers(method)}
+        specs = {transfer.job.key: options(transfer.job.spec) for transfer in plan.transfers(method)}
         for row in rows:
             assert 0 <= row.accuracy <= 1
             chosen = {entry["kind"]: entry["lr"] for entry in told if entry["budget"] == row.budget}
@@ -130,8 +131,8 @@ def test_a_whole_grid_with_everything_optional_is_computed(tmp_path):
     file = Places(tmp_path).artifacts("tiny", "search", "uniform") / "channel-default-s0-b50.safetensors"
     for weights in ("fresh", "inherit"):
         wanted = [(row.target, row.shots, row.draw, row.accuracy) for row in rows if row.weights == weights]
-        found = one_off.transfer(params, "tiny", file, weights, root=tmp_path)["results"]
-        assert [(one["target"], one["shots"], one["draw"], one["accuracy"]) for one in found] == wanted
+        found = one_off.transfer(params, "tiny", file, weights, root=tmp_path)
+        assert [(one.target, one.shots, one.draw, one.accuracy) for one in found.results] == wanted
 
 
 # reproduce

@@ -1,9 +1,7 @@
 """Searches and transfers whose architectures differ in depth."""
 
-from dataclasses import replace
-
 import pytest
-from lab import RESNET, Lab
+from lab import RESNET, Lab, changed
 from safetensors.torch import load
 
 from benchmark.jobs.job import Job
@@ -11,7 +9,7 @@ from benchmark.jobs.job import Job
 
 def searched(lab: Lab, method: str, granularity: str, **params: int) -> Job:
     job = lab.search(method, granularity, model=RESNET, **params)
-    return replace(job, spec=job.spec | {"budgets": [0.8, 0.5]})
+    return changed(job, budgets=[0.8, 0.5])
 
 
 @pytest.mark.parametrize("granularity", ["block", "block+channel"])
@@ -21,14 +19,14 @@ def searched(lab: Lab, method: str, granularity: str, **params: int) -> Job:
 )
 def test_every_kind_of_method_searches_blocks(lab: Lab, method: str, params: dict[str, int], granularity: str) -> None:
     found = lab.output(searched(lab, method, granularity, **params))
-    for entry, budget in zip(found.values["architectures"], (0.8, 0.5), strict=True):
-        assert entry["complexity"] <= budget
-        stages = {name: entry["kept"][name] for name in ("blocks.0", "blocks.3", "blocks.6")}
+    for entry, budget in zip(found.values.architectures, (0.8, 0.5), strict=True):
+        assert entry.complexity <= budget
+        stages = {name: entry.kept[name] for name in ("blocks.0", "blocks.3", "blocks.6")}
         assert all(1 <= kept <= 3 for kept in stages.values())
         if granularity == "block":
-            assert set(entry["kept"]) == set(stages) and sum(stages.values()) < 9
+            assert set(entry.kept) == set(stages) and sum(stages.values()) < 9
             # What is skipped is not in the file.
-            names = load(found.files[entry["state_file"]])
+            names = load(found.files[entry.state_file])
             assert len([name for name in names if name.endswith("conv1.weight")]) == sum(stages.values())
 
 
@@ -36,6 +34,6 @@ def test_every_kind_of_method_searches_blocks(lab: Lab, method: str, params: dic
 def test_a_shallower_network_is_retrained(lab: Lab, weights: str) -> None:
     found = searched(lab, "magnitude", "block")
     done = lab.output(lab.transfer(found, weights, budget=0.5)).values
-    entry = lab.output(found).values["architectures"][1]
-    assert (done["params"], done["macs"]) == (entry["params"], entry["macs"])
-    assert len(done["results"]) == 4 and all(0 <= result["accuracy"] <= 1 for result in done["results"])
+    entry = lab.output(found).values.architectures[1]
+    assert (done.params, done.macs) == (entry.params, entry.macs)
+    assert len(done.results) == 4 and all(0 <= result.accuracy <= 1 for result in done.results)

@@ -8,6 +8,7 @@ from tiny import TINY
 from benchmark.analysis import analyse_suite, read_summary
 from benchmark.analysis.rows import read_results
 from benchmark.config.params import Params
+from benchmark.jobs.options import options
 from benchmark.pipeline.collect import rows_of, searches_of, timings_of
 from benchmark.pipeline.stages import Places, run_suite, stage
 from benchmark.protocol import controls
@@ -73,9 +74,9 @@ def test_searches_of_the_arms(planned):
         for granularity in ("channel", "weight")
         for seed in (0, 1)
     ]
-    grid = plan.search_jobs("random")[0].spec
-    assert own[0].spec == grid | {"sanity": "inverted"}
-    assert own[4].spec == grid | {"sanity": "labels", "pretrain": plan.pretrain_jobs()[2].key}
+    grid = options(plan.search_jobs("random")[0].spec)
+    assert options(own[0].spec) == grid | {"sanity": "inverted"}
+    assert options(own[4].spec) == grid | {"sanity": "labels", "pretrain": plan.pretrain_jobs()[2].key}
 
 
 def test_retrainings_of_the_arms(planned):
@@ -89,9 +90,9 @@ def test_retrainings_of_the_arms(planned):
     assert jobs["shuffled", "channel", 0, 0.5].key == jobs["", "channel", 0, 0.5].key
     beside = jobs["", "weight", 1, 0.1]
     shuffled = jobs["shuffled", "weight", 1, 0.1]
-    assert shuffled.spec == beside.spec | {"form": {"shuffled": {"conv1": 1, "conv2": 1}}}
+    assert options(shuffled.spec) == options(beside.spec) | {"form": {"shuffled": {"conv1": 1, "conv2": 1}}}
     assert shuffled.label == "tiny transfer random weight s1 b10 fresh shuffled"
-    assert jobs["flops", "weight", 1, 0.1].spec == beside.spec | {"flops_cap": 2.5}
+    assert options(jobs["flops", "weight", 1, 0.1].spec) == options(beside.spec) | {"flops_cap": 2.5}
     assert jobs["labels", "weight", 1, 0.1].label == "tiny transfer random weight s1 labels b10 fresh"
     rows = rows_of(plan, "random")
     assert {row.arm for row in rows} == {"", *ALL}
@@ -124,7 +125,7 @@ def test_everything_with_all_arms_is_computed(tmp_path):
             assert row.cell != grid.cell
     analyse_suite(params, "tiny", tmp_path)
     report_suite(params, "tiny", tmp_path)
-    found = {r["arm"]: r["verdict"] for r in read_summary(tmp_path, "tiny")["controls"] if r["measure"] == "area"}
+    found = {r["arm"]: r["verdict"] for r in read_summary(tmp_path, "tiny")["arms"] if r["measure"] == "area"}
     assert list(found) == ALL and found["shuffled"] in ("ratios only", "units matter")
     table = (tmp_path / "reports/tables/tiny/arms.md").read_text()
     assert f"| weight | magnitude | {found['shuffled']} |" in table and "## flops, weight pruning" in table

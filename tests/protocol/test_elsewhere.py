@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab import RECIPE, Lab
+from lab import RECIPE, Lab, changed
 from problems import problem
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from benchmark.config.params import FineTuning, ModelRef, Recipe
 from benchmark.errors import BenchError
 from benchmark.files import file_sha256
 from benchmark.jobs.job import Job
+from benchmark.jobs.specs import PretrainSpec
 from benchmark.protocol.fewshot import adapt, target_draws
 from benchmark.protocol.source import open_source
 from benchmark.pruning.pruner import Problem
@@ -36,7 +37,7 @@ def weights(folder: Path, classes: int) -> Path:
 
 def job_of(lab: Lab, path: Path, seed: int = 0) -> Job:
     spec = lab.source(seed, VGG.model_dump(include={"name", "width"})) | {"pretrained": file_sha256(path)}
-    return Job("pretrain", spec, inputs={"weights": str(path)}, label="pretrain")
+    return Job(PretrainSpec.model_validate(spec), inputs={"weights": str(path)}, label="pretrain")
 
 
 def test_a_classifier_for_the_source_s_classes_is_taken_as_it_is(lab: Lab, tmp_path: Path) -> None:
@@ -44,12 +45,12 @@ def test_a_classifier_for_the_source_s_classes_is_taken_as_it_is(lab: Lab, tmp_p
     job = job_of(lab, path)
     output = lab.again(job)
     given = models.build(VGG.model_copy(update={"file": str(path)}), 1, 3, 8).eval()
-    assert (output.values["flops"], output.values["steps"]) == (0, 0)
+    assert (output.values.flops, output.values.steps) == (0, 0)
     found = load(output.files["final.safetensors"])
     assert all(torch.equal(tensor, found[name]) for name, tensor in given.state_dict().items())
     source = open_source(job.spec, lab.context)
     expected = {"validation": accuracy(given, source.validation), "test": accuracy(given, source.test)}
-    assert output.values["accuracy"] == expected
+    assert output.values.accuracy.model_dump() == expected
 
 
 def test_another_classifier_is_a_readout_of_the_frozen_network(lab: Lab, tmp_path: Path) -> None:
@@ -57,14 +58,14 @@ def test_another_classifier_is_a_readout_of_the_frozen_network(lab: Lab, tmp_pat
     features = {name: tensor for name, tensor in lab.pretrained().items() if not name.startswith("head.")}
     save_file({**features, "head.weight": torch.ones(4, 32), "head.bias": torch.ones(4)}, path)
     output = lab.again(job_of(lab, path))
-    assert (output.values["flops"], output.values["steps"]) == (0, RECIPE["steps"])
+    assert (output.values.flops, output.values.steps) == (0, RECIPE["steps"])
     given = models.build(VGG.model_copy(update={"file": str(path)}), 1, 3, 8).state_dict()
     found = load(output.files["final.safetensors"])
     assert all(torch.equal(given[name], tensor) for name, tensor in found.items() if not name.startswith("head."))
     start = models.build(VGG, 1, 3, 8)
     models.replace_head(start, 3, seeds.derive(0, "init"))
     assert not torch.equal(found["head.weight"], start.get_parameter("head.weight"))
-    assert output.values["accuracy"]["validation"] > 0.8  # one in three by chance
+    assert output.values.accuracy.validation > 0.8  # one in three by chance
     other = load(lab.again(job_of(lab, path, seed=1)).files["final.safetensors"])
     assert not torch.equal(other["head.weight"], found["head.weight"])
     again = load(lab.again(job_of(lab, path)).files["final.safetensors"])
@@ -81,11 +82,10 @@ def test_a_file_that_changed_since_planning_is_refused(lab: Lab, tmp_path: Path)
 def test_pruners_start_from_it_and_it_is_in_the_architecture_s_metadata(lab: Lab, tmp_path: Path) -> None:
     job = job_of(lab, weights(tmp_path, 3))
     search = lab.search("magnitude", pretrain=lab.key(job))
-    spec = search.spec | {"pretrained": job.spec.pretrained, "params": {}, "pretrain": lab.key(job)}
-    found = lab.again(replace(search, spec=spec))
-    assert found.values["pretrain_flops"] == 0
-    assert {entry["state_pretrain_flops"] for entry in found.values["architectures"]} == {0}
-    content = found.files[found.values["architectures"][0]["file"]]
+    found = lab.again(changed(search, pretrained=job.spec.pretrained, params={}, pretrain=lab.key(job)))
+    assert found.values.pretrain_flops == 0
+    assert {entry.state_pretrain_flops for entry in found.values.architectures} == {0}
+    content = found.files[found.values.architectures[0].file]
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     meta = Architecture.load(path).meta
@@ -130,8 +130,8 @@ def test_any_classifier_is_fine_tuned_and_probed(make: Any, trained: str, lab: L
     network = make()
     models.initialise(network, 0)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    source = open_source(lab.pretrain(), lab.context)
-    draws = target_draws(lab.target(shots=[5], draws=2), 0, source, lab.context.data_root)
+    source = open_source(lab.pretrain().spec, lab.context)
+    draws = target_draws(lab.tasks(shots=[5], draws=2), 0, source, lab.context.data_root)
     recipe = FineTuning(steps=30, batch=15, lr=0.1, trained=trained)
     accuracies = adapt(network, draws, recipe, {})
     assert len(accuracies) == 2

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark import models, seeds
-from benchmark.config.params import FineTuning, Recipe
+from benchmark.config.params import DatasetRef, FineTuning, Recipe
 from benchmark.data import ImageData
 from benchmark.data.splits import draw_shots, draw_ways, split_target
 from benchmark.protocol import fewshot
@@ -68,13 +68,13 @@ def test_parts_of_parts_are_what_lists_say(data: st.DataObject, labels: list[int
 
 @pytest.fixture
 def source(lab: Lab) -> Source:
-    return open_source(lab.pretrain(), lab.context)
+    return open_source(lab.pretrain().spec, lab.context)
 
 
 @pytest.fixture
 def whole(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> ImageData:
     """The target set, mapped once for a test and for all that it draws."""
-    images = opened(TARGET, lab.digests["target"], lab.context.data_root)
+    images = opened(DatasetRef(**TARGET), lab.digests["target"], lab.context.data_root)
     monkeypatch.setattr(fewshot, "opened", lambda *_: images)
     return images
 
@@ -85,7 +85,7 @@ def seen(task: Task) -> set[bytes]:
 
 def test_a_draw_copies_no_pixels(lab: Lab, source: Source, whole: ImageData) -> None:
     for changes in ({}, {"ways": 2, "test": 5}):
-        draws = target_draws(lab.target(**changes), 0, source, lab.context.data_root)
+        draws = target_draws(lab.tasks(**changes), 0, source, lab.context.data_root)
         assert len(draws) == 4
         for draw in draws:
             for part in (draw.train, draw.test):
@@ -95,7 +95,7 @@ def test_a_draw_copies_no_pixels(lab: Lab, source: Source, whole: ImageData) -> 
 
 
 def test_every_draw_with_ways_is_a_task_of_its_own(lab: Lab, source: Source, whole: ImageData) -> None:
-    target = lab.target(ways=2, shots=[1, 3], draws=8, pool=6, test=9)
+    target = lab.tasks(ways=2, shots=[1, 3], draws=8, pool=6, test=9)
     draws = target_draws(target, 5, source, lab.context.data_root)
     split = split_target(whole.labels, 6, seeds.derive(5, "target", "digits-3-5"), whole.groups, 9)
     chosen = {}
@@ -124,8 +124,8 @@ def test_every_draw_with_ways_is_a_task_of_its_own(lab: Lab, source: Source, who
 
 
 def test_a_capped_test_part_is_part_of_the_whole_one(lab: Lab, source: Source, whole: ImageData) -> None:
-    full, capped = (target_draws(lab.target(test=most), 0, source, lab.context.data_root) for most in (10**6, 11))
-    uncapped = target_draws(lab.target(), 0, source, lab.context.data_root)
+    full, capped = (target_draws(lab.tasks(test=most), 0, source, lab.context.data_root) for most in (10**6, 11))
+    uncapped = target_draws(lab.tasks(), 0, source, lab.context.data_root)
     for one, two, three in zip(full, capped, uncapped, strict=True):
         assert one.test.rows is not None and two.test.rows is not None and three.test.rows is not None
         assert torch.equal(one.test.rows, three.test.rows)
@@ -138,9 +138,9 @@ def test_a_job_of_few_ways_is_computed(lab: Lab) -> None:
     """All the way: two of three classes, in every draw others, with a network that has a head for two."""
     recipe = {"steps": 30, "batch": 20, "lr": 0.05, "norm_momentum": 0.5}
     job = lab.transfer(lab.search("dense"), "inherit", ways=2, shots=[10], draws=3, recipe=recipe)
-    results = lab.again(job).values["results"]
+    results = lab.again(job).values.results
     # Guessing gives a half.
-    assert [result["accuracy"] > 0.75 for result in results] == [True] * 3
+    assert [result.accuracy > 0.75 for result in results] == [True] * 3
 
 
 # Linear probes
@@ -148,7 +148,7 @@ def test_a_job_of_few_ways_is_computed(lab: Lab) -> None:
 
 @pytest.fixture(params=[VGG, RESNET], ids=["vgg16", "resnet20"])
 def pretrained(request: pytest.FixtureRequest, lab: Lab) -> nn.Module:
-    source = open_source(lab.pretrain(model=request.param), lab.context)
+    source = open_source(lab.pretrain(model=request.param).spec, lab.context)
     network = source.large_model()
     network.load_state_dict(lab.pretrained(model=request.param))
     return network.eval()
@@ -199,7 +199,7 @@ def probed_by_hand(network: nn.Module, draw: Draw, recipe: Recipe) -> nn.Linear:
 def test_a_linear_probe_is_one_linear_layer_on_frozen_features(
     lab: Lab, source: Source, pretrained: nn.Module, states: list[dict[str, Tensor]]
 ) -> None:
-    draws = target_draws(lab.target(), 0, source, lab.context.data_root)
+    draws = target_draws(lab.tasks(), 0, source, lab.context.data_root)
     found = adapt(pretrained, draws, PROBE, {})
     for draw, state, correct in zip(draws, states, found, strict=True):
         head = probed_by_hand(pretrained, draw, PROBE)
@@ -213,7 +213,7 @@ def test_a_linear_probe_leaves_the_body_and_its_statistics(
     lab: Lab, source: Source, pretrained: nn.Module, states: list[dict[str, Tensor]]
 ) -> None:
     before = {name: tensor.clone() for name, tensor in pretrained.state_dict().items()}
-    draws = target_draws(lab.target(), 0, source, lab.context.data_root)
+    draws = target_draws(lab.tasks(), 0, source, lab.context.data_root)
     adapt(pretrained, draws, PROBE, {})
     assert not any(layer.training for layer in pretrained.modules())
     for draw, state in zip(draws, states, strict=True):
@@ -231,7 +231,7 @@ def test_a_linear_probe_leaves_the_body_and_its_statistics(
 
 
 def test_probes_do_not_depend_on_their_company(lab: Lab, source: Source, pretrained: nn.Module) -> None:
-    draws = target_draws(lab.target(), 0, source, lab.context.data_root)
+    draws = target_draws(lab.tasks(), 0, source, lab.context.data_root)
     together = adapt(pretrained, draws, PROBE, {})
     assert adapt(pretrained, draws, PROBE, {}) == together
     assert [adapt(pretrained, [draw], PROBE, {})[0] for draw in draws] == pytest.approx(together, abs=0.005)
@@ -242,9 +242,9 @@ def test_probes_do_not_depend_on_their_company(lab: Lab, source: Source, pretrai
 def test_a_job_of_probes_is_computed(lab: Lab, granularity: str, weights: str) -> None:
     found = lab.search("dense", granularity)
     job = lab.transfer(found, weights, shots=[10], recipe={**FINETUNE, "steps": 60, "trained": "head"})
-    results = lab.again(job).values["results"]
+    results = lab.again(job).values.results
     # Three classes: features of other digits tell these apart better than chance.
-    assert min(result["accuracy"] for result in results) > 0.45
+    assert min(result.accuracy for result in results) > 0.45
 
 
 # Precision
@@ -259,7 +259,12 @@ def learnt(lab: Lab, source: Source, pretrained: nn.Module, states: list[dict[st
 
     def measure(recipe: FineTuning) -> list[Tensor]:
         states.clear()
-        adapt(pretrained, target_draws(lab.target(shots=[5]), 0, source, lab.context.data_root), recipe, {})
+        adapt(
+            pretrained,
+            target_draws(lab.tasks(shots=[5]), 0, source, lab.context.data_root),
+            recipe,
+            {},
+        )
         # Without the counts of batches that norms keep, which a stack has not.
         kept = [[tensor for _, tensor in sorted(state.items()) if tensor.ndim] for state in states]
         assert all(tensor.dtype == torch.float32 for tensors in kept for tensor in tensors)

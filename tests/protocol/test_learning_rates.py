@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lab import FINETUNE, RECIPE, VGG, WIDE, Lab, pixels
+from lab import FINETUNE, RECIPE, VGG, WIDE, Lab, changed, pixels
 from torch import Tensor, nn
 
 from benchmark import data, models, seeds
 from benchmark.config.params import DatasetRef, FineTuning, ModelRef, Recipe
-from benchmark.jobs.job import Job
+from benchmark.jobs.specs import TuneSpec
 from benchmark.protocol import learning_rates as protocol
 from benchmark.protocol import source as source_module
 from benchmark.protocol.fewshot import Draw
@@ -60,12 +60,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 
 def test_the_best_mean_is_chosen_and_of_equals_the_smallest_rate() -> None:
     found = {0.1: [0.2, 0.5], 0.2: [0.5, 0.25], 0.4: [0.25, 0.5]}
-    assert protocol._choice(found) == {
+    assert protocol._choice(found).model_dump() == {
         "lr": 0.2,
         "tried": [{"lr": 0.1, "accuracy": 0.35}, {"lr": 0.2, "accuracy": 0.375}, {"lr": 0.4, "accuracy": 0.375}],
     }
     # The best single value does not decide.
-    assert protocol._choice({0.1: [0.5, 0.5], 0.2: [0.9, 0.0]})["lr"] == 0.1
+    assert protocol._choice({0.1: [0.5, 0.5], 0.2: [0.9, 0.0]}).lr == 0.1
 
 
 @given(
@@ -75,11 +75,9 @@ def test_the_best_mean_is_chosen_and_of_equals_the_smallest_rate() -> None:
 )
 def test_no_rate_that_was_tried_is_better_than_the_chosen(found: dict[float, list[float]]) -> None:
     chosen = protocol._choice(found)
-    means = {entry["lr"]: entry["accuracy"] for entry in chosen["tried"]}
+    means = {entry.lr: entry.accuracy for entry in chosen.tried}
     assert means == {lr: sum(values) / 2 for lr, values in found.items()}
-    assert all(
-        means[lr] < means[chosen["lr"]] or (means[lr] == means[chosen["lr"]] and lr >= chosen["lr"]) for lr in means
-    )
+    assert all(means[lr] < means[chosen.lr] or (means[lr] == means[chosen.lr] and lr >= chosen.lr) for lr in means)
 
 
 @GRANULARITIES
@@ -87,23 +85,23 @@ def test_what_is_tried_is_each_recipe_s_rate_times_the_factors(lab: Lab, watched
     reports: list[float] = []
     job = lab.tune(granularity)
     output = protocol.compute(job, replace(lab.context, progress=lambda _, share: reports.append(share)))
-    assert set(output.values) == {"rates"} and not output.files
-    rates = output.values["rates"]
+    assert not output.files
+    rates = output.values.rates
     assert list(rates) == ["training", "finetune", "scratch"]
     for kind, own in (("training", RECIPE["lr"]), ("finetune", FINETUNE["lr"]), ("scratch", FINETUNE["lr"])):
-        assert [entry["lr"] for entry in rates[kind]["tried"]] == pytest.approx([0.1 * own, own])
-        best = max(entry["accuracy"] for entry in rates[kind]["tried"])
-        assert best == next(entry["accuracy"] for entry in rates[kind]["tried"] if entry["lr"] == rates[kind]["lr"])
+        assert [entry.lr for entry in rates[kind].tried] == pytest.approx([0.1 * own, own])
+        best = max(entry.accuracy for entry in rates[kind].tried)
+        assert best == next(entry.accuracy for entry in rates[kind].tried if entry.lr == rates[kind].lr)
     # Twenty steps at a tenth of the rate learn less: there is something to choose.
-    assert rates["training"]["lr"] == RECIPE["lr"]
+    assert rates["training"].lr == RECIPE["lr"]
     # Two architectures: trained at both rates on all classes, then once on half of them at the rate just chosen.
-    low, high = (entry["lr"] for entry in rates["training"]["tried"])
+    low, high = (entry.lr for entry in rates["training"].tried)
     assert [lr for lr, _ in watched.source] == [low, high, low, high, high, high]
-    tried = rates["training"]["tried"]
+    tried = rates["training"].tried
     for number, entry in enumerate(tried):
-        assert entry["accuracy"] == (watched.accuracies[number] + watched.accuracies[number + 2]) / 2
+        assert entry.accuracy == (watched.accuracies[number] + watched.accuracies[number + 2]) / 2
     # Fine-tuning and training from scratch: two architectures at both rates, on the four tasks of two shots.
-    low, high = (entry["lr"] for entry in rates["finetune"]["tried"])
+    low, high = (entry.lr for entry in rates["finetune"].tried)
     assert [lr for lr, *_ in watched.few] == [low, high] * 4
     assert all([draw.shots for draw in draws] == [1, 1, 5, 5] for _, draws, _ in watched.few)
     assert reports == sorted(reports) and reports[-1] == 1
@@ -123,27 +121,26 @@ def test_fine_tuning_goes_on_from_the_half_that_was_trained_on(lab: Lab, watched
 
 def test_without_scratch_weights_no_rate_is_chosen_for_them(lab: Lab) -> None:
     job = lab.tune()
-    del job.spec.scratch
-    job.spec["finetune"] = {**FINETUNE, "trained": "head"}
-    assert list(lab.again(job).values["rates"]) == ["training", "finetune"]
+    job = changed(job, scratch=None, finetune={**FINETUNE, "trained": "head"})
+    assert list(lab.again(job).values.rates) == ["training", "finetune"]
 
 
 def test_the_large_model_is_one_architecture_and_its_rate_that_of_a_plain_training(lab: Lab, watched: Watched) -> None:
     job = lab.tune(budget=1.0, architectures=3)
-    rates = lab.again(job).values["rates"]
+    rates = lab.again(job).values.rates
     assert len(watched.source) == 2 + 1 and len(watched.few) == 2 + 2
     source = open_source(job.spec, lab.context)
-    for entry in rates["training"]["tried"]:
+    for entry in rates["training"].tried:
         network = on_device(models.build(ModelRef(**VGG), 1, 5, 8), "cpu")
         models.initialise(network, seeds.derive(0, "retrain"))
-        trained_on(network, source.train, Recipe(**{**RECIPE, "lr": entry["lr"]}), 0)
-        assert entry["accuracy"] == accuracy(network, source.validation)
+        trained_on(network, source.train, Recipe(**{**RECIPE, "lr": entry.lr}), 0)
+        assert entry.accuracy == accuracy(network, source.validation)
 
 
 @GRANULARITIES
 @pytest.mark.parametrize("budget", [0.5, 0.1, 0.03])
 def test_the_architectures_are_random_and_meet_the_budget(lab: Lab, granularity: str, budget: float) -> None:
-    source = open_source(lab.tune(), lab.context)
+    source = open_source(lab.tune().spec, lab.context)
     space = build_space(source.large_model(), source.example(), granularity)
     masks = [protocol._random(space, budget, seed, number) for seed, number in ((0, 0), (0, 1), (1, 0))]
     assert torch.equal(masks[0], protocol._random(space, budget, 0, 0))
@@ -159,7 +156,7 @@ def test_equal_seeds_give_equal_rates(lab: Lab) -> None:
     once = lab.again(job).values
     torch.manual_seed(7)
     assert lab.again(job).values == once
-    assert lab.again(lab.tune("weight", 0.1, seed=1)).values["rates"] != once["rates"]
+    assert lab.again(lab.tune("weight", 0.1, seed=1)).values.rates != once.rates
 
 
 # What is read
@@ -207,8 +204,8 @@ def test_neither_a_target_nor_the_source_s_test_part_is_read(lab: Lab, monkeypat
         opened.append(str(ref.classes))
         return open_prepared(ref, root)
 
-    def untestable(job: Job, context: Any) -> Source:
-        return replace(open_source(job.spec, context), test=None)  # type: ignore[arg-type]
+    def untestable(spec: TuneSpec, context: Any) -> Source:
+        return replace(open_source(spec, context), test=None)  # type: ignore[arg-type]
 
     source_module._parts.cache_clear()
     monkeypatch.setattr(source_module.data, "open_prepared", spy)
@@ -220,24 +217,24 @@ def test_neither_a_target_nor_the_source_s_test_part_is_read(lab: Lab, monkeypat
 def test_what_the_validation_part_says_decides(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """With spoiled validation labels the networks are the same, and only what they are judged by is another."""
 
-    def spoiled(job: Job, context: Any) -> Source:
-        source = open_source(job.spec, context)
+    def spoiled(spec: TuneSpec, context: Any) -> Source:
+        source = open_source(spec, context)
         return replace(source, validation=replace(source.validation, labels=source.validation.labels.flip(0)))
 
-    once = lab.again(lab.tune()).values["rates"]["training"]["tried"]
+    once = lab.again(lab.tune()).values.rates["training"].tried
     monkeypatch.setattr(protocol, "open_source", spoiled)
-    after = lab.again(lab.tune()).values["rates"]["training"]["tried"]
-    assert [entry["lr"] for entry in after] == [entry["lr"] for entry in once]
+    after = lab.again(lab.tune()).values.rates["training"].tried
+    assert [entry.lr for entry in after] == [entry.lr for entry in once]
     # One of five is right by chance.
-    assert max(entry["accuracy"] for entry in after) < 0.3 < max(entry["accuracy"] for entry in once)
+    assert max(entry.accuracy for entry in after) < 0.3 < max(entry.accuracy for entry in once)
 
 
 def test_every_unseen_class_is_measured_also_where_the_set_lies_class_by_class(lab: Lab) -> None:
-    source = open_source(lab.tune(), lab.context)
+    source = open_source(lab.tune().spec, lab.context)
     labels = torch.arange(4).repeat_interleave(protocol.EXAMPLES)
     whole = Task(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels, torch.zeros(1), torch.ones(1))
     folder = replace(source, train=whole, validation=whole)
-    (draw,) = protocol._draws(folder, [1, 3], {"shots": [1], "draws": 1})
+    (draw,) = protocol._draws(folder, [1, 3], lab.tune(shots=[1], draws=1).spec)
     assert draw.test.labels.bincount().tolist() == [protocol.EXAMPLES / 2] * 2
 
 

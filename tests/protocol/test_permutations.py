@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lab import Lab, pixels
+from lab import Lab, changed, pixels
 from problems import Residual, TwoConvolutions, problem, space_of, task, vgg
 
 from baselines.lottery_ticket import LotteryTicket
@@ -66,7 +66,7 @@ def test_only_what_is_learnt_from_has_permuted_labels(lab: Lab):
     job = lab.pretrain()
     true = open_source(job.spec, lab.context)
     assert torch.equal(open_searched(job.spec, lab.context).train.labels, true.train.labels)
-    job.spec["sanity"] = "labels"
+    job = changed(job, sanity="labels")
     found = open_searched(job.spec, lab.context)
     assert torch.equal(found.test.labels, true.test.labels)
     for name in ("train", "validation"):
@@ -127,8 +127,8 @@ class Alone(Pruner):
 
 def test_a_search_that_cannot_be_inverted_is_no_silent_copy(lab: Lab, monkeypatch):
     job = lab.search("uniform")
-    job.spec["sanity"] = "inverted"
-    assert len(lab.again(job).values["architectures"]) == 2
+    job = changed(job, sanity="inverted")
+    assert len(lab.again(job).values.architectures) == 2
     monkeypatch.setattr(protocol, "pruner", lambda _name: Alone)
     with pytest.raises(BenchError, match=r"^alone: the control inverted finds no scores to invert; give them to"):
         lab.again(job)
@@ -147,9 +147,9 @@ def test_the_longer_training_is_charged(lab: Lab):
     found = lab.search("uniform")
     job = lab.transfer(found, "fresh", budget=0.1)
     once = lab.again(job).values
-    job.spec["flops_cap"] = 3.0
+    job = changed(job, flops_cap=3.0)
     longer = lab.again(job).values
     # The architecture needs less than a third of the operations, so the cap holds: 60 steps for 20.
-    assert 3 * once["macs"] < lab.output(lab.search("dense")).values["architectures"][0]["macs"]
-    for one, other in zip(once["results"], longer["results"], strict=True):
-        assert other["train_flops"] - one["train_flops"] == 6 * once["macs"] * 40 * 32
+    assert 3 * once.macs < lab.output(lab.search("dense")).values.architectures[0].macs
+    for one, other in zip(once.results, longer.results, strict=True):
+        assert other.train_flops - one.train_flops == 6 * once.macs * 40 * 32

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from lab import SOURCE, VGG, Lab, pixels
+from lab import SOURCE, VGG, Lab, changed, pixels
 from safetensors.torch import load
 
 from benchmark import models, seeds
@@ -26,21 +26,20 @@ def same(one: JobOutput, other: JobOutput) -> bool:
 def test_pretraining_returns_accuracies_compute_and_weights(lab: Lab) -> None:
     job = lab.pretrain()
     output = lab.output(job)
-    assert set(output.values) == {"accuracy", "flops", "steps"}
-    assert set(output.values["accuracy"]) == {"validation", "test"} and output.values["steps"] == 20
+    assert output.values.steps == 20
     source = open_source(job.spec, lab.context)
     network = source.large_model()
     space = build_space(network, source.example(), "channel")
-    assert output.values["flops"] == 6 * space.macs(torch.ones(space.n)) * 20 * 32
+    assert output.values.flops == 6 * space.macs(torch.ones(space.n)) * 20 * 32
     network.load_state_dict(lab.pretrained())
     for part in ("validation", "test"):
-        assert output.values["accuracy"][part] == accuracy(network.eval(), getattr(source, part))
+        assert getattr(output.values.accuracy, part) == accuracy(network.eval(), getattr(source, part))
     # Twenty steps must have learnt something, or the tests that follow compare noise.
-    assert output.values["accuracy"]["test"] > 0.5
+    assert output.values.accuracy.test > 0.5
 
 
 def test_the_source_is_split_and_shown_by_its_training_part(lab: Lab) -> None:
-    source = open_source(lab.pretrain(), lab.context)
+    source = open_source(lab.pretrain().spec, lab.context)
     count = len(source.train) + len(source.validation) + len(source.test)
     assert len(source.train) / count == pytest.approx(0.6, abs=0.01)
     assert len(source.validation) / count == pytest.approx(0.2, abs=0.01)
@@ -49,7 +48,7 @@ def test_the_source_is_split_and_shown_by_its_training_part(lab: Lab) -> None:
     assert torch.equal(source.test.mean, source.train.mean)
     content = {part: {i.numpy().tobytes() for i in pixels(getattr(source, part))} for part in ("train", "test")}
     assert not content["train"] & content["test"]
-    other = open_source(lab.pretrain(seed=1), lab.context)
+    other = open_source(lab.pretrain(seed=1).spec, lab.context)
     assert not torch.equal(pixels(other.train), pixels(source.train))
     # All parts, and those of another seed too, are looked up in the file of the prepared set; none copies pixels.
     mapped = open_prepared(DatasetRef(**SOURCE), lab.context.data_root).images
@@ -68,7 +67,7 @@ def test_equal_seeds_give_equal_bits(lab: Lab) -> None:
 
 def test_changed_data_are_refused(lab: Lab) -> None:
     job = lab.pretrain()
-    job.spec["source_digest"] = "0" * 64
+    job = changed(job, source_digest="0" * 64)
     with pytest.raises(BenchError, match=r"^digits: the prepared data changed"):
         lab.again(job)
 
@@ -95,7 +94,7 @@ def test_pruners_start_from_and_reproduce_the_pretraining(lab: Lab, granularity:
     assert all(torch.equal(made.initial()[name], tensor) for name, tensor in untouched.state_dict().items())
     trained = made.retrain(torch.ones(made.space.n, dtype=torch.bool), made.initial())
     assert all(torch.equal(trained[name], tensor) for name, tensor in lab.pretrained().items())
-    assert made.flops == lab.output(job).values["flops"]
+    assert made.flops == lab.output(job).values.flops
     assert source.recipe == Recipe(steps=20, batch=32, lr=0.1, norm_momentum=0.5)
 
 
@@ -108,32 +107,31 @@ def test_a_search_returns_architectures_and_weights(
 ) -> None:
     job = lab.search(method, granularity, **params)
     output = lab.output(job)
-    assert set(output.values) == {"architectures", "flops", "pretrain_flops", "trace"}
-    assert (output.values["trace"] is not None) == (method == "dap")
-    pretrained = lab.output(lab.pretrain()).values["flops"]
-    assert output.values["pretrain_flops"] == (pretrained if method == "magnitude" else 0)
+    assert (output.values.trace is not None) == (method == "dap")
+    pretrained = lab.output(lab.pretrain()).values.flops
+    assert output.values.pretrain_flops == (pretrained if method == "magnitude" else 0)
     source = open_source(job.spec, lab.context)
     space = build_space(source.large_model(), source.example(), granularity)
-    entries = output.values["architectures"]
-    assert [entry["budget"] for entry in entries] == [0.5, 0.1]
-    assert set(output.files) == {name for entry in entries for name in (entry["file"], entry["state_file"])}
+    entries = output.values.architectures
+    assert [entry.budget for entry in entries] == [0.5, 0.1]
+    assert set(output.files) == {name for entry in entries for name in (entry.file, entry.state_file)}
     for entry in entries:
-        path = lab.context.store.get(job.key).files[entry["file"]]
+        path = lab.context.store.get(job.key).files[entry.file]
         architecture = Architecture.load(path)
         mask = space.mask(architecture)
-        assert entry["complexity"] == space.complexity(mask) <= entry["budget"]
-        assert (entry["params"], entry["macs"]) == (space.params(mask), space.macs(mask))
-        assert entry["kept"] == architecture.kept and entry["sizes"] == architecture.sizes
-        assert entry["digest"] == architecture.digest
-        wanted = {"method": method, "parameters": params, "seed": 0, "budget": entry["budget"], "classes": 3}
+        assert entry.complexity == space.complexity(mask) <= entry.budget
+        assert (entry.params, entry.macs) == (space.params(mask), space.macs(mask))
+        assert entry.kept == architecture.kept and entry.sizes == architecture.sizes
+        assert entry.digest == architecture.digest
+        wanted = {"method": method, "parameters": params, "seed": 0, "budget": entry.budget, "classes": 3}
         assert {key: architecture.meta[key] for key in wanted} == wanted
         assert architecture.meta["input"] == [1, 8, 8] and architecture.meta["reference"]
-        state = unpack_state(space, mask, output.files[entry["state_file"]])
+        state = unpack_state(space, mask, output.files[entry.state_file])
         kept = space.shrink(state, mask)
         original = space.shrink(lab.pretrained(), mask)
         inherits = all(torch.equal(kept[name], original[name]) for name in kept)
         assert inherits == (method == "magnitude")
-        assert entry["state_pretrain_flops"] == (pretrained if method == "magnitude" else 0)
+        assert entry.state_pretrain_flops == (pretrained if method == "magnitude" else 0)
 
 
 class Careless(Pruner):
@@ -170,12 +168,12 @@ def test_a_missed_budget_fails_the_search(
 ) -> None:
     job = lab.search("uniform", granularity)
     monkeypatch.setattr(protocol, "pruner", lambda _name: Careless)
-    job.spec["method"] = "careless"
+    job = changed(job, method="careless")
     monkeypatch.setattr(Careless, "answer", answer)
     with pytest.raises(BenchError, match=message):
         lab.again(job)
     monkeypatch.setattr(Careless, "answer", [(0.5, 0.5), (0.1, 0.1)])
-    assert len(lab.again(job).values["architectures"]) == 2
+    assert len(lab.again(job).values.architectures) == 2
 
 
 def test_no_search_is_told_of_a_target(lab: Lab) -> None:
@@ -185,6 +183,6 @@ def test_no_search_is_told_of_a_target(lab: Lab) -> None:
 
 def test_inherited_weights_are_what_the_files_hold(lab: Lab) -> None:
     output = lab.output(lab.search("dense"))
-    (entry,) = output.values["architectures"]
-    stored = load(output.files[entry["state_file"]])
+    (entry,) = output.values.architectures
+    stored = load(output.files[entry.state_file])
     assert all(torch.equal(stored[name], tensor) for name, tensor in lab.pretrained().items())

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from lab import FINETUNE, RESNET, TARGET, VGG, Lab, pixels
+from lab import FINETUNE, RESNET, TARGET, VGG, Lab, changed, pixels
 from torch import Tensor
 
 from benchmark import models
-from benchmark.config.params import FineTuning
+from benchmark.config.params import DatasetRef, FineTuning
 from benchmark.jobs.job import Job
 from benchmark.protocol import fewshot
 from benchmark.protocol import transfer as protocol
@@ -57,19 +57,17 @@ def test_every_mode_works_at_both_granularities(
     lab: Lab, run: Run, model: dict[str, Any], weights: str, granularity: str
 ) -> None:
     found = lab.search("magnitude", granularity, model=model)
-    entry = lab.output(found).values["architectures"][1]
+    entry = lab.output(found).values.architectures[1]
     values, said = run(lab.transfer(found, weights, 0.1))
-    assert set(values) == {"source_accuracy", "params", "macs", "results"}
-    assert [(r["target"], r["shots"], r["draw"]) for r in values["results"]] == [
+    assert [(r.target, r.shots, r.draw) for r in values.results] == [
         ("digits-3-5", shots, draw) for shots in (1, 5) for draw in (0, 1)
     ]
-    assert all(set(r) == {"target", "shots", "draw", "accuracy", "train_flops"} for r in values["results"])
-    assert all(0 <= r["accuracy"] <= 1 for r in values["results"])
-    assert (values["source_accuracy"] is None) == (weights == "scratch")
-    assert (values["params"], values["macs"]) == (entry["params"], entry["macs"])
+    assert all(0 <= r.accuracy <= 1 for r in values.results)
+    assert (values.source_accuracy is None) == (weights == "scratch")
+    assert (values.params, values.macs) == (entry.params, entry.macs)
     # Four steps of 15 images; fresh networks saw twenty of 32 before.
     images = 4 * 15 + (20 * 32 if weights == "fresh" else 0)
-    assert {result["train_flops"] for result in values["results"]} == {6 * entry["macs"] * images}
+    assert {result.train_flops for result in values.results} == {6 * entry.macs * images}
     assert all(bool(torch.isfinite(logits).all()) for logits in said)
     few = said[-4:]
     assert not any(torch.equal(few[0], other) for other in few[1:])
@@ -79,23 +77,23 @@ def test_few_shots_teach_something(lab: Lab, run: Run) -> None:
     found = lab.search("dense")
     recipe = {"steps": 30, "batch": 30, "lr": 0.05, "norm_momentum": 0.5}
     values, _ = run(lab.transfer(found, "inherit", shots=[10], recipe=recipe))
-    assert min(result["accuracy"] for result in values["results"]) > 0.6
+    assert min(result.accuracy for result in values.results) > 0.6
 
 
 @GRANULARITIES
 def test_a_dense_inherited_network_is_the_pretrained_one(lab: Lab, run: Run, granularity: str) -> None:
     found = lab.search("dense", granularity)
-    pretrained = lab.output(lab.pretrain()).values["accuracy"]["test"]
+    pretrained = lab.output(lab.pretrain()).values.accuracy.test
     for form in (None, {"dense": True}):
         values, _ = run(lab.transfer(found, "inherit", form=form))
-        assert values["source_accuracy"] == pretrained
+        assert values.source_accuracy == pretrained
 
 
 @GRANULARITIES
 def test_inherit_uses_the_pruners_own_weights(lab: Lab, run: Run, granularity: str) -> None:
     found = lab.search("lottery_ticket", granularity, drop=0.5)
     values, said = run(lab.transfer(found, "inherit", 0.1))
-    source = open_source(found, lab.context)
+    source = open_source(found.spec, lab.context)
     network = source.large_model()
     space = build_space(network, source.example(), granularity)
     files = lab.context.store.get(found.key).files
@@ -106,19 +104,19 @@ def test_inherit_uses_the_pruners_own_weights(lab: Lab, run: Run, granularity: s
     probe = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(said[0], extracted(probe))
     fresh, _ = run(lab.transfer(found, "fresh", 0.1))
-    assert values["results"] != fresh["results"]
+    assert values.results != fresh.results
 
 
 @pytest.mark.parametrize("weights", ["fresh", "scratch"])
 def test_with_new_weights_equal_widths_are_equal_networks(lab: Lab, run: Run, weights: str) -> None:
     found = lab.search("random")
-    kept = lab.output(found).values["architectures"][1]["kept"]
+    kept = lab.output(found).values.architectures[1].kept
     by_mask, said = run(lab.transfer(found, weights, 0.1))
     by_widths, also = run(lab.transfer(found, weights, 0.1, form={"kept": kept}))
     assert by_mask == by_widths and unchanged(said, also)
     (first, *_) = kept
     other, _ = run(lab.transfer(found, weights, 0.1, form={"kept": {**kept, first: kept[first] + 1}}))
-    assert other["params"] > by_mask["params"] and other["results"] != by_mask["results"]
+    assert other.params > by_mask.params and other.results != by_mask.results
 
 
 def test_the_weights_modes_start_from_the_same_new_weights(lab: Lab) -> None:
@@ -185,7 +183,7 @@ def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:
     for draw in one:
         tested = {image.numpy().tobytes() for image in pixels(draw.test)}
         assert not tested & {image.numpy().tobytes() for image in pixels(draw.train)}
-    everything = opened(TARGET, lab.digests["target"], lab.context.data_root)
+    everything = opened(DatasetRef(**TARGET), lab.digests["target"], lab.context.data_root)
     assert len(one[0].test) == len(everything.labels) - 3 * 20
 
 
@@ -219,7 +217,7 @@ def test_nothing_is_learnt_from_the_targets_test_part(
     monkeypatch.setattr(protocol, "target_draws", spoiled)
     after, also = run(job)
     assert unchanged(said, also)
-    assert after["results"] != values["results"] and after["source_accuracy"] == values["source_accuracy"]
+    assert after.results != values.results and after.source_accuracy == values.source_accuracy
 
 
 def test_nothing_is_learnt_from_the_sources_test_part(lab: Lab, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,8 +230,8 @@ def test_nothing_is_learnt_from_the_sources_test_part(lab: Lab, run: Run, monkey
 
     monkeypatch.setattr(protocol, "open_source", spoiled)
     after, also = run(job)
-    assert unchanged(said, also) and after["results"] == values["results"]
-    assert after["source_accuracy"] != values["source_accuracy"]
+    assert unchanged(said, also) and after.results == values.results
+    assert after.source_accuracy != values.source_accuracy
 
 
 def refused(*_: Any) -> None:
@@ -252,9 +250,9 @@ def test_stacked_and_one_by_one_are_the_same_training(
     alone, also = run(job)
     for one, other in zip(said, also, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
-    for one, other in zip(stacked["results"], alone["results"], strict=True):
-        assert one["accuracy"] == pytest.approx(other["accuracy"], abs=0.02)
-        assert one["train_flops"] == other["train_flops"]
+    for one, other in zip(stacked.results, alone.results, strict=True):
+        assert one.accuracy == pytest.approx(other.accuracy, abs=0.02)
+        assert one.train_flops == other.train_flops
 
 
 def test_heads_and_orders_belong_to_the_draw(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,9 +288,9 @@ def test_twice_the_steps_are_twice_the_training_and_leave_the_rest(lab: Lab, run
     once, said = run(lab.transfer(found, "fresh"))
     twice, also = run(lab.transfer(found, "fresh", training={"steps": 40}))
     assert not torch.equal(said[0], also[0])
-    assert {key: once[key] for key in ("params", "macs")} == {key: twice[key] for key in ("params", "macs")}
-    for one, other in zip(once["results"], twice["results"], strict=True):
-        assert other["train_flops"] - one["train_flops"] == 6 * once["macs"] * 20 * 32
+    assert (once.params, once.macs) == (twice.params, twice.macs)
+    for one, other in zip(once.results, twice.results, strict=True):
+        assert other.train_flops - one.train_flops == 6 * once.macs * 20 * 32
 
 
 def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
@@ -300,17 +298,13 @@ def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
     found = lab.search("dense")
     job = lab.transfer(found, "inherit")
     second = lab.target(label="again", recipe={**FINETUNE, "steps": 3, "batch": 9}, shots=[2], draws=3, pool=10, test=7)
-    together = replace(job, spec=job.spec | {"targets": [*job.spec.targets, second]})
+    first = lab.target()
+    together = changed(job, targets=[first, second])
     values = lab.again(together).values
-    alone = [
-        lab.again(replace(job, spec=job.spec | {"targets": [target]})).values
-        for target in (job.spec.targets[0], second)
-    ]
-    assert values["results"] == alone[0]["results"] + alone[1]["results"]
-    assert [(r["target"], r["shots"], r["draw"]) for r in values["results"][4:]] == [("again", 2, n) for n in range(3)]
-    assert [r["train_flops"] for r in values["results"]] == [
-        6 * values["macs"] * images for images in [60] * 4 + [27] * 3
-    ]
+    alone = [lab.again(changed(job, targets=[target])).values for target in (first, second)]
+    assert values.results == alone[0].results + alone[1].results
+    assert [(r.target, r.shots, r.draw) for r in values.results[4:]] == [("again", 2, n) for n in range(3)]
+    assert [r.train_flops for r in values.results] == [6 * values.macs * images for images in [60] * 4 + [27] * 3]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -318,9 +312,9 @@ def test_a_target_s_own_steps_and_batch_are_its_own(lab: Lab) -> None:
 @pytest.mark.parametrize("weights", ["fresh", "scratch", "inherit"])
 def test_on_a_cuda_device(lab: Lab, granularity: str, weights: str) -> None:
     def there(job: Job) -> Job:
-        return replace(job, spec=job.spec | {"device": "cuda"})
+        return changed(job, device="cuda")
 
     found = there(lab.search("lottery_ticket", granularity, drop=0.5))
-    found.spec["pretrain"] = lab.key(there(lab.pretrain()))
+    found = changed(found, pretrain=lab.key(there(lab.pretrain())))
     values = lab.again(there(lab.transfer(found, weights, 0.1))).values
-    assert all(0 <= result["accuracy"] <= 1 for result in values["results"])
+    assert all(0 <= result.accuracy <= 1 for result in values.results)

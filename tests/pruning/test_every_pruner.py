@@ -196,7 +196,7 @@ def test_a_problem_has_no_target() -> None:
     assert {field.name for field in fields(Problem)} == {
         *("space", "network", "train", "validation", "recipe", "budgets", "seed", "device"),
         *("load_pretrained", "progress", "elsewhere", "flops", "pretrain_flops", "trace"),
-        *("inverted", "asked_to_rank"),
+        *("inverted", "asked_for_inversion"),
     }
 
 

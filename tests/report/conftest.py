@@ -74,7 +74,7 @@ TARGETS = {
 def across(tmp_path_factory) -> SimpleNamespace:
     """The whole report of the suite `fashion`, of several targets with shots of their own, and of `small`."""
     root = tmp_path_factory.mktemp("across")
-    transfer = {"weights": ["fresh", "inherit"], "shots": [1, 5, 10, 20], "arms": list(get_args(Control))}
+    transfer = {"weights": ["fresh", "inherit"], "shots": [1, 5, 10, 20], "controls": list(get_args(Control))}
     finetune = {**RECIPE, "precision": "bfloat16", "trained": "head", "flip": True}
     fashion = suite(
         "Fashion to others",

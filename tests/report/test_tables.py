@@ -35,7 +35,7 @@ def hand_made(by_seed):
         "methods": [{"method": m, "variants": {"channel": [""]}} for m in by_seed],
         "weights": ["fresh"],
         "targets": ["t"],
-        "costs": ["params"],
+        "cost": "params",
         "budgets": [0.1],
         "shots": {"t": [5]},
         "seeds": [0, 1, 2],

@@ -114,7 +114,7 @@ def test_arms_table_and_page_are_the_summary(across, view, page):
             assert record["verdict"] in text
     assert text.count("| area |") == len(view.methods) * 4 * 2
     assert page.count('id="fashion-arms"') == 1 and 'id="small-arms"' not in page
-    assert "Control shuffled: the units of every architecture are permuted" in page
+    assert "Arm shuffled: the units of every architecture are permuted" in page
 
 
 def test_points_have_a_sign():

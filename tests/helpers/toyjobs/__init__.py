@@ -14,6 +14,7 @@ class Toy(Spec):
     module: ClassVar[str] = "toyjobs.square"
 
     value: int
+    workers: int = 0
     sleep: float = 0.0
     begun: int = 0
     fail: bool = False
