@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
@@ -53,8 +54,8 @@ BLOCKS: dict[str, Block] = {
         "L",
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijklmnpqrty",
         {
-            16: "cc456145a1f9b3290ce8e2fe410379c6e839cde3eb92dd0e5eb882f167c4170a",
-            32: "4b37fcb2ec612cddf82115fefaeb782fe5796e6a880167b02815f5e41411e309",
+            16: "1ec6c5c6e40206a5405f558997d7ad8ce5246db80c3efa12c749fd7697f71f94",
+            32: "d215bbd93982d6b1f92b2d7bb3d62338cab78e5eb3e16e400eca27d69c68bbf7",
         },
     ),
     "greek": Block(
@@ -67,8 +68,8 @@ BLOCKS: dict[str, Block] = {
         "\u03c9\u03ca\u03cb\u03ce\u03cf\u03d1\u03d5\u03d6\u03d7\u03d8\u03dd\u03de\u03df\u03e0\u03e1"
         "\u03f0\u03f7\u03f8\u03fa\u03fb\u03fc",
         {
-            16: "03a114250d228dfc89cfe6595b184b3ab73c5d4efdfce7bfd22f2019402a5fe6",
-            32: "9942b7e94537dc66139361d1c8ecef88c2bc1002c59e622c8450203d8dee869b",
+            16: "21b34a6a42e31edabeaa16af269258284e0063d56da7578bec7b0f5daa9ab077",
+            32: "28de78049cb8ec60ecda8b5287cbcd2c6c8e67b6caa874b02e33e1fb19b2f9a9",
         },
     ),
     "cyrillic": Block(
@@ -82,8 +83,8 @@ BLOCKS: dict[str, Block] = {
         "\u04b2\u04b4\u04b6\u04ba\u04c1\u04c3\u04c7\u04cb\u04cf\u04d4\u04d5\u04da\u04de\u04e0\u04ed"
         "\u04f4\u04f5\u04f6\u04f7\u04f8\u0512\u0514",
         {
-            16: "9d091244d9ffbaf3bddc4d29c5c3245949f15954f7bd895da04625e6889c0fce",
-            32: "3fab9413543e4dd0a0552ba6ac50317b973876eec30404a4507b4298c7675fd4",
+            16: "04215a5956ea3fca7293e6340f3fc826a5ce19592552956911f42fae0f85b38b",
+            32: "62435d41d96b48289fa8c2c32e7afa747db0a5d4d1afafb9216a63a50f30339b",
         },
     ),
     "armenian": Block(
@@ -95,8 +96,8 @@ BLOCKS: dict[str, Block] = {
         "\u056b\u056c\u056d\u056e\u056f\u0573\u0574\u0576\u0577\u0579\u057a\u057b\u057e\u0580\u0586"
         "\u0587",
         {
-            16: "32ceb1ac02731dfd35734595be98399c86c9735d16e086ebb37fda685c4b56e6",
-            32: "04dcae8d8c9b0fc0b343f5bea23b73ed211cbff3271507682a0ee6c67b453e78",
+            16: "aa5ae994e83079cb344550d8ac643e810943a41b564412dd09fcb8a82bf25cbf",
+            32: "06875214243ac4f5106c66657d4557965bc4dfbe183e7cd86532d2260a61319f",
         },
     ),
     "georgian": Block(
@@ -108,8 +109,8 @@ BLOCKS: dict[str, Block] = {
         "\u10c4\u10c5\u10d0\u10d3\u10d4\u10d6\u10d9\u10da\u10dd\u10df\u10e0\u10e2\u10e3\u10e4\u10e5"
         "\u10e6\u10e9\u10ec\u10ed\u10ef\u10f0\u10f1\u10f2\u10f3\u10f4\u10f5\u10f8\u10fa\u10fc",
         {
-            16: "abbe016e767beaa92ddcf80856669fe5553bce893e50cc4ebafa93bec12dd4a5",
-            32: "bfee2b8a8b70aa80fcbf69e21e4706c733b787298f91697b68b8650f0123b333",
+            16: "f2c132704fb5dcc4ca248edd511a93477dbe5f4144ca2c4fcdb6a87cda190921",
+            32: "02e34bfd0fa7c06ec6399d35f876cee8069b2d107087ab177fb8f1b5f519e6ed",
         },
     ),
     "latin-extended": Block(
@@ -128,8 +129,8 @@ BLOCKS: dict[str, Block] = {
         "\u0236\u0239\u023b\u023d\u023e\u023f\u0240\u0241\u0242\u0243\u0244\u0246\u0248\u0249\u024a"
         "\u024c\u024d\u024f",
         {
-            16: "23c0aa5d8c8aafe676a52b843e54dcfd32e088ad90c17f3e33105315f53dce3c",
-            32: "0096de945ba144cc55e01d7ea1d1a506ad6ff84a097c5127b7ef189b0b8ec4f7",
+            16: "4f79e62d4bad499d91ff7ff6217d95939c177949645c50753926eba92198175a",
+            32: "6fddb712e7d87545cdd9db93bcf26e69576eaa221432a62fb8261f9b9fdf2d29",
         },
     ),
     "ipa": Block(
@@ -141,8 +142,8 @@ BLOCKS: dict[str, Block] = {
         "\u0290\u0291\u0295\u0296\u0297\u029d\u029e\u02a0\u02a1\u02a2\u02a4\u02a6\u02a7\u02a8\u02a9"
         "\u02ab\u02ac\u02ad\u02ae\u02af",
         {
-            16: "4db5607f584bdbe5b68dba774af1c16281ac567d4122da28bf31f5e8adbdefc5",
-            32: "633d7f76f26b883e688ca103032e1ad65d885b1b826ac018395bfaf09c462135",
+            16: "f34aef9069053c738867aad40d4c1003841e565a3f45f56ac0623a0f074a7020",
+            32: "5a895c70b7cd6b5bb092c56b22638b379c25a3f7a9c02b4af169bdcaebf6d2c3",
         },
     ),
     "math": Block(
@@ -160,8 +161,8 @@ BLOCKS: dict[str, Block] = {
         "\u22b8\u22c4\u22c6\u22cd\u22ce\u22cf\u22d0\u22d1\u22da\u22db\u22dc\u22dd\u22de\u22e0\u22e1"
         "\u22e6\u22e7\u22ef",
         {
-            16: "d9cb082c2e30d5e3286a6d323ab2367f49cdf7e098501c9b4ff250c4a355f1fd",
-            32: "ef4829c700f18882a063c06a7a7e3540da336545383e7fec6e6a32133a253e9a",
+            16: "dedb05ab75a38a81c3462b8359e5bbfd9df14b7a8758e2a56ad7285ef6b3b8fd",
+            32: "9cc9ac2aa89df204bad67e94efa0c357a29179b9765fbd8f4ced7527506ee19c",
         },
     ),
     "arrows": Block(
@@ -175,8 +176,8 @@ BLOCKS: dict[str, Block] = {
         "\u21d2\u21d3\u21d4\u21d5\u21d6\u21d7\u21d8\u21d9\u21da\u21db\u21dc\u21dd\u21de\u21e4\u21e5"
         "\u21ea\u21eb\u21ed\u21ee\u21ef\u21f0\u21f1\u21f2\u21f5\u21f6\u21f8",
         {
-            16: "4daa77fbd9efa8b51e5aa2b95a31b81200b7da7a79a7b69b3d4a21530f7787a5",
-            32: "512076b4840992b6bdc57d1ef3276820bab07dae5cab0e5ee07ce4f1617215e9",
+            16: "5958cab99d44b716d83802b8f3664387eb2b42431ee594afe28a3342bcacb827",
+            32: "7223cf9a361fd9dfd1571963d0fee3075feaf080da40cc0ddbcb3a59a5d93dd3",
         },
     ),
     "lao": Block(
@@ -185,8 +186,8 @@ BLOCKS: dict[str, Block] = {
         "L",
         "\u0e81\u0e87\u0e8a\u0e8d\u0e95\u0e96\u0e99\u0e9c\u0e9d\u0e9e\u0ea1\u0ea7\u0eae\u0eaf\u0eb2\u0eb3",
         {
-            16: "12292ce322b9cddfbff81231a9188428c4f727fe991e965a990014cdeb839e94",
-            32: "074366b1d908cae32895b722056719c6985331d6f6e5b256ba7910059c0a53bc",
+            16: "064efa392f71eabc4173bf0a0b7a5815a30e004410fb164ed17f5a82c8776121",
+            32: "76b7bbaba119420df7b28e0d978481b5e2e9ce60679a5e4e6871d1f8798f8674",
         },
     ),
     "shapes": Block(
@@ -203,8 +204,8 @@ BLOCKS: dict[str, Block] = {
         "\u25e7\u25e8\u25e9\u25ea\u25eb\u25ec\u25ed\u25ee\u25f4\u25f5\u25f6\u25f7\u25f8\u25f9\u25fa"
         "\u25ff",
         {
-            16: "062524bc94699a665495e7ae125ff6da8c3a289d1f3389bc117fbd474f95b205",
-            32: "cc4b2ea8c5b63d3c045f53dc7ba66a27b183d62568a3e331dd3bb998ca42f833",
+            16: "3084e56a60c7f98b417e9fccdfb8a97c764c2e46396352b920c4653326a06f43",
+            32: "5696562c49388b6fc4ccecf3fad82b9910996e5f8de3b74623f69f12c58e676a",
         },
     ),
     "symbols": Block(
@@ -222,8 +223,8 @@ BLOCKS: dict[str, Block] = {
         "\u275d\u275e\u2761\u2766\u2767\u2794\u279b\u279d\u27a1\u27a2\u27a7\u27a9\u27ab\u27ac\u27ad"
         "\u27ae\u27b2\u27b3\u27b4\u27b6",
         {
-            16: "f505bb132bc94752694226606df03eae1607248ed735fad84284895fa8b6795c",
-            32: "68d5924e2155c721b334ac855216c7c27423cac57e9ced6592991001c45c72c9",
+            16: "7d0f01524d9df8eb77d5547019e1e57927b527a30348d8526aa66e354962a55d",
+            32: "9911771a286a2bdbed53e77a50f719f3ee39ab8d59376978e8567811da1a05da",
         },
     ),
 }
@@ -293,12 +294,10 @@ def draw(name: str, size: int) -> NDArray[np.uint8]:
     return np.stack(drawn)
 
 
-def choose() -> dict[str, str]:
-    """Return the characters of each block by the rule; what `BLOCKS` records is this."""
+def choose() -> Iterator[tuple[str, str]]:
+    """Yield the name of each block and its characters by the rule; what `BLOCKS` records is this."""
     taken: list[str] = []
-    chosen: dict[str, str] = {}
     for name, block in BLOCKS.items():
         kept = distinct(block.candidates(), taken)
         taken += kept
-        chosen[name] = "".join(kept)
-    return chosen
+        yield name, "".join(kept)
