@@ -18,6 +18,7 @@ from benchmark.errors import BenchError, unknown
 Granularity = Literal["channel", "weight", "block", "block+channel"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs"]
+Measure = Literal["nearest", "probe", "finetune"]
 Control = Literal["twice", "shuffled", "inverted", "labels", "flops"]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -183,8 +184,28 @@ class GridSection(Section):
     seeds: Distinct[Seed]
 
 
+class NearestSection(Section):
+    """The measure `nearest`, the nearest class mean of frozen features, on `episodes` episodes per number of shots."""
+
+    episodes: Count = 100
+
+
+class ProbeSection(Section):
+    """The measure `probe`, logistic regression on frozen features, on `episodes` episodes per number of shots.
+
+    `strength` is the weight of the squared norm in the objective: see `benchmark.protocol.probe`.
+    """
+
+    episodes: Count = 20
+    strength: Positive = 0.01
+
+
 class TransferSection(Section):
-    """The few-shot protocol: `draws` k-shot sets per seed and per number of shots.
+    """The few-shot protocol: which measures are taken, and for `finetune` the recipe and `draws` episodes per seed.
+
+    The numbers of shots are those of all measures, or `finetune_shots` for `finetune`. `headline` names the measure of
+    the first table (default: the last of those taken). `retrainings` sub-networks are drawn for every architecture and
+    seed whose weights are new.
 
     `controls` are beside the grid: see `benchmark.protocol.controls`. In the control `flops` a source training is at
     most `flops_cap` times as long as in the grid.
@@ -192,11 +213,41 @@ class TransferSection(Section):
 
     weights: Distinct[WeightsMode]
     shots: Distinct[Count]
-    draws: Count
-    finetune: FineTuning
-    scratch: Recipe
+    nearest: NearestSection | None = None
+    probe: ProbeSection | None = None
+    finetune: FineTuning | None = None
+    finetune_shots: Distinct[Count] | None = None
+    draws: Count = 10
+    scratch: Recipe | None = None
+    headline: Measure | None = None
+    retrainings: Count = 1
     controls: Annotated[list[Control], AfterValidator(_distinct)] = []
     flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+
+    @property
+    def measures(self) -> list[Measure]:
+        """The measures that are taken."""
+        every: list[tuple[Measure, object]] = [
+            ("nearest", self.nearest),
+            ("probe", self.probe),
+            ("finetune", self.finetune),
+        ]
+        return [name for name, section in every if section is not None]
+
+    @property
+    def first_measure(self) -> Measure:
+        """The measure of the headline."""
+        return self.headline or self.measures[-1]
+
+    @model_validator(mode="after")
+    def _measures_are_described(self) -> Self:
+        if not self.measures:
+            raise ValueError("nothing is measured; add nearest, probe or finetune")
+        if self.headline is not None and self.headline not in self.measures:
+            raise ValueError(f"headline: {self.headline} is not measured; add the section {self.headline}")
+        if "scratch" in self.weights and self.finetune is not None and self.scratch is None:
+            raise ValueError("scratch: fine-tuning from scratch needs a recipe of its own; add the section scratch")
+        return self
 
     @model_validator(mode="after")
     def _controls_have_their_grid(self) -> Self:
@@ -209,12 +260,14 @@ class TuningSection(Section):
     """Learning rates chosen for every budget, on the source only and for all methods alike.
 
     Candidates are the recipes' own rates times `factors`; each is tried on `architectures` random ones that no method
-    proposed, with the source split and initial weights of `seed`.
+    proposed, with the source split and initial weights of each of `seeds`. While the best rate is at the edge of those
+    tried, one more is tried beyond it, at most `extensions` times.
     """
 
-    factors: Distinct[Positive] = [0.5, 1.0, 2.0]
-    architectures: Count = 2
-    seed: Seed = 0
+    factors: Distinct[Positive] = [0.25, 0.5, 1.0, 2.0, 4.0]
+    architectures: Count = 3
+    seeds: Distinct[Seed] = [0, 1]
+    extensions: Annotated[int, Field(ge=0)] = 4
 
 
 class SuiteMethod(Section):

@@ -19,7 +19,7 @@ from benchmark.jobs.progress import Display
 from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
 
-Step = Literal["pretrain", "search", "tune", "transfer"]
+Step = Literal["pretrain", "search", "floors", "tune", "transfer"]
 SCHEMA = 1
 
 
@@ -143,6 +143,7 @@ def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failu
             for job in plan.search_jobs(name)
             if plan.store.has(job.spec.pretrain)
         ],
+        "floors": lambda: [job for plan, _ in work for job in plan.floor_jobs()],
         "tune": lambda: [job for plan, _ in work for job in plan.tune_jobs()],
         "transfer": lambda: [
             job for plan, methods in work for name in methods for job in plan.transfer_jobs(name, finished_only=True)
@@ -266,6 +267,16 @@ def _tune(params: Params, suite: str, workers: int | None, root: Path) -> int:
     return report_failures(failures)
 
 
+def _floors(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+    from benchmark.pipeline.collect import floors_of
+
+    plan = plan_of(params, suite, root)
+    failures = run_step("floors", list(plan.floor_jobs()), [(plan, [])], root, jobs)
+    if not failures:
+        write_json(Places(root).results(suite, "floors.json"), floors_of(plan))
+    return report_failures(failures)
+
+
 def _search(plan: Plan, method: str, places: Places) -> None:
     from benchmark.pipeline.collect import published_files, searches_of
 
@@ -329,6 +340,7 @@ _PER_SUITE = {
     "code": _code,
     "data": _data,
     "pretrain": _pretrain,
+    "floors": _floors,
     "tune": _tune,
     "analyse": _analyse,
     "report": _report,

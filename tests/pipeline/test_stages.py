@@ -103,7 +103,7 @@ def test_code_has_one_file_per_kind_of_job(params, root):
     (folder / "search-gone.json").write_text("{}")
     assert stage(params, "code", "tiny", root=root) == 0
     methods = sorted(f"search-{name}.json" for name in METHODS)
-    assert listing(folder) == ["pretrain.json", *methods, "transfer.json", "tune.json"]
+    assert listing(folder) == ["floors.json", "pretrain.json", *methods, "transfer.json", "tune.json"]
     hashes = [json.loads(path.read_text())["code"] for path in folder.iterdir()]
     assert len(set(hashes)) == len(hashes) == 7
 
