@@ -24,15 +24,13 @@ BySeed = Mapping[CellKey, Mapping[int, float]]
 
 def methods_of(params: Params, suite: str) -> list[str]:
     """Return the methods that run in `suite`, in the order of params.yaml."""
-    return [method for method in params.run.methods if method in params.suites[suite].methods]
+    return params.methods_of(suite)
 
 
 def variants_of(params: Params, suite: str, method: str, granularity: str) -> list[str]:
     """Return the variants of `method` that run in `suite` at `granularity`; "" (the default) is the first."""
-    variants = params.methods[method].variants
-    chosen = params.suites[suite].methods[method].variants
-    granularities = {name: variants[name].granularities for name in (variants if chosen is None else chosen)}
-    return ["", *(name for name, wanted in granularities.items() if wanted is None or granularity in wanted)]
+    wanted = {name: params.method(method).variants[name].granularities for name in params.variants_of(suite, method)}
+    return ["", *(name for name, served in wanted.items() if served is None or granularity in served)]
 
 
 def expected(params: Params, suite: str) -> Iterator[CellKey]:

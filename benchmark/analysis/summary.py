@@ -186,7 +186,7 @@ def _studied(
     costs = studies.relative_costs(single)
     found: dict[str, Any] = {"studies": [], "study_areas": [], "study_settings": [], "study_searches": []}
     for study in asked:
-        variants = params.methods[study.method].variants
+        variants = params.method(study.method).variants
         changed = {name: variants[name].params for name in study.variants}
         found["studies"].append({"study": study.name, "method": study.method, "variants": changed})
         for name, values in areas.items():

@@ -278,7 +278,10 @@ class SuiteMethod(Section):
 
 
 class SuiteConfig(Section):
-    """A named experiment. `methods` lists what runs; `tuning` None leaves the recipes their own learning rates."""
+    """A named experiment of all methods of `run.methods` but those it lists in `exclude`.
+
+    `methods` says what some of them do otherwise here. `tuning` None leaves the recipes their own learning rates.
+    """
 
     title: str
     data: DataSection
@@ -287,7 +290,12 @@ class SuiteConfig(Section):
     training: Recipe
     transfer: TransferSection
     tuning: TuningSection | None = None
-    methods: Annotated[dict[Name, SuiteMethod], Field(min_length=1)]
+    methods: dict[Name, SuiteMethod] = {}
+    exclude: Annotated[list[Name], AfterValidator(_distinct)] = []
+
+    def method(self, name: str) -> SuiteMethod:
+        """Return what a method does otherwise in this suite."""
+        return self.methods.get(name, SuiteMethod())
 
     def shots(self, target: TargetRef) -> list[int]:
         """Return the numbers of shots on a target, rising."""
@@ -370,8 +378,21 @@ class Params(Section):
     run: RunSection
     compute: ComputeSection = ComputeSection()
     data: SourcesSection = SourcesSection()
-    methods: dict[Name, MethodConfig]
+    methods: dict[Name, MethodConfig] = {}
     suites: dict[Name, SuiteConfig]
+
+    def methods_of(self, suite: str) -> list[str]:
+        """Return the methods that run in a suite, in the order of `run.methods`."""
+        return [name for name in self.run.methods if name not in self.suites[suite].exclude]
+
+    def method(self, name: str) -> MethodConfig:
+        """Return the parameters and variants of a method; one that is not described has its class's own."""
+        return self.methods.get(name, MethodConfig())
+
+    def variants_of(self, suite: str, name: str) -> list[str]:
+        """Return the variants of a method that run in a suite, beside its default."""
+        chosen = self.suites[suite].method(name).variants
+        return list(self.method(name).variants) if chosen is None else chosen
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -380,15 +401,9 @@ class Params(Section):
                 raise ValueError(str(unknown("suite", name, self.suites, "run.suites")))
         if self.run.headline is not None and self.run.headline not in self.run.suites:
             raise ValueError(str(unknown("suite", self.run.headline, self.run.suites, "run.headline")))
-        for name in self.run.methods:
-            if name not in self.methods:
-                raise ValueError(str(unknown("method", name, self.methods, "run.methods")))
         for suite in self.run.suites:
-            for name in self.run.methods:
-                if name not in self.suites[suite].methods:
-                    raise ValueError(
-                        f"suites.{suite}.methods: {name!r} is in run.methods but not here; add `{name}: {{}}`"
-                    )
+            if not self.methods_of(suite):
+                raise ValueError(f"suites.{suite}.exclude: no method of run.methods is left; take one out of it")
         return self
 
     @model_validator(mode="after")

@@ -127,7 +127,7 @@ class Plan:
     @property
     def methods(self) -> list[str]:
         """The methods that run in this suite, in the order of params.yaml."""
-        return [name for name in self.params.run.methods if name in self.config.methods]
+        return self.params.methods_of(self.suite)
 
     def pretrain_jobs(self) -> list[Job[PretrainSpec]]:
         """Return the pretraining of the large model for every seed, then those of controls that have their own."""
@@ -190,8 +190,8 @@ class Plan:
 
     def _places(self, method: str) -> Iterator[tuple[str, Granularity]]:
         """The variants of a method in this suite ("" first), each with the granularities it serves."""
-        variants, chosen = self.params.methods[method].variants, self.config.methods[method].variants
-        for variant in ("", *(variants if chosen is None else chosen)):
+        variants = self.params.method(method).variants
+        for variant in ("", *self.params.variants_of(self.suite, method)):
             served = self.method(method, variant).granularities
             wanted = variants[variant].granularities if variant else None
             for granularity in self.config.grid.granularities:
@@ -244,10 +244,8 @@ class Plan:
 
     def method(self, name: str, variant: str = "") -> Method:
         """Return a method with the parameters of a variant; a suite's own parameters go before the variant's."""
-        section = self.params.methods[name]
-        merged = (
-            section.params | (section.variants[variant].params if variant else {}) | self.config.methods[name].params
-        )
+        section, own = self.params.method(name), self.config.method(name)
+        merged = section.params | (section.variants[variant].params if variant else {}) | own.params
         where = f"suites.{self.suite}.methods.{name}"
 
         def look() -> dict[str, Any]:

@@ -178,9 +178,9 @@ def _of_other_code(folder: Path, sample: Sample, root: Path, workers: int | None
         out = Path(place) / "numbers.json"
         request = json.dumps({**asdict(sample), "workers": workers, "jobs": workers, "out": str(out)})
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
-        # -P: not the folder it runs in, whose data and jobs it shares, but PYTHONPATH says which code that is.
-        command = [sys.executable, "-P", "-m", "benchmark.pipeline.recheck", request]
-        ended = subprocess.run(command, cwd=root, env=environment, check=False)
+        # It runs in its own folder, with its own description of the suite; -P: PYTHONPATH says which code that is.
+        command = [sys.executable, "-P", "-m", module, request]
+        ended = subprocess.run(command, cwd=folder, env=environment, check=False)
         if ended.returncode or not out.exists():
             raise BenchError(f"--against {folder}: its code could not compute the sample; its message stands above")
         content = read_json(out)

@@ -267,7 +267,7 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
             table.add_column("of the " + config.grid.costs[0], no_wrap=True)
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
-            for method in params.run.methods:
+            for method in params.methods_of(suite):
                 found = [jobs.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
                 if any(found):
                     table.add_row(method, *(_entry(job) for job in found))

@@ -96,8 +96,8 @@ def stage(
         raise unknown("suite", suite or "", params.suites, "--suite")
     if name not in _PER_METHOD:
         return _PER_SUITE[name](params, suite, workers, root)
-    if method is None or method not in params.suites[suite].methods or method not in params.methods:
-        raise unknown("method", method or "", params.suites[suite].methods, "--method")
+    if method is None or method not in params.methods_of(suite):
+        raise unknown("method", method or "", params.methods_of(suite), "--method")
     plan = plan_of(params, suite, root)
     failures = fill([(plan, [method])], root, workers, "search" if name == "search" else "transfer")
     if not failures:

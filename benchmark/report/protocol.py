@@ -74,7 +74,7 @@ def _grid(config: SuiteConfig, pruners: Sequence[str]) -> str:
     chosen = [
         f"{label(pruner)}: {listing([variant_label(v) for v in variants]) if variants else 'none'}"
         for pruner in pruners
-        if (variants := config.methods[pruner].variants) is not None
+        if (variants := config.method(pruner).variants) is not None
     ]
     return text + (f" Variants chosen for this suite: {'; '.join(chosen)}." if chosen else "")
 

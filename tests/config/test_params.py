@@ -32,7 +32,6 @@ def with_value(content: dict[str, Any], path: tuple[str | int, ...], value: Any)
 def test_the_repository_s_own_params_are_valid() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     assert {*params.run.suites, params.run.headline} <= set(params.suites)
-    assert set(params.run.methods) <= set(params.methods)
 
 
 def test_values_and_defaults_arrive_typed(tiny_params: Path) -> None:
@@ -61,7 +60,6 @@ ARMED = {
 }
 WRONG = [
     (("run", "suites"), ["tini"], "run.suites: unknown suite 'tini'; did you mean 'tiny'? known: tiny"),
-    (("run", "methods"), ["dab"], "run.methods: unknown method 'dab'; did you mean 'dap'?"),
     (("run",), {}, "run.suites: missing; add it"),
     (("run",), None, "run: expected a mapping of keys to values ({} for the defaults) (got None)"),
     (("compute", "workers"), 0, "compute.workers: expected a number greater than or equal to 1 or 'auto' (got 0)"),
@@ -170,10 +168,21 @@ def test_two_targets_with_one_label_are_refused(tiny: dict[str, Any]) -> None:
         parse(Params, tiny, "params.yaml")
 
 
-def test_a_method_that_runs_must_stand_in_the_suite(tiny: dict[str, Any]) -> None:
-    del tiny["suites"]["tiny"]["methods"]["uniform"]
-    with pytest.raises(BenchError, match=r"suites\.tiny\.methods: 'uniform' is in run\.methods but not here; add"):
+def test_a_suite_runs_every_method_but_those_it_excludes(tiny: dict[str, Any]) -> None:
+    tiny["suites"]["tiny"] |= {"methods": {}, "exclude": ["uniform"]}
+    params = parse(Params, tiny, "params.yaml")
+    assert params.methods_of("tiny") == [name for name in params.run.methods if name != "uniform"]
+    # Without an entry of its own a method runs with all of its variants.
+    assert params.variants_of("tiny", "random") == list(params.methods["random"].variants)
+    tiny["suites"]["tiny"]["exclude"] = tiny["run"]["methods"]
+    with pytest.raises(BenchError, match=r"suites\.tiny\.exclude: no method of run\.methods is left"):
         parse(Params, tiny, "params.yaml")
+
+
+def test_a_method_needs_no_entry_of_its_own(tiny: dict[str, Any]) -> None:
+    tiny["methods"] = {}
+    params = parse(Params, tiny, "params.yaml")
+    assert params.method("uniform").params == {} and params.variants_of("tiny", "uniform") == []
 
 
 def test_a_part_of_the_file_is_named_by_its_prefix() -> None:

@@ -19,7 +19,7 @@ from benchmark.jobs.job import Job
 from benchmark.jobs.specs import PretrainSpec
 from benchmark.protocol.fewshot import adapt
 from benchmark.protocol.source import open_source
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.space import Architecture
 from benchmark.training.loop import accuracy
 
