@@ -5,14 +5,13 @@ registries (methods, data sets, models) and method parameters are checked by `be
 """
 
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.config.messages import first_message
+from benchmark.config.yaml_file import read_yaml
 from benchmark.errors import BenchError, unknown
 
 Granularity = Literal["channel", "weight", "block", "block+channel"]
@@ -27,7 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 def _distinct(values: list[T]) -> list[T]:
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise ValueError(f"{value!r} stands twice; every value may stand once")
+            raise ValueError(f"{value!r} is given twice; every value may be given once")
     return values
 
 
@@ -419,32 +418,9 @@ class Params(Section):
         return self
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: 5e-4 is a number, and a key that stands twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml; `BenchError` names the key, what was expected and the remedy."""
-    try:
-        content = yaml.load(path.read_text(), Loader=_Loader)
-    except FileNotFoundError as error:
-        raise BenchError(f"{path}: no such file; run in the repository's folder or name one with --params") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(
-            f"{path}: not readable as YAML ({' '.join(str(error).split())}); mend it or restore it"
-        ) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise BenchError(f"{path}: expected a mapping with the keys {', '.join(Params.model_fields)}")
     return parse(Params, content, str(path))

@@ -239,7 +239,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(BenchError, match="no result files of the suite hand"):
         analyse(params_of(), "hand", tmp_path)
     with pytest.raises(
-        BenchError, match=r"dense\.json: default channel 1.0 fresh t, 5 shots, seed 0, draw 0 stands twice"
+        BenchError, match=r"dense\.json: default channel 1.0 fresh t, 5 shots, seed 0, draw 0 is given twice"
     ):
         summarise(tmp_path, ROWS | {"dense": ROWS["dense"] * 2})
     with pytest.raises(BenchError, match="no such file"):
