@@ -13,9 +13,9 @@ from typing import Any, Literal
 from benchmark.config.params import Params, SuiteConfig, TargetRef
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
+from benchmark.jobs.account import Account
 from benchmark.jobs.job import Job
 from benchmark.jobs.local import Failure, available_workers, run_jobs
-from benchmark.jobs.progress import Display
 from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
 
@@ -119,10 +119,10 @@ def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str
 def prepare_data(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
     """Prepare the data sets of a suite where they are not yet; returns `{"source", "targets"}`, their manifests."""
     from benchmark.data import prepare
-    from benchmark.jobs.preparing import Preparing
+    from benchmark.jobs.progress import Progress
 
     data, folder, mirrors = params.suites[suite].data, Places(root).data, params.data.mirrors
-    with Preparing() as progress:
+    with Progress(every=5.0, quiet=5.0) as progress:
         source = prepare(data.source, folder, mirrors, progress)
         targets = {target.label: prepare(target, folder, mirrors, progress) for target in data.targets}
     return {"source": source, "targets": targets}
@@ -168,8 +168,8 @@ def run_step(step: Step, jobs: list[Job], work: Work, root: Path, workers: int |
         available_workers(compute.threads, plan.device, compute.slots) if compute.workers == "auto" else compute.workers
     )
     context = Context(plan.store, Places(root).data, plan.device)
-    with Display(step, jobs) as display:
-        return run_jobs(jobs, context, count, compute.threads, display, compute.deterministic)
+    with Account(step, jobs) as account:
+        return run_jobs(jobs, context, count, compute.threads, account, compute.deterministic)
 
 
 def report_failures(failures: list[Failure]) -> int:

@@ -225,10 +225,10 @@ def _labels(ref: DatasetRef, mirrors: list[str], root: Path) -> tuple["Tensor", 
     from benchmark.data.base import Places, mirror_list
     from benchmark.data.registry import find
     from benchmark.data.transforms import convert, select
-    from benchmark.jobs.preparing import Preparing
+    from benchmark.jobs.progress import Progress
 
     dataset, option = find(ref.name, "name")
-    with Preparing() as progress:
+    with Progress(every=5.0, quiet=5.0) as progress:
         stored = dataset.open(option, Places(mirror_list(mirrors), root / "data" / "downloads", progress))
     rows, labels, names = select(stored, ref)
     return torch.from_numpy(labels), names, convert(next(stored.read(rows[:1])), ref).shape
