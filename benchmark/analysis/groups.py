@@ -19,7 +19,7 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
     """Return the rows of an arm ("": the grid) by combination and seed, and how many params.yaml does not ask for.
 
     Combinations come in the order of `expected`, those without rows are left out. Other arms' rows are passed over.
-    `BenchError` when a row stands twice.
+    `BenchError` when a row is given twice.
     """
     config = params.suites[suite]
     draws = {target.label: config.draws(target) for target in config.data.targets}
@@ -34,7 +34,7 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
                 continue
             found = groups[key].setdefault(row.seed, [])
             if any(other.draw == row.draw for other in found):
-                raise BenchError(f"{path}: {_named(row)} stands twice; recompute the file")
+                raise BenchError(f"{path}: {_named(row)} is given twice; recompute the file")
             found.append(row)
     return {key: dict(sorted(seeds.items())) for key, seeds in groups.items() if seeds}, unasked
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmark.pruning.registry import pruners
+from benchmark.pruning.looks import looks
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
@@ -19,8 +19,8 @@ GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks", 
 
 def label(method: str, variant: str = "") -> str:
     """Return the display name of a method, "DAP (init)": its class's label, else its name with spaces."""
-    kind = pruners().get(method)
-    name = (kind.label if kind is not None else "") or method.replace("_", " ")
+    known = looks().get(method)
+    name = known.label if known is not None else method.replace("_", " ")
     return f"{name} ({variant_label(variant)})" if variant else name
 
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmark.files import atomic_write
-from benchmark.pruning.registry import pruners
+from benchmark.pruning.looks import looks
 from benchmark.report.labels import COSTS, label
 from benchmark.report.view import Record
 
@@ -64,7 +64,7 @@ class Look:
     """Colour and marker of every method: those of its class, or by order of appearance where it has none."""
 
     def __init__(self, methods: Sequence[str]) -> None:
-        own = {name: (kind.color, kind.marker) for name, kind in pruners().items() if kind.color is not None}
+        own = {name: (look.color, look.marker) for name, look in looks().items() if look.color is not None}
         unknown = [method for method in methods if method not in own]
         self._styles = own | {m: OTHERS[i % len(OTHERS)] for i, m in enumerate(unknown)}
 
