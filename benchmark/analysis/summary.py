@@ -13,6 +13,7 @@ from benchmark.analysis import context, controls, studies
 from benchmark.analysis.areas import MEASURES, Areas, by_set, over
 from benchmark.analysis.comparisons import Contrast, compare
 from benchmark.analysis.doubled_training import doubled_training
+from benchmark.analysis.floors import floors
 from benchmark.analysis.grid import CellKey, methods_of, missing, variants_of
 from benchmark.analysis.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.analysis.intervals import CONFIDENCE, deviation, mean_interval
@@ -20,6 +21,7 @@ from benchmark.analysis.output import lines, metrics, plot_data
 from benchmark.analysis.rows import Row, read_results
 from benchmark.analysis.searches import read_search
 from benchmark.analysis.settings import settings
+from benchmark.analysis.slices import Slice, sliced, slices
 from benchmark.config.ablations import Study, studies_of
 from benchmark.config.params import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
@@ -73,25 +75,42 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
 
     Reads reports/results/SUITE below `root`. Returns the summary.
     """
-    summary = analyse(params, suite, root / "reports" / "results" / suite)
+    results = root / "reports" / "results" / suite
+    summary = analyse(params, suite, results)
     folder = root / "reports" / "analysis" / suite
+    others = slices(params.suites[suite])[1:]
+    for one in others:
+        atomic_write(slice_file(root, suite, one.name), lines(analyse(params, suite, results, one)))
+    write_json(
+        root / "reports" / "slices" / suite / "slices.json", {"schema": 1, "slices": [one.name for one in others]}
+    )
     atomic_write(folder / "summary.json", lines(summary))
     write_json(folder / "metrics.json", metrics(summary))
     atomic_write(folder / "accuracy.csv", plot_data(summary))
     return summary
 
 
-def read_summary(root: Path, suite: str) -> dict[str, Any]:
-    """Read reports/analysis/SUITE/summary.json; `BenchError` when it is absent or of another schema."""
-    path = root / "reports" / "analysis" / suite / "summary.json"
+def slice_file(root: Path, suite: str, name: str) -> Path:
+    """Return where the summary of a slice other than the main one is."""
+    return root / "reports" / "slices" / suite / f"{name}.json"
+
+
+def read_summary(root: Path, suite: str, name: str | None = None) -> dict[str, Any]:
+    """Read reports/analysis/SUITE/summary.json, or that of the slice `name`.
+
+    `BenchError` when it is absent or of another schema.
+    """
+    path = root / "reports" / "analysis" / suite / "summary.json" if name is None else slice_file(root, suite, name)
     summary = read_json(path)
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
         raise BenchError(f"{path}: expected a summary of schema {SCHEMA}; run the stage analyse again")
     return summary
 
 
-def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
-    """Return the summary of a suite (schema 3) from the result files METHOD.json in `results`.
+def analyse(params: Params, suite: str, results: Path, one: Slice | None = None) -> dict[str, Any]:
+    """Return the summary of a slice of a suite (schema 3) from the result files METHOD.json in `results`.
+
+    Without a slice it is the main one: the first cost, and the measure of the headline.
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
@@ -100,6 +119,8 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     """
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "suite")
+    one = one or slices(params.suites[suite])[0]
+    params = sliced(params, suite, one)
     config = params.suites[suite]
     files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
     present = {method: path for method, path in files.items() if path.exists()}
@@ -117,14 +138,19 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     areas = by_set(groups, by_seed, config.grid.budgets)
     tested = {"accuracy": by_seed} | {MEASURES[name]: values for name, values in areas.items()}
     doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.controls else {}
-    draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
+    draws_of = {
+        key: {s: {_replicate(row, config) for row in found} for s, found in seeds.items()}
+        for key, seeds in single.items()
+    }
     headline = _headline(config, shots_on)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "suite": suite,
         "title": config.title,
         "conventions": CONVENTIONS,
+        "slice": {"cost": one.cost, "measure": one.measure},
         "headline": headline,
+        "floors": floors(results / "floors.json", one.measure, seeds, shots_on),
         "axes": {
             "granularities": config.grid.granularities,
             "methods": [
@@ -196,6 +222,11 @@ def _studied(
         content = read_search(results / f"{study.method}.search.json")
         found["study_searches"] += studies.searches(study, content, grid.granularities, grid.budgets, costs)
     return found
+
+
+def _replicate(row: Row, config: SuiteConfig) -> int:
+    draws = {target.label: config.draws(target) for target in config.data.targets}
+    return row.retraining * draws[row.target] + row.draw
 
 
 def _by_seed(groups: Groups) -> dict[CellKey, dict[int, float]]:

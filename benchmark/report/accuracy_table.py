@@ -57,6 +57,7 @@ class Table:
     columns: list[str]
     dense: Entry | None
     rows: list[TableRow]
+    floor: Entry | None = None
 
 
 def accuracy_table(
@@ -77,7 +78,7 @@ def accuracy_table(
     ]
     columns = [*(percent(budget) for budget in view.budgets), "area"]
     dense = _entry(view.dense(granularity, weights, target, shots))
-    return Table(target, granularity, weights, shots, columns, dense, rows)
+    return Table(target, granularity, weights, shots, columns, dense, rows, _entry(view.floor(target, shots)))
 
 
 def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> list[tuple[str, Table]]:
@@ -98,7 +99,9 @@ def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> 
 def markdown(found: Table) -> str:
     """Return the table in Markdown, without a heading; the dense control stands below it."""
     text = table(["method", *found.columns], [[row.label, *map(markdown_entry, row.entries)] for row in found.rows])
-    return text + (f"\n\nDense control (100{NBSP}%): {found.dense.text}." if found.dense else "")
+    below = [f"Dense control (100{NBSP}%): {found.dense.text}."] if found.dense else []
+    below += [f"Raw pixels on the same episodes: {found.floor.text}."] if found.floor else []
+    return text + (f"\n\n{' '.join(below)}" if below else "")
 
 
 def markdown_entry(entry: Entry | None) -> str:

@@ -23,6 +23,7 @@ NARROW = 5.0  # inches, for a single panel
 DENSE_COLOUR = "#555555"
 DENSE_LINE: Any = (0, (6, 2))
 CHANCE_LINE: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.9, "linestyle": (0, (1, 1.6))}
+FLOOR_LINE: dict[str, Any] = {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (3, 1.2, 1, 1.2))}
 EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
 # Pruners say theirs; these are for those that do not.
@@ -159,6 +160,17 @@ def chance_line(axes: Axes, accuracy: float | None) -> None:
     """Draw the accuracy of guessing as a dotted line, where it is known."""
     if accuracy is not None:
         axes.axhline(100 * accuracy, zorder=1.4, **CHANCE_LINE)
+
+
+def floor_line(axes: Axes, accuracy: float | None) -> None:
+    """Draw the accuracy of raw pixels, where it was measured."""
+    if accuracy is not None:
+        axes.axhline(100 * accuracy, zorder=1.4, **FLOOR_LINE)
+
+
+def floor_handle() -> Line2D:
+    """Return the legend entry of the floor."""
+    return handle(label="raw pixels", **FLOOR_LINE)
 
 
 def chance_handle() -> Line2D:
