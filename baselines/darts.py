@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.config.params import Count, NonNegative, Positive, Section
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 from benchmark.training.loop import loss_of
 
 Batch = tuple[Tensor, Tensor]
@@ -24,6 +25,11 @@ class Darts(Pruner):
 
     name = "darts"
     reference = "Liu et al. 2018, arXiv 1806.09055"
+    label = "DARTS"
+    color = "#009E73"
+    marker = "P"
+    trains = True
+    examples = ({"order": 2},)
 
     class Parameters(Section):
         """`order` 1 or 2; `steps` of the search (None: as many as the recipe's); settings of both optimisers."""

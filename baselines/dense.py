@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 
 
 class Dense(Pruner):
@@ -12,6 +13,8 @@ class Dense(Pruner):
 
     name = "dense"
     reference = "the large model"
+    label = "dense"
+    seeded = False
 
     def budgets(self, requested: Sequence[float]) -> tuple[float, ...]:  # noqa: ARG002 - its cost is what it is
         """Return the one budget of the large model, 1."""

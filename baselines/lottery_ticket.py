@@ -9,7 +9,8 @@ from torch import Tensor
 from benchmark.config.params import Section
 from benchmark.errors import BenchError
 from benchmark.pruning.importance import magnitude_importance
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 from benchmark.space import SearchSpace
 
 
@@ -24,6 +25,12 @@ class LotteryTicket(Pruner):
 
     name = "lottery_ticket"
     reference = "Frankle & Carbin 2018, arXiv 1803.03635; Frankle et al. 2019, arXiv 1903.01611"
+    label = "lottery ticket"
+    color = "#56B4E9"
+    marker = "v"
+    trains = True
+    nested = True
+    examples = ({"rewind": 2},)
 
     class Parameters(Section):
         """`drop` per round, `rewind` in training steps, `norm` of a channel's filters."""

@@ -4,7 +4,8 @@ from typing import Literal
 
 from benchmark.config.params import Section
 from benchmark.pruning.importance import magnitude_importance, ranks
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 
 
 class Magnitude(Pruner):
@@ -17,6 +18,11 @@ class Magnitude(Pruner):
 
     name = "magnitude"
     reference = "Han et al. 2015, arXiv 1506.02626; Li et al. 2017, arXiv 1608.08710"
+    label = "magnitude"
+    color = "#0072B2"
+    marker = "^"
+    uses_pretrained = True
+    nested = True
 
     class Parameters(Section):
         """`norm` of a channel's filter; `scope` of the ranking. Single weights have one norm only."""

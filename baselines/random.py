@@ -7,7 +7,8 @@ from torch import Tensor
 
 from benchmark.config.params import Section
 from benchmark.pruning.importance import with_ratios
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 from benchmark.training.loop import loss_of
 
 
@@ -21,6 +22,10 @@ class Random(Pruner):
 
     name = "random"
     reference = "Mittal et al. 2018, arXiv 1801.10447; Su et al. 2020, arXiv 2009.11094"
+    label = "random"
+    color = "#E69F00"
+    marker = "D"
+    nested = True
 
     class Parameters(Section):
         """`allocation`: `scores` ranks all units together, `ratios` first draws each group's share in (0, 1).

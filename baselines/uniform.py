@@ -3,7 +3,8 @@
 import torch
 
 from benchmark.pruning.importance import ranks
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 
 
 class Uniform(Pruner):
@@ -14,6 +15,10 @@ class Uniform(Pruner):
 
     name = "uniform"
     reference = "Howard et al. 2017, arXiv 1704.04861"
+    label = "uniform width"
+    color = "#000000"
+    marker = "s"
+    nested = True
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures with equal shares of every group."""

@@ -32,7 +32,7 @@ from benchmark.models import build as build_model
 from benchmark.networks.extraction import extract, large_model, load_network, load_weights, save_network
 from benchmark.pipeline.one_off import run_search, transfer
 from benchmark.pipeline.validate import validate
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.pruning.registry import pruner, pruners
 from benchmark.space import Architecture, SearchSpace, build_space
 from benchmark.training.loop import Task

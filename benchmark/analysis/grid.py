@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
-from benchmark.config.params import Params
+from benchmark.config.params import Params, SuiteConfig
 from benchmark.protocol.controls import DENSE
 
 
@@ -24,15 +24,13 @@ BySeed = Mapping[CellKey, Mapping[int, float]]
 
 def methods_of(params: Params, suite: str) -> list[str]:
     """Return the methods that run in `suite`, in the order of params.yaml."""
-    return [method for method in params.run.methods if method in params.suites[suite].methods]
+    return params.methods_of(suite)
 
 
 def variants_of(params: Params, suite: str, method: str, granularity: str) -> list[str]:
     """Return the variants of `method` that run in `suite` at `granularity`; "" (the default) is the first."""
-    variants = params.methods[method].variants
-    chosen = params.suites[suite].methods[method].variants
-    granularities = {name: variants[name].granularities for name in (variants if chosen is None else chosen)}
-    return ["", *(name for name, wanted in granularities.items() if wanted is None or granularity in wanted)]
+    wanted = {name: params.method(method).variants[name].granularities for name in params.variants_of(suite, method)}
+    return ["", *(name for name, served in wanted.items() if served is None or granularity in served)]
 
 
 def expected(params: Params, suite: str) -> Iterator[CellKey]:
@@ -49,6 +47,12 @@ def expected(params: Params, suite: str) -> Iterator[CellKey]:
                                 yield CellKey(granularity, method, variant, weights, target.label, budget, shots)
 
 
+def replicates(config: SuiteConfig, target: str, weights: str) -> int:
+    """Return how many accuracies a seed has at one place: its draws, for each retraining where weights are new."""
+    draws = {one.label: config.draws(one) for one in config.data.targets}[target]
+    return draws * (1 if weights == "inherit" else config.transfer.retrainings)
+
+
 def missing(params: Params, suite: str, present: Mapping[CellKey, Mapping[int, Set[int]]]) -> list[dict[str, Any]]:
     """List the absent rows by (granularity, method, variant, weights).
 
@@ -57,14 +61,14 @@ def missing(params: Params, suite: str, present: Mapping[CellKey, Mapping[int, S
     no `inherit` rows).
     """
     config = params.suites[suite]
-    draws_on = {target.label: config.draws(target) for target in config.data.targets}
     groups: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for key in expected(params, suite):
         group = groups.setdefault(key[:4], {"absent": 0, "expected": 0, "cells": []})
         for seed in config.grid.seeds:
             found = present.get(key, {}).get(seed, frozenset())
-            draws = [draw for draw in range(draws_on[key.target]) if draw not in found]
-            group["expected"] += draws_on[key.target]
+            count = replicates(config, key.target, key.weights)
+            draws = [draw for draw in range(count) if draw not in found]
+            group["expected"] += count
             group["absent"] += len(draws)
             if draws:
                 where = {"target": key.target, "budget": key.budget, "shots": key.shots}

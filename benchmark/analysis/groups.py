@@ -19,7 +19,7 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
     """Return the rows of an arm ("": the grid) by combination and seed, and how many params.yaml does not ask for.
 
     Combinations come in the order of `expected`, those without rows are left out. Other arms' rows are passed over.
-    `BenchError` when a row stands twice.
+    `BenchError` when a row is given twice.
     """
     config = params.suites[suite]
     draws = {target.label: config.draws(target) for target in config.data.targets}
@@ -28,13 +28,15 @@ def group(params: Params, suite: str, files: Mapping[Path, Iterable[Row]], arm: 
     for path, rows in files.items():
         for row in (row for row in rows if row.arm == arm):
             key = CellKey(row.granularity, row.method, row.variant, row.weights, row.target, row.budget, row.shots)
-            asked = row.suite == suite and row.cost == config.grid.costs[0] and row.seed in config.grid.seeds
+            if (row.cost, row.measure) != (config.grid.costs[0], config.transfer.first_measure):
+                continue  # of another slice
+            asked = row.suite == suite and row.seed in config.grid.seeds
             if not asked or key not in groups or row.draw >= draws[row.target]:
                 unasked += 1
                 continue
             found = groups[key].setdefault(row.seed, [])
-            if any(other.draw == row.draw for other in found):
-                raise BenchError(f"{path}: {_named(row)} stands twice; recompute the file")
+            if any((other.draw, other.retraining) == (row.draw, row.retraining) for other in found):
+                raise BenchError(f"{path}: {_named(row)} is given twice; recompute the file")
             found.append(row)
     return {key: dict(sorted(seeds.items())) for key, seeds in groups.items() if seeds}, unasked
 

@@ -70,10 +70,10 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | 
     return Paired(estimate.mean, estimate.half, estimate.n, _p_value(differences))
 
 
-def levels(**sides: Mapping[int, float]) -> dict[str, float]:
+def common_seed_means(*sides: Mapping[int, float]) -> list[float]:
     """Return the mean of every side over the seeds that all have; of two sides they differ by the mean of `paired`."""
-    common = set.intersection(*(set(side) for side in sides.values()))
-    return {name: mean_interval([side[seed] for seed in common]).mean for name, side in sides.items()}
+    common = set.intersection(*(set(side) for side in sides))
+    return [mean_interval([side[seed] for seed in common]).mean for side in sides]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -107,7 +107,7 @@ def area(complexities: Sequence[float], accuracies: Sequence[float]) -> float | 
     return total / (points[-1][0] - points[0][0])
 
 
-def standing(candidates: Sequence[Mapping[int, float] | None]) -> list[Literal["best", "unresolved", ""]]:
+def mark_best(candidates: Sequence[Mapping[int, float] | None]) -> list[Literal["best", "unresolved", ""]]:
     """Say for each candidate (accuracy by seed, or None) whether it has the best mean of all.
 
     "unresolved": the 95 % interval of its paired difference from the best contains zero, or there is no

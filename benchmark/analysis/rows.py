@@ -46,6 +46,10 @@ class Row(BaseModel):
     pretrain_flops: int = Field(ge=0)
     search_cell: str
     architecture: str
+    measure: Literal["nearest", "probe", "finetune"] = "finetune"
+    retraining: int = Field(default=0, ge=0)
+    episodes: int = Field(default=1, ge=1)
+    episode_sd: float | None = Field(default=None, ge=0.0)
 
 
 def write_results(path: Path, rows: list[Row], provenance: dict[str, Any]) -> None:

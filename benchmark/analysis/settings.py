@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.analysis.comparisons import Contrast, compare
 from benchmark.analysis.grid import BySeed
 from benchmark.analysis.groups import mean
-from benchmark.analysis.intervals import paired
 from benchmark.config.ablations import Study
 
 
@@ -25,24 +25,21 @@ def settings(study: Study, areas: BySeed, headline: Mapping[str, Any]) -> list[d
     default = found.get("")
     if not default:
         return []
-    level = _means(default)
-    records: list[dict[str, Any]] = []
-    for variant in study.variants:
-        change = paired(_means(default | found.get(variant, {})), level)
-        if change is not None and variant in found:
-            records.append(
-                {
-                    "study": study.name,
-                    "method": study.method,
-                    "variant": variant,
-                    "granularities": " ".join(found[variant]),
-                    "difference": change.mean,
-                    "half": change.half,
-                    "error": change.error,
-                    "seeds": change.n,
-                    "ahead": False,
-                }
-            )
+    contrasts = [
+        Contrast(
+            {
+                "study": study.name,
+                "method": study.method,
+                "variant": variant,
+                "granularities": " ".join(found[variant]),
+            },
+            _means(default | found[variant]),
+            _means(default),
+        )
+        for variant in study.variants
+        if variant in found
+    ]
+    records = [one.record(corrected=False) | {"error": one.test.error, "ahead": False} for one in compare(contrasts)]
     best = max(records, key=lambda record: record["difference"], default=None)
     if best is not None and best["error"] is not None:
         best["ahead"] = best["difference"] > best["error"]

@@ -5,49 +5,64 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.analysis.areas import budget_sets
+from benchmark.analysis.comparisons import Comparison, Contrast, compare
 from benchmark.analysis.grid import BySeed
 from benchmark.analysis.groups import Groups, mean
-from benchmark.analysis.intervals import deviation, holm, mean_interval, paired
+from benchmark.analysis.intervals import deviation, mean_interval
 from benchmark.config.ablations import Study
 
 
-def compare(study: Study, budgets: str, areas: BySeed, headline: Mapping[str, Any]) -> list[dict[str, Any]]:
+def against_default(study: Study, budgets: str, areas: BySeed, headline: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the area of every variant and its difference from the default, at the headline's target and shots.
 
     `budgets` says which the areas are over: "all" or "small". The default comes first and has no difference. Holm's
     correction runs over the variants of equal granularity and weights mode.
     """
     order = ("", *study.variants)
-    families: dict[tuple[str, str], dict[str, Mapping[int, float]]] = {}
+    found: dict[tuple[str, str], dict[str, Mapping[int, float]]] = {}
     for key, by_seed in areas.items():
         place = (key.target, key.shots) == (headline["target"], headline["shots"])
         if place and key.method == study.method and key.variant in order:
-            families.setdefault((key.granularity, key.weights), {})[key.variant] = by_seed
-    records = []
-    for (granularity, weights), found in families.items():
-        members = [variant for variant in order if variant in found]
-        changes = [paired(found[v], found[""]) if v and "" in found else None for v in members]
-        adjusted = holm([change.p if change else None for change in changes])
-        for variant, change, p_holm in zip(members, changes, adjusted, strict=True):
-            level = mean_interval(list(found[variant].values()))
-            records.append(
-                {
-                    "study": study.name,
-                    "granularity": granularity,
-                    "weights": weights,
-                    "budgets": budgets,
-                    "method": study.method,
-                    "variant": variant,
-                    "area": level.mean,
-                    "area_half": level.half,
-                    "difference": change and change.mean,
-                    "half": change and change.half,
-                    "seeds": change.n if change else level.n,
-                    "p": change and change.p,
-                    "p_holm": p_holm,
-                }
-            )
-    return records
+            found.setdefault((key.granularity, key.weights), {})[key.variant] = by_seed
+    contrasts = [
+        Contrast({"variant": variant}, by_variant[variant], by_variant[""], family=place)
+        for place, by_variant in found.items()
+        for variant in study.variants
+        if variant in by_variant and "" in by_variant
+    ]
+    changes = {(one.family, one.place["variant"]): one for one in compare(contrasts)}
+    return [
+        _area_record(study, place, budgets, variant, by_variant[variant], changes.get((place, variant)))
+        for place, by_variant in found.items()
+        for variant in order
+        if variant in by_variant
+    ]
+
+
+def _area_record(
+    study: Study,
+    place: tuple[str, str],
+    budgets: str,
+    variant: str,
+    by_seed: Mapping[int, float],
+    change: Comparison | None,
+) -> dict[str, Any]:
+    level = mean_interval(list(by_seed.values()))
+    return {
+        "study": study.name,
+        "granularity": place[0],
+        "weights": place[1],
+        "budgets": budgets,
+        "method": study.method,
+        "variant": variant,
+        "area": level.mean,
+        "area_half": level.half,
+        "difference": change and change.test.mean,
+        "half": change and change.test.half,
+        "seeds": change.test.n if change else level.n,
+        "p": change and change.test.p,
+        "p_holm": change and change.p_holm,
+    }
 
 
 def relative_costs(groups: Groups) -> dict[tuple[str, str, str], float]:

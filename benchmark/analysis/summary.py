@@ -5,20 +5,23 @@ beyond marking the best of the rows they print.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.analysis import context, controls, studies
 from benchmark.analysis.areas import MEASURES, Areas, by_set, over
+from benchmark.analysis.comparisons import Contrast, compare
+from benchmark.analysis.doubled_training import doubled_training
+from benchmark.analysis.floors import floors
 from benchmark.analysis.grid import CellKey, methods_of, missing, variants_of
 from benchmark.analysis.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
-from benchmark.analysis.intervals import CONFIDENCE, Paired, deviation, holm, mean_interval, paired
+from benchmark.analysis.intervals import CONFIDENCE, deviation, mean_interval
 from benchmark.analysis.output import lines, metrics, plot_data
 from benchmark.analysis.rows import Row, read_results
 from benchmark.analysis.searches import read_search
 from benchmark.analysis.settings import settings
-from benchmark.analysis.twice import twice
+from benchmark.analysis.slices import Slice, sliced, slices
 from benchmark.config.ablations import Study, studies_of
 from benchmark.config.params import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
@@ -72,33 +75,52 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
 
     Reads reports/results/SUITE below `root`. Returns the summary.
     """
-    summary = analyse(params, suite, root / "reports" / "results" / suite)
+    results = root / "reports" / "results" / suite
+    summary = analyse(params, suite, results)
     folder = root / "reports" / "analysis" / suite
+    others = slices(params.suites[suite])[1:]
+    for one in others:
+        atomic_write(slice_file(root, suite, one.name), lines(analyse(params, suite, results, one)))
+    write_json(
+        root / "reports" / "slices" / suite / "slices.json", {"schema": 1, "slices": [one.name for one in others]}
+    )
     atomic_write(folder / "summary.json", lines(summary))
     write_json(folder / "metrics.json", metrics(summary))
     atomic_write(folder / "accuracy.csv", plot_data(summary))
     return summary
 
 
-def read_summary(root: Path, suite: str) -> dict[str, Any]:
-    """Read reports/analysis/SUITE/summary.json; `BenchError` when it is absent or of another schema."""
-    path = root / "reports" / "analysis" / suite / "summary.json"
+def slice_file(root: Path, suite: str, name: str) -> Path:
+    """Return where the summary of a slice other than the main one is."""
+    return root / "reports" / "slices" / suite / f"{name}.json"
+
+
+def read_summary(root: Path, suite: str, name: str | None = None) -> dict[str, Any]:
+    """Read reports/analysis/SUITE/summary.json, or that of the slice `name`.
+
+    `BenchError` when it is absent or of another schema.
+    """
+    path = root / "reports" / "analysis" / suite / "summary.json" if name is None else slice_file(root, suite, name)
     summary = read_json(path)
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
         raise BenchError(f"{path}: expected a summary of schema {SCHEMA}; run the stage analyse again")
     return summary
 
 
-def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
-    """Return the summary of a suite (schema 3) from the result files METHOD.json in `results`.
+def analyse(params: Params, suite: str, results: Path, one: Slice | None = None) -> dict[str, Any]:
+    """Return the summary of a slice of a suite (schema 3) from the result files METHOD.json in `results`.
+
+    Without a slice it is the main one: the first cost, and the measure of the headline.
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
-    `BenchError` when no method has one, or when a row stands twice. With several targets their mean stands among them
+    `BenchError` when no method has one, or when a row is given twice. With several targets their mean stands among them
     as the target `OVERALL`.
     """
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "suite")
+    one = one or slices(params.suites[suite])[0]
+    params = sliced(params, suite, one)
     config = params.suites[suite]
     files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
     present = {method: path for method, path in files.items() if path.exists()}
@@ -116,14 +138,19 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
     areas = by_set(groups, by_seed, config.grid.budgets)
     tested = {"accuracy": by_seed} | {MEASURES[name]: values for name, values in areas.items()}
     doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.controls else {}
-    draws_of = {key: {s: {row.draw for row in found} for s, found in seeds.items()} for key, seeds in single.items()}
+    draws_of = {
+        key: {s: {_replicate(row, config) for row in found} for s, found in seeds.items()}
+        for key, seeds in single.items()
+    }
     headline = _headline(config, shots_on)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "suite": suite,
         "title": config.title,
         "conventions": CONVENTIONS,
+        "slice": {"cost": one.cost, "measure": one.measure},
         "headline": headline,
+        "floors": floors(results / "floors.json", one.measure, seeds, shots_on),
         "axes": {
             "granularities": config.grid.granularities,
             "methods": [
@@ -144,9 +171,9 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
         "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
         "areas": _area_records(areas["all"], seeds),
         "small_areas": _area_records(areas.get("small", {}), seeds),
-        "tests": [record for measure, values in tested.items() for record in _tests(values, measure)],
+        "tests": [record for measure, values in tested.items() for record in _against_reference(values, measure)],
         "gaps": _gaps(areas["all"]),
-        "twice": twice(groups, doubled | overall(doubled, shots_on)),
+        "twice": doubled_training(groups, doubled | overall(doubled, shots_on)),
         "tuning": context.tuning(results),
         "data": context.data(config, results),
         "missing": missing(params, suite, draws_of),
@@ -165,7 +192,7 @@ def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
             ("accuracy", by_seed, in_arm),
             ("area", areas["all"], over(own, in_arm, config.grid.budgets)),
         ):
-            summary["arms"] += controls.compare(arm, measure, grid, other, headline)
+            summary["arms"] += controls.against_grid(arm, measure, grid, other, headline)
     if asked := studies_of(params, suite):
         summary["conventions"] = summary["conventions"] | STUDIES
         summary |= _studied(asked, params, config, results, single, areas, headline)
@@ -186,15 +213,20 @@ def _studied(
     costs = studies.relative_costs(single)
     found: dict[str, Any] = {"studies": [], "study_areas": [], "study_settings": [], "study_searches": []}
     for study in asked:
-        variants = params.methods[study.method].variants
+        variants = params.method(study.method).variants
         changed = {name: variants[name].params for name in study.variants}
         found["studies"].append({"study": study.name, "method": study.method, "variants": changed})
         for name, values in areas.items():
-            found["study_areas"] += studies.compare(study, name, values, headline)
+            found["study_areas"] += studies.against_default(study, name, values, headline)
         found["study_settings"] += settings(study, areas["all"], headline)
         content = read_search(results / f"{study.method}.search.json")
         found["study_searches"] += studies.searches(study, content, grid.granularities, grid.budgets, costs)
     return found
+
+
+def _replicate(row: Row, config: SuiteConfig) -> int:
+    draws = {target.label: config.draws(target) for target in config.data.targets}
+    return row.retraining * draws[row.target] + row.draw
 
 
 def _by_seed(groups: Groups) -> dict[CellKey, dict[int, float]]:
@@ -258,52 +290,34 @@ def _area_records(areas: Areas, seeds: Sequence[int]) -> list[dict[str, Any]]:
     ]
 
 
-def _tests(values: Areas, measure: str) -> list[dict[str, Any]]:
+def _against_reference(values: Areas, measure: str) -> list[dict[str, Any]]:
     """Compare the reference with every rival at equal granularity, weights, target, budget and shots."""
-    families: dict[tuple[str, str, str, int, str], list[tuple[CellKey, Paired]]] = {}
+    found = compare(_contrasts(values))
+    return [one.record() | {"measure": measure, "family_size": one.family_size} for one in found]
+
+
+def _contrasts(values: Areas) -> Iterator[Contrast]:
     for key, reference in values.items():
         if key.method != REFERENCE or key.variant:
             continue
         for rival, accuracies in values.items():
-            same = rival._replace(
-                method=REFERENCE, variant="", budget=key.budget if rival.method == DENSE else rival.budget
-            )
-            if rival == key or same != key:
-                continue
-            difference = paired(reference, accuracies)
-            kind = "dense" if rival.method == DENSE else "variants" if rival.variant else "methods"
-            if difference is not None:
+            budget = key.budget if rival.method == DENSE else rival.budget
+            if rival != key and rival._replace(method=REFERENCE, variant="", budget=budget) == key:
+                kind = "dense" if rival.method == DENSE else "variants" if rival.variant else "methods"
                 family = (key.granularity, key.weights, key.target, key.shots, kind)
-                families.setdefault(family, []).append((rival._replace(budget=key.budget), difference))
-    records = []
-    for family, members in families.items():
-        for (rival, test), adjusted in zip(members, holm([test.p for _, test in members]), strict=True):
-            records.append(
-                {
-                    **_fields(rival),
-                    "measure": measure,
-                    "family": family[-1],
-                    "family_size": len(members),
-                    "difference": test.mean,
-                    "half": test.half,
-                    "seeds": test.n,
-                    "p": test.p,
-                    "p_holm": adjusted,
-                }
-            )
-    return records
+                place = _fields(rival._replace(budget=key.budget)) | {"family": kind}
+                yield Contrast(place, reference, accuracies, family)
 
 
 def _gaps(areas: Areas) -> list[dict[str, Any]]:
     """Return what a method's own weights add to its area: inherit minus fresh, paired by seed."""
-    records = []
+    contrasts = []
     for key, fresh in areas.items():
         inherit = areas.get(key._replace(weights="inherit"))
-        gap = paired(inherit, fresh) if key.weights == "fresh" and inherit else None
-        if gap is not None:
-            where = {name: value for name, value in _fields(key).items() if name != "weights"}
-            records.append({**where, "difference": gap.mean, "half": gap.half, "seeds": gap.n, "p": gap.p})
-    return records
+        if key.weights == "fresh" and inherit:
+            place = {name: value for name, value in _fields(key).items() if name != "weights"}
+            contrasts.append(Contrast(place, inherit, fresh))
+    return [one.record(corrected=False) for one in compare(contrasts)]
 
 
 def _fields(key: CellKey) -> dict[str, Any]:

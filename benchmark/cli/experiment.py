@@ -1,19 +1,22 @@
 """The whole experiment: check it, run it, report it."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from benchmark.cli.options import PARAMS, Methods, Params, Suites, Workers
+from benchmark.cli.options import PARAMS, Budgets, Granularity, Methods, Params, Seeds, Suites, Workers
 from benchmark.cli.program import command
+from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.config.params import Params as Description
 
+N = TypeVar("N")
 PANEL = "The experiment"
 # The stages that may train; the others only read what is there.
-_COMPUTING = ("data", "pretrain", "tune", "search", "transfer")
+_COMPUTING = ("data", "pretrain", "floors", "tune", "search", "transfer")
 
 
 @command("dapbench validate", "dapbench validate --suite digits --params params.yaml", panel=PANEL)
@@ -25,23 +28,36 @@ def validate(suite: Suites = None, params: Params = PARAMS) -> None:
         print(f"{params}: suite {name} is valid ({len(methods)} methods: {', '.join(methods)})")
 
 
-@command("dapbench run --suite digits --workers 2", "dapbench run --suite digits --method dap", panel=PANEL)
-def run(suite: Suites = None, method: Methods = None, workers: Workers = None, params: Params = PARAMS) -> None:
+@command(
+    "dapbench run --suite digits --workers 2",
+    "dapbench run --suite digits --method dap",
+    "dapbench run --suite digits --method NAME --seeds 0,1 --budgets 0.1 --granularity channel",
+    panel=PANEL,
+)
+def run(
+    suite: Suites = None,
+    method: Methods = None,
+    seeds: Seeds = None,
+    budgets: Budgets = None,
+    granularity: Granularity = None,
+    workers: Workers = None,
+    params: Params = PARAMS,
+) -> None:
     """Compute every job of the grid that is missing, in parallel, and write the result files.
 
-    Finished jobs are kept in .jobs, so an interrupted run goes on where it was. `dvc repro` then only replays.
+    Finished jobs are kept in .jobs, so an interrupted run goes on where it was. `dvc repro` then only replays. With
+    another grid, or an installed pruner that params.yaml does not name, no file is written but the accuracies shown.
     """
-    from benchmark.errors import unknown
     from benchmark.pipeline import stages
 
-    described = _checked(params, suite)
-    for name in method or ():
-        if name not in described.methods:
-            raise unknown("method", name, described.methods, "--method")
-    root = params.parent
+    described, root = _checked(params, suite), params.parent
+    chosen = suite or described.run.suites
+    others = [name for name in method or () if name not in described.run.methods]
+    if others or seeds or budgets or granularity:
+        raise typer.Exit(_run_beside(described, chosen, method, seeds, budgets, granularity, workers, root, others))
     code = stages.run_suite(described, suite, method, workers, root)
-    for name in (suite or described.run.suites) if not code else ():
-        for step in ("data", "tune"):
+    for name in chosen if not code else ():
+        for step in ("data", "floors", "tune"):
             code = code or stages.stage(described, step, name, root=root)
         for one in _methods(described, name, method):
             for step in ("search", "transfer"):
@@ -120,8 +136,54 @@ def stage(
     raise typer.Exit(stages.stage(described, name, suite, method, workers, params.parent))
 
 
+def _run_beside(
+    described: "Description",
+    suites: list[str],
+    methods: list[str] | None,
+    seeds: str | None,
+    budgets: str | None,
+    granularities: list[str] | None,
+    workers: int | None,
+    root: Path,
+    others: list[str],
+) -> int:
+    """Compute what is not the committed grid, and print its accuracies."""
+    from rich.console import Console
+
+    from benchmark.pipeline import stages
+    from benchmark.pipeline.one_off import with_grid
+    from benchmark.pipeline.preview import preview
+    from benchmark.pipeline.validate import validate as check
+
+    own = with_grid(
+        described,
+        suites,
+        methods,
+        _numbers(seeds, int, "--seeds"),
+        _numbers(budgets, float, "--budgets"),
+        granularities,
+    )
+    check(own, suites, "command line", root)
+    code = stages.run_suite(own, suites, None, workers, root)
+    for name in suites if not code else ():
+        plan = stages.plan_of(own, name, root, stages.prepare_data(own, name, root))
+        preview(plan, plan.methods, Console(highlight=False))
+    if others and not code:
+        print(f"To run it with every suite, add it to run.methods of params.yaml: {', '.join(others)}")
+    return code
+
+
+def _numbers(text: str | None, kind: Callable[[str], N], option: str) -> list[N] | None:
+    try:
+        return None if text is None else [kind(one) for one in text.split(",")]
+    except ValueError as error:
+        raise BenchError(
+            f"{option}: {text!r} is no list of numbers; separate them by commas, as in 0.1,0.05"
+        ) from error
+
+
 def _methods(described: "Description", suite: str, named: list[str] | None = None) -> list[str]:
-    running = [method for method in described.run.methods if method in described.suites[suite].methods]
+    running = described.methods_of(suite)
     return [method for method in running if method in (named or running)]
 
 

@@ -286,10 +286,9 @@ def _check_search(
 
     if suite not in described.suites:
         raise unknown("suite", suite, described.suites, "--suite")
-    if method not in described.methods:
-        raise unknown("method", method, described.methods, "--method")
-    if variant and variant not in described.methods[method].variants:
-        raise unknown("variant", variant, described.methods[method].variants, "--variant")
+    variants = described.method(method).variants
+    if variant and variant not in variants:
+        raise unknown("variant", variant, variants, "--variant")
     _check_choice("granularity", granularity, get_args(Granularity), "--granularity")
     if budget is not None and not 0 < budget < 1:
         raise BenchError(f"--budget: a share of the large model's cost between 0 and 1, such as 0.05, not {budget:g}")

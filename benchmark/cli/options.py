@@ -17,6 +17,13 @@ Methods = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", "--jobs", min=1, metavar="N", help="Processes. Default: compute.workers.")
 ]
+Seeds = Annotated[str | None, typer.Option("--seeds", metavar="N,...", help="In place of the suite's seeds.")]
+Budgets = Annotated[
+    str | None, typer.Option("--budgets", metavar="X,...", help="In place of the suite's budgets, such as 0.1,0.05.")
+]
+Granularity = Annotated[
+    list[str] | None, typer.Option("--granularity", metavar="NAME", help="In place of the suite's; repeat for several.")
+]
 ArchitectureFile = Annotated[Path, typer.Argument(metavar="ARCHITECTURE-FILE", help="A .safetensors file of a search.")]
 
 PARAMS = Path("params.yaml")

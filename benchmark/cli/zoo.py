@@ -1,11 +1,9 @@
 """The zoo: which networks of torchvision and timm can be pruned."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from benchmark.cli.program import command
 
@@ -44,17 +42,26 @@ def zoo(
     from benchmark.errors import BenchError
     from benchmark.files import write_json
     from benchmark.jobs.local import available_workers
+    from benchmark.jobs.progress import Progress
     from benchmark.report import blocks
     from benchmark.studies.zoo import choices, report
-    from benchmark.studies.zoo.progress import Progress
     from benchmark.studies.zoo.run import Limits, run
 
     names = [*(models or ()), *(more or ())]
     if names and library:
         raise BenchError("--library: the networks are named already; give --models or --library")
     entries = choices.named(names) if names else choices.zoo(library)
-    with Progress(len(entries), Console(file=sys.stderr, highlight=False)) as progress:
-        rows = run(entries, Path(".zoo"), workers or available_workers(), Limits(60 * minutes, memory), progress)
+    done = refused = 0
+    with Progress() as progress:
+
+        def on_row(row: "Row", fresh: bool) -> None:
+            nonlocal done, refused
+            done, refused = done + 1, refused + (row["status"] != "ok")
+            count = f"{done}/{len(entries)}" + (f", {refused} refused" if refused else "")
+            line = f"zoo: {count}: {row['model']} {row['status']}, {row['seconds']:.1f} s"
+            progress.show("zoo", done / len(entries), count, line, row["model"], at_once=fresh)
+
+        rows = run(entries, Path(".zoo"), workers or available_workers(), Limits(60 * minutes, memory), on_row)
     if out is not None:
         write_json(out, report.document(rows))
     elif not names and not library:

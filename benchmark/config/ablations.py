@@ -20,12 +20,9 @@ def studies_of(params: Params, suite: str) -> list[Study]:
     Some of a study's variants alone answer another question, so a suite that runs only these has no such study.
     """
     found = []
-    for method in params.run.methods:
-        if method not in params.suites[suite].methods:
-            continue
-        variants = params.methods[method].variants
-        chosen = params.suites[suite].methods[method].variants
-        running = set(variants if chosen is None else chosen)
+    for method in params.methods_of(suite):
+        variants = params.method(method).variants
+        running = set(params.variants_of(suite, method))
         for study in dict.fromkeys(variant.study for variant in variants.values() if variant.study is not None):
             members = tuple(name for name, variant in variants.items() if variant.study == study)
             if running.issuperset(members):

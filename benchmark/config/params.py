@@ -5,19 +5,19 @@ registries (methods, data sets, models) and method parameters are checked by `be
 """
 
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.config.messages import first_message
+from benchmark.config.yaml_file import read_yaml
 from benchmark.errors import BenchError, unknown
 
 Granularity = Literal["channel", "weight", "block", "block+channel"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs"]
+Measure = Literal["nearest", "probe", "finetune"]
 Control = Literal["twice", "shuffled", "inverted", "labels", "flops"]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 def _distinct(values: list[T]) -> list[T]:
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise ValueError(f"{value!r} stands twice; every value may stand once")
+            raise ValueError(f"{value!r} is given twice; every value may be given once")
     return values
 
 
@@ -183,8 +183,28 @@ class GridSection(Section):
     seeds: Distinct[Seed]
 
 
+class NearestSection(Section):
+    """The measure `nearest`, the nearest class mean of frozen features, on `episodes` episodes per number of shots."""
+
+    episodes: Count = 100
+
+
+class ProbeSection(Section):
+    """The measure `probe`, logistic regression on frozen features, on `episodes` episodes per number of shots.
+
+    `strength` is the weight of the squared norm in the objective: see `benchmark.protocol.probe`.
+    """
+
+    episodes: Count = 20
+    strength: Positive = 0.01
+
+
 class TransferSection(Section):
-    """The few-shot protocol: `draws` k-shot sets per seed and per number of shots.
+    """The few-shot protocol: which measures are taken, and for `finetune` the recipe and `draws` episodes per seed.
+
+    The numbers of shots are those of all measures, or `finetune_shots` for `finetune`. `headline` names the measure of
+    the first table (default: the last of those taken). `retrainings` sub-networks are drawn for every architecture and
+    seed whose weights are new.
 
     `controls` are beside the grid: see `benchmark.protocol.controls`. In the control `flops` a source training is at
     most `flops_cap` times as long as in the grid.
@@ -192,11 +212,41 @@ class TransferSection(Section):
 
     weights: Distinct[WeightsMode]
     shots: Distinct[Count]
-    draws: Count
-    finetune: FineTuning
-    scratch: Recipe
+    nearest: NearestSection | None = None
+    probe: ProbeSection | None = None
+    finetune: FineTuning | None = None
+    finetune_shots: Distinct[Count] | None = None
+    draws: Count = 10
+    scratch: Recipe | None = None
+    headline: Measure | None = None
+    retrainings: Count = 1
     controls: Annotated[list[Control], AfterValidator(_distinct)] = []
     flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+
+    @property
+    def measures(self) -> list[Measure]:
+        """The measures that are taken."""
+        every: list[tuple[Measure, object]] = [
+            ("nearest", self.nearest),
+            ("probe", self.probe),
+            ("finetune", self.finetune),
+        ]
+        return [name for name, section in every if section is not None]
+
+    @property
+    def first_measure(self) -> Measure:
+        """The measure of the headline."""
+        return self.headline or self.measures[-1]
+
+    @model_validator(mode="after")
+    def _measures_are_described(self) -> Self:
+        if not self.measures:
+            raise ValueError("nothing is measured; add nearest, probe or finetune")
+        if self.headline is not None and self.headline not in self.measures:
+            raise ValueError(f"headline: {self.headline} is not measured; add the section {self.headline}")
+        if "scratch" in self.weights and self.finetune is not None and self.scratch is None:
+            raise ValueError("scratch: fine-tuning from scratch needs a recipe of its own; add the section scratch")
+        return self
 
     @model_validator(mode="after")
     def _controls_have_their_grid(self) -> Self:
@@ -209,12 +259,14 @@ class TuningSection(Section):
     """Learning rates chosen for every budget, on the source only and for all methods alike.
 
     Candidates are the recipes' own rates times `factors`; each is tried on `architectures` random ones that no method
-    proposed, with the source split and initial weights of `seed`.
+    proposed, with the source split and initial weights of each of `seeds`. While the best rate is at the edge of those
+    tried, one more is tried beyond it, at most `extensions` times.
     """
 
-    factors: Distinct[Positive] = [0.5, 1.0, 2.0]
-    architectures: Count = 2
-    seed: Seed = 0
+    factors: Distinct[Positive] = [0.25, 0.5, 1.0, 2.0, 4.0]
+    architectures: Count = 3
+    seeds: Distinct[Seed] = [0, 1]
+    extensions: Annotated[int, Field(ge=0)] = 4
 
 
 class SuiteMethod(Section):
@@ -225,7 +277,10 @@ class SuiteMethod(Section):
 
 
 class SuiteConfig(Section):
-    """A named experiment. `methods` lists what runs; `tuning` None leaves the recipes their own learning rates."""
+    """A named experiment of all methods of `run.methods` but those it lists in `exclude`.
+
+    `methods` says what some of them do otherwise here. `tuning` None leaves the recipes their own learning rates.
+    """
 
     title: str
     data: DataSection
@@ -234,7 +289,12 @@ class SuiteConfig(Section):
     training: Recipe
     transfer: TransferSection
     tuning: TuningSection | None = None
-    methods: Annotated[dict[Name, SuiteMethod], Field(min_length=1)]
+    methods: dict[Name, SuiteMethod] = {}
+    exclude: Annotated[list[Name], AfterValidator(_distinct)] = []
+
+    def method(self, name: str) -> SuiteMethod:
+        """Return what a method does otherwise in this suite."""
+        return self.methods.get(name, SuiteMethod())
 
     def shots(self, target: TargetRef) -> list[int]:
         """Return the numbers of shots on a target, rising."""
@@ -317,8 +377,21 @@ class Params(Section):
     run: RunSection
     compute: ComputeSection = ComputeSection()
     data: SourcesSection = SourcesSection()
-    methods: dict[Name, MethodConfig]
+    methods: dict[Name, MethodConfig] = {}
     suites: dict[Name, SuiteConfig]
+
+    def methods_of(self, suite: str) -> list[str]:
+        """Return the methods that run in a suite, in the order of `run.methods`."""
+        return [name for name in self.run.methods if name not in self.suites[suite].exclude]
+
+    def method(self, name: str) -> MethodConfig:
+        """Return the parameters and variants of a method; one that is not described has its class's own."""
+        return self.methods.get(name, MethodConfig())
+
+    def variants_of(self, suite: str, name: str) -> list[str]:
+        """Return the variants of a method that run in a suite, beside its default."""
+        chosen = self.suites[suite].method(name).variants
+        return list(self.method(name).variants) if chosen is None else chosen
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -327,15 +400,9 @@ class Params(Section):
                 raise ValueError(str(unknown("suite", name, self.suites, "run.suites")))
         if self.run.headline is not None and self.run.headline not in self.run.suites:
             raise ValueError(str(unknown("suite", self.run.headline, self.run.suites, "run.headline")))
-        for name in self.run.methods:
-            if name not in self.methods:
-                raise ValueError(str(unknown("method", name, self.methods, "run.methods")))
         for suite in self.run.suites:
-            for name in self.run.methods:
-                if name not in self.suites[suite].methods:
-                    raise ValueError(
-                        f"suites.{suite}.methods: {name!r} is in run.methods but not here; add `{name}: {{}}`"
-                    )
+            if not self.methods_of(suite):
+                raise ValueError(f"suites.{suite}.exclude: no method of run.methods is left; take one out of it")
         return self
 
     @model_validator(mode="after")
@@ -351,32 +418,9 @@ class Params(Section):
         return self
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: 5e-4 is a number, and a key that stands twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml; `BenchError` names the key, what was expected and the remedy."""
-    try:
-        content = yaml.load(path.read_text(), Loader=_Loader)
-    except FileNotFoundError as error:
-        raise BenchError(f"{path}: no such file; run in the repository's folder or name one with --params") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(
-            f"{path}: not readable as YAML ({' '.join(str(error).split())}); mend it or restore it"
-        ) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise BenchError(f"{path}: expected a mapping with the keys {', '.join(Params.model_fields)}")
     return parse(Params, content, str(path))

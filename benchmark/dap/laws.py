@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark import seeds
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.training.loop import clip, learning_rate, loss_of, sgd
 
 State = dict[str, Tensor]

@@ -9,7 +9,8 @@ from benchmark.config.params import Count, NonNegative, Positive, Section
 from benchmark.dap.cost_weight import CostWeight, DualAscent, Penalty
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings, search
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 
 
 class DAP(Pruner):
@@ -21,6 +22,15 @@ class DAP(Pruner):
 
     name = "dap"
     reference = "Colombo & Gao 2021, arXiv 2107.03375 (our reconstruction)"
+    label = "DAP"
+    color = "#D55E00"
+    marker = "o"
+    trains = True
+    examples = (
+        {"exchangeable": False},
+        {"law": "pretrained", "noise": 0.1},
+        {"tau_low": 0.5, "tau_high": 1.0},
+    )
 
     class Parameters(Section):
         """The search's settings.
@@ -61,6 +71,10 @@ class DAP(Pruner):
             if self.steps is not None and self.restarts > self.steps:
                 raise ValueError(f"restarts ({self.restarts}) must not exceed steps ({self.steps})")
             return self
+
+    def needs_pretrained(self) -> bool:
+        """Return whether the law of weights starts from the pretrained ones."""
+        return bool(self.parameters.law == "pretrained")
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures from one search path or several, with the restart law's own weights or else none."""

@@ -10,7 +10,7 @@ from benchmark.dap.cost_weight import CostWeight, falling_budget
 from benchmark.dap.laws import State, WeightLaw
 from benchmark.dap.relaxation import gates, slope, undecided
 from benchmark.dap.units import Units, filled
-from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.training.loop import Task, loss_of
 
 SMOOTHING = 0.9  # of the running size of the loss gradient

@@ -17,10 +17,9 @@ from benchmark.errors import BenchError
 
 @dataclass(frozen=True)
 class _Member:
-    """`leads_to` is where its content would lie: its own path, or for a link that of its target."""
+    """A file of an archive (`open` None: a folder or a link, which is left out)."""
 
     name: str
-    leads_to: str
     open: Callable[[], IO[bytes] | None] | None
 
 
@@ -35,11 +34,8 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool] = lambda _
     try:
         with _members(archive) as members:
             for member in members:
-                if _climbs(member.name) or _climbs(member.leads_to):
-                    raise BenchError(
-                        f"{archive}: member {member.name!r} climbs out of the archive's folder; nothing was unpacked, "
-                        "get the archive from its official place"
-                    )
+                if _climbs(member.name):
+                    raise _climbing(archive, member.name)
             folder.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
             try:
@@ -60,21 +56,28 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as bundle:
             yield [
-                _Member(info.filename, info.filename, None if info.is_dir() else partial(bundle.open, info))
+                _Member(info.filename, None if info.is_dir() else partial(bundle.open, info))
                 for info in bundle.infolist()
             ]
     else:
         with tarfile.open(archive) as ball:
-            yield [
-                _Member(info.name, _tar_target(info), partial(ball.extractfile, info) if info.isreg() else None)
-                for info in ball
-            ]
+            yield [_tar_member(archive, ball, info) for info in ball]
 
 
-def _tar_target(info: tarfile.TarInfo) -> str:
-    if info.issym():
-        return str(PurePosixPath(info.name).parent / info.linkname)
-    return info.linkname if info.islnk() else info.name
+def _tar_member(archive: Path, ball: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    try:
+        # What Python itself refuses to unpack from an archive of data: paths and links that leave the folder, devices.
+        tarfile.data_filter(info, str(archive.parent))
+    except tarfile.FilterError as error:
+        raise _climbing(archive, info.name) from error
+    return _Member(info.name, partial(ball.extractfile, info) if info.isreg() else None)
+
+
+def _climbing(archive: Path, name: str) -> BenchError:
+    return BenchError(
+        f"{archive}: member {name!r} climbs out of the archive's folder; nothing was unpacked, "
+        "get the archive from its official place"
+    )
 
 
 def _climbs(name: str) -> bool:

@@ -18,7 +18,7 @@ FIRST_PARTY = frozenset({"benchmark", "baselines"})
 PLUMBING = frozenset(
     f"benchmark.{name}"
     for name in (
-        *("config", "config.messages", "config.params", "errors", "files"),
+        *("config", "config.messages", "config.params", "config.yaml_file", "errors", "files"),
         *("jobs", "jobs.fingerprint", "jobs.job", "jobs.options", "jobs.results", "jobs.specs", "jobs.store"),
     )
 )

@@ -26,11 +26,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "FineTuning": {"trained": "all"},
     "SourceSpec": {"threads": 1, "library": None, "pretrained": None},
     "PretrainSpec": {"sanity": None},
-    "TuneSpec": {"scratch": None},
+    "TuneSpec": {"finetune": None, "scratch": None, "seeds": None, "extensions": 0},
     "SearchSpec": {"sanity": None},
-    "TargetSpec": {"test": None, "ways": None},
+    "FeatureMeasure": {"strength": None},
+    "TargetSpec": {
+        **{"draws": 0, "recipe": None, "finetune_shots": None, "nearest": None, "probe": None},
+        **{"test": None, "ways": None},
+    },
     "Form": {"dense": False, "kept": None, "shuffled": None, "architecture": None},
-    "TransferSpec": {"flops_cap": None, "state": None},
+    "TransferSpec": {"flops_cap": None, "state": None, "retraining": 0},
 }
 
 

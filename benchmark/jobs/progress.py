@@ -1,80 +1,59 @@
-"""What a user sees while jobs run: a bar in a terminal, otherwise a line every few seconds."""
+"""What a user sees while something long runs: a bar in a terminal, otherwise a line every few seconds."""
 
+import sys
 import time
-from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from benchmark.jobs.bar import WithBar
-from benchmark.jobs.job import Job, Spec
-from benchmark.jobs.local import Event
-
-LINE_SECONDS = 10.0
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 
-class Display(WithBar):
-    """Shows the events of one `run_jobs` call; use as a context manager and pass it as `on_event`.
+class Progress:
+    """A context that shows how far the tasks within it are; `console` is stderr by default.
 
-    The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing.
+    Called with a message and the share done in [0, 1], it shows them as a task of that name. Without a terminal there
+    is at most a line every `every` seconds; nothing at all is shown in the first `quiet` seconds.
     """
 
-    def __init__(self, title: str, jobs: Sequence[Job[Spec]], console: Console | None = None) -> None:
-        super().__init__(console)
-        self.title = title
-        self.hints = {job.key: job.hint for job in jobs}
-        self.open = set(self.hints)
-        self.shares: dict[str, float] = {}
-        self.skipped: set[str] = set()
-        self.failed = 0
-        self.started = time.monotonic()
-        self.last_line = self.started
+    def __init__(self, console: Console | None = None, every: float = 10.0, quiet: float = 0.0) -> None:
+        self.console = console or Console(file=sys.stderr, highlight=False)
+        self._every = every
+        self._started = self._last = time.monotonic()
+        self._quiet = quiet
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
 
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        computed = len(self.hints) - len(self.open) - len(self.skipped)
-        if computed or self.failed:
-            seconds = time.monotonic() - self.started
-            failed = f", {self.failed} failed" if self.failed else ""
-            self.console.print(
-                f"{self.title}: {_jobs(computed - self.failed)} computed{failed} in {_duration(seconds)}"
-            )
+    def __enter__(self) -> Self:
+        return self
 
-    def __call__(self, event: Event) -> None:
-        """Take note of one event, and show it when it is time."""
-        key = event.job.key
-        if event.kind == "skipped":
-            self.skipped.add(key)
-            self.open.discard(key)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, message: str, share: float) -> None:
+        """Show that `share` of a piece of work is done."""
+        self.show(message, share, f"{share:.0%}", f"{message}: {share:.0%}")
+
+    def show(self, task: str, share: float, count: str, line: str, now: str = "", at_once: bool = False) -> None:
+        """Show a task: in a terminal its bar with `count` and what runs `now`, otherwise `line`.
+
+        `at_once`: the line does not wait for its turn.
+        """
+        if time.monotonic() - self._started < self._quiet:
             return
-        if event.kind in ("finished", "failed"):
-            self.open.discard(key)
-            self.shares.pop(key, None)
-            self.failed += event.kind == "failed"
-        else:
-            self.shares[key] = min(1.0, event.share)
         if self.console.is_terminal:
-            self._draw(event)
-        elif time.monotonic() - self.last_line >= LINE_SECONDS:
-            self.last_line = time.monotonic()
-            self.console.print(self._line())
+            self._draw(task, share, count, now)
+        elif at_once or time.monotonic() - self._last >= self._every:
+            self._last = time.monotonic()
+            self.console.print(line, soft_wrap=True, markup=False)
 
-    def _progress(self) -> tuple[float, float]:
-        """Work done and work in all, in hints, without what was there before."""
-        total = sum(hint for key, hint in self.hints.items() if key not in self.skipped)
-        left = sum(self.hints[key] * (1 - self.shares.get(key, 0.0)) for key in self.open)
-        return total - left, total
-
-    def _line(self) -> str:
-        done, total = self._progress()
-        elapsed = time.monotonic() - self.started
-        remaining = f", about {_duration(elapsed * (total - done) / done)} left" if done > 0 else ""
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.title}: {len(self.hints) - len(self.open)}/{len(self.hints)} jobs{failed}{remaining}"
-
-    def _draw(self, event: Event) -> None:
-        if self.bar is None:
-            self.bar = Progress(
+    def _draw(self, task: str, share: float, count: str, now: str) -> None:
+        if self._bars is None:
+            self._bars = Bars(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.fields[count]}"),
@@ -84,21 +63,14 @@ class Display(WithBar):
                 TextColumn("[dim]{task.fields[now]}"),
                 console=self.console,
             )
-            self.bar.start()
-            self.bar.add_task(self.title, total=1.0, count="", now="")
-        done, total = self._progress()
-        count = f"{len(self.hints) - len(self.open)}/{len(self.hints)}" + (
-            f", {self.failed} failed" if self.failed else ""
-        )
-        now = event.job.label + (f": {event.message}" if event.kind == "progress" else "")
-        self.bar.update(self.bar.task_ids[0], completed=done / total, count=count, now=now)
+            self._bars.start()
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=1.0, count="", now="")
+        self._bars.update(self._tasks[task], completed=share, count=count, now=now)
 
 
-def _jobs(count: int) -> str:
-    return f"{count} job{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in words: "2 h 3 min", "1 min 1 s", "0 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

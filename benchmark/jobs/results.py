@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from benchmark.config.params import Section
+from benchmark.config.params import Measure, Section
 
 
 class SourceAccuracy(Section):
@@ -72,13 +72,37 @@ class Searched(Section):
 
 
 class Measured(Section):
-    """One accuracy on a target."""
+    """One accuracy on a target: that of one episode (number `draw`), or the mean over `episodes` of them.
+
+    `episode_sd` is their standard deviation where there are several.
+    """
 
     target: str
     shots: int
     draw: int
     accuracy: float
     train_flops: int
+    measure: Measure = "finetune"
+    episodes: int = 1
+    episode_sd: float | None = None
+
+
+class Floor(Section):
+    """What a measure gives on the images themselves, over the very same episodes."""
+
+    target: str
+    shots: int
+    measure: Measure
+    accuracy: float
+    episodes: int
+    episode_sd: float | None
+
+
+class Floors(Section):
+    """What a job of floors returns; `chance` is what guessing gives, by target."""
+
+    floors: list[Floor]
+    chance: dict[str, float]
 
 
 class Transferred(Section):

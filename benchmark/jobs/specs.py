@@ -40,7 +40,10 @@ class PretrainSpec(SourceSpec):
 
 
 class TuneSpec(SourceSpec):
-    """The choice of the learning rates of one budget: see `TuningSection`. `scratch` None: not asked for."""
+    """The choice of the learning rates of one budget: see `TuningSection`.
+
+    `finetune` or `scratch` None: not asked for. `seeds` None: the one seed.
+    """
 
     kind: ClassVar[str] = "tune"
     module: ClassVar[str] = "benchmark.protocol.learning_rates"
@@ -50,10 +53,12 @@ class TuneSpec(SourceSpec):
     budget: float
     factors: list[float]
     architectures: int
-    finetune: FineTuning
     shots: list[int]
     draws: int
+    finetune: FineTuning | None = None
     scratch: Recipe | None = None
+    seeds: list[int] | None = None
+    extensions: int = 0
 
 
 class SearchSpec(SourceSpec):
@@ -71,16 +76,29 @@ class SearchSpec(SourceSpec):
     sanity: Literal["inverted", "labels"] | None = None
 
 
+class FeatureMeasure(Section):
+    """A measure of frozen features: on how many episodes per number of shots, and how strongly it is regularised."""
+
+    episodes: int
+    strength: float | None = None
+
+
 class TargetSpec(Section):
-    """The few-shot tasks on one target, and the recipe on their examples."""
+    """The few-shot tasks on one target; `recipe` (None: no fine-tuning) is that on the examples of `draws` episodes.
+
+    Fine-tuning may be measured for some numbers of shots only, `finetune_shots`.
+    """
 
     label: str
     ref: DatasetRef
     digest: str
     pool: int
     shots: list[int]
-    draws: int
-    recipe: FineTuning
+    draws: int = 0
+    recipe: FineTuning | None = None
+    finetune_shots: list[int] | None = None
+    nearest: FeatureMeasure | None = None
+    probe: FeatureMeasure | None = None
     test: int | None = None
     ways: int | None = None
 
@@ -99,7 +117,10 @@ class Form(Section):
 
 
 class TransferSpec(SourceSpec):
-    """The retraining of one architecture in one weights mode; `state` is the digest of inherited weights."""
+    """The retraining of one architecture in one weights mode; `state` is the digest of inherited weights.
+
+    `retraining` numbers the draws of new weights.
+    """
 
     kind: ClassVar[str] = "transfer"
     module: ClassVar[str] = "benchmark.protocol.transfer"
@@ -110,3 +131,13 @@ class TransferSpec(SourceSpec):
     form: Form
     flops_cap: float | None = None
     state: str | None = None
+    retraining: int = 0
+
+
+class FloorSpec(SourceSpec):
+    """The measures of frozen features, taken of the images themselves."""
+
+    kind: ClassVar[str] = "floors"
+    module: ClassVar[str] = "benchmark.protocol.floors"
+
+    targets: list[TargetSpec]

@@ -8,7 +8,7 @@ from benchmark.analysis.rows import Row
 from benchmark.config.ablations import studies_of
 from benchmark.files import share
 from benchmark.jobs.job import Job, Spec
-from benchmark.jobs.results import Searched, Transferred, Tuned
+from benchmark.jobs.results import Floors, Searched, Transferred, Tuned
 from benchmark.pipeline.plan import Plan, Search, Transfer
 
 SCHEMA = 1
@@ -58,8 +58,12 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
             pretrain_flops=architecture.state_pretrain_flops if inherited else found.pretrain_flops,
             search_cell=search.job.key,
             architecture=architecture.digest,
+            measure=result.measure,
+            retraining=transfer.retraining,
+            episodes=result.episodes,
+            episode_sd=result.episode_sd,
         )
-        for result in sorted(values.results, key=lambda r: (place[r.target], r.shots, r.draw))
+        for result in sorted(values.results, key=lambda r: (place[r.target], r.measure, r.shots, r.draw))
     ]
 
 
@@ -80,6 +84,17 @@ def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
             for kind, choice in plan.store.get(tuning.job.key).read(Tuned).rates.items()
         ],
     }
+
+
+def floors_of(plan: Plan) -> dict[str, Any]:
+    """Return what raw pixels give on the same episodes, a record per seed, target, shots and measure; and chance."""
+    floors: list[dict[str, Any]] = []
+    chance: dict[str, float] = {}
+    for job in plan.floor_jobs():
+        found = plan.store.get(job.key).read(Floors)
+        floors += [{"seed": job.spec.seed, **floor.model_dump(mode="json")} for floor in found.floors]
+        chance = found.chance
+    return {"schema": SCHEMA, "floors": floors, "chance": chance}
 
 
 def timings_of(plan: Plan, method: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from benchmark.jobs.results import Found, Searched, Transferred
 from benchmark.jobs.store import Context
 from benchmark.pipeline.plan import Plan
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, report_failures, run_step, run_suite
+from benchmark.pruning.registry import pruner
 
 
 def narrowed(
@@ -30,9 +31,8 @@ def narrowed(
     """
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "--suite")
-    if method not in params.methods:
-        raise unknown("method", method, params.methods, "--method")
-    config, section = params.suites[suite], params.methods[method]
+    pruner(method, "--method")
+    config, section = params.suites[suite], params.method(method)
     if variant and variant not in section.variants:
         raise unknown("variant", variant, section.variants, "--variant")
     merged = {**section.params, **(section.variants[variant].params if variant else {})}
@@ -43,7 +43,8 @@ def narrowed(
         update={
             "grid": parse(GridSection, grid, "command line"),
             "transfer": config.transfer.model_copy(update={"controls": [], **transfer}),
-            "methods": {method: SuiteMethod(params=config.methods[method].params if method in config.methods else {})},
+            "methods": {method: SuiteMethod(params=config.method(method).params)},
+            "exclude": [],
         }
     )
     return params.model_copy(
@@ -53,6 +54,31 @@ def narrowed(
             "methods": {method: MethodConfig(params=merged)},
         }
     )
+
+
+def with_grid(
+    params: Params,
+    suites: Sequence[str],
+    methods: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    budgets: Sequence[float] | None,
+    granularities: Sequence[str] | None,
+) -> Params:
+    """Return `params` whose `suites` run `methods` (None: their own), also ones that params.yaml does not name.
+
+    `seeds`, `budgets` and `granularities` replace those of the suites' grids. Raises `BenchError` for a method that is
+    not installed and for a value that cannot be in a grid.
+    """
+    for name in methods or ():
+        pruner(name, "--method")
+    asked = {"seeds": seeds, "budgets": budgets, "granularities": granularities}
+    changed = {}
+    for name in suites:
+        suite = params.suites[name]
+        grid = suite.grid.model_dump() | {key: list(value) for key, value in asked.items() if value is not None}
+        changed[name] = suite.model_copy(update={"grid": parse(GridSection, grid, "command line"), "exclude": []})
+    run = params.run.model_copy(update={"methods": list(methods)}) if methods else params.run
+    return params.model_copy(update={"run": run, "suites": params.suites | changed})
 
 
 def run_search(
@@ -146,7 +172,7 @@ def transfer(
 
 def _any_method(params: Params) -> str:
     """A transfer does not ask who found its architecture; a place in the grid needs some method's name."""
-    return "dense" if "dense" in params.methods else next(iter(params.methods))
+    return params.run.methods[0]
 
 
 def _check_model(params: Params, suite: str, architecture: Any, path: Path, plan: Plan, root: Path) -> None:

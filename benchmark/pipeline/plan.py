@@ -26,7 +26,16 @@ from benchmark.files import share
 from benchmark.jobs.fingerprint import fingerprint
 from benchmark.jobs.job import Job, JobResult, Spec
 from benchmark.jobs.results import Found, Searched, Tuned
-from benchmark.jobs.specs import Form, PretrainSpec, SearchSpec, TargetSpec, TransferSpec, TuneSpec
+from benchmark.jobs.specs import (
+    FeatureMeasure,
+    FloorSpec,
+    Form,
+    PretrainSpec,
+    SearchSpec,
+    TargetSpec,
+    TransferSpec,
+    TuneSpec,
+)
 from benchmark.jobs.store import Store
 from benchmark.pipeline.plan_cache import elsewhere, module_of, remembered
 from benchmark.protocol import controls
@@ -87,6 +96,7 @@ class Transfer:
     architecture: Found
     weights: WeightsMode
     control: str = ""
+    retraining: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,12 +127,22 @@ class Plan:
     @property
     def methods(self) -> list[str]:
         """The methods that run in this suite, in the order of params.yaml."""
-        return [name for name in self.params.run.methods if name in self.config.methods]
+        return self.params.methods_of(self.suite)
 
     def pretrain_jobs(self) -> list[Job[PretrainSpec]]:
         """Return the pretraining of the large model for every seed, then those of controls that have their own."""
         own = [control for control in self.config.transfer.controls if control in controls.PRETRAINED]
         return [self._pretrain_job(seed, control) for control in ("", *own) for seed in self.config.grid.seeds]
+
+    def floor_jobs(self) -> list[Job[FloorSpec]]:
+        """Return the measures of raw pixels, one job per seed; none where only fine-tuning is measured."""
+        if self.config.transfer.measures == ["finetune"]:
+            return []
+        targets = [self._target(target, None) for target in self.config.data.targets]
+        return [
+            Job(FloorSpec(**self._source(seed), targets=targets), (), {}, self._label("floors", f"s{seed}"), 0.3)
+            for seed in self.config.grid.seeds
+        ]
 
     def tunings(self) -> list[Tuning]:
         """Return the choices of learning rates: one for the large model, one per place of the grid; or none."""
@@ -170,8 +190,8 @@ class Plan:
 
     def _places(self, method: str) -> Iterator[tuple[str, Granularity]]:
         """The variants of a method in this suite ("" first), each with the granularities it serves."""
-        variants, chosen = self.params.methods[method].variants, self.config.methods[method].variants
-        for variant in ("", *(variants if chosen is None else chosen)):
+        variants = self.params.method(method).variants
+        for variant in ("", *self.params.variants_of(self.suite, method)):
             served = self.method(method, variant).granularities
             wanted = variants[variant].granularities if variant else None
             for granularity in self.config.grid.granularities:
@@ -202,8 +222,11 @@ class Plan:
                         continue
                     raise
                 for control, weights in self._retrainings(search):
-                    job = self._found_job(*origin, weights, rates, control)
-                    yield Transfer(job, search, found, architecture, weights, control)
+                    # Inherited weights are what they are.
+                    count = 1 if weights == "inherit" else self.config.transfer.retrainings
+                    for number in range(count):
+                        job = self._found_job(*origin, weights, rates, control, number)
+                        yield Transfer(job, search, found, architecture, weights, control, number)
 
     def _retrainings(self, search: Search) -> list[tuple[str, WeightsMode]]:
         """The controls ("": the grid) and weights modes in which what a search found is retrained."""
@@ -221,10 +244,8 @@ class Plan:
 
     def method(self, name: str, variant: str = "") -> Method:
         """Return a method with the parameters of a variant; a suite's own parameters go before the variant's."""
-        section = self.params.methods[name]
-        merged = (
-            section.params | (section.variants[variant].params if variant else {}) | self.config.methods[name].params
-        )
+        section, own = self.params.method(name), self.config.method(name)
+        merged = section.params | (section.variants[variant].params if variant else {}) | own.params
         where = f"suites.{self.suite}.methods.{name}"
 
         def look() -> dict[str, Any]:
@@ -258,6 +279,7 @@ class Plan:
         roots: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
             "pretrain": (PretrainSpec, ()),
             "tune": (TuneSpec, ()),
+            "floors": (FloorSpec, ()),
             "transfer": (TransferSpec, ()),
         }
         roots |= {f"search-{name}": (SearchSpec, (self.method(name).module,)) for name in self.methods}
@@ -297,16 +319,18 @@ class Plan:
         tuning, transfer = self.config.tuning, self.config.transfer
         assert tuning is not None
         spec = TuneSpec(
-            **self._source(tuning.seed),
+            **self._source(tuning.seeds[0]),
             cost=cost,
             granularity=granularity,
             budget=budget,
             factors=sorted(tuning.factors),
             architectures=tuning.architectures,
-            finetune=transfer.finetune,
             shots=sorted(transfer.shots),
             draws=transfer.draws,
-            scratch=transfer.scratch if "scratch" in transfer.weights else None,
+            finetune=transfer.finetune,
+            scratch=transfer.scratch if "scratch" in transfer.weights and transfer.finetune is not None else None,
+            seeds=list(tuning.seeds),
+            extensions=tuning.extensions,
         )
         # The more is kept, the longer it takes; and the large model is one architecture, not several.
         hint = HINTS["tune"] * (budget if granularity == "channel" else 1.0)
@@ -341,17 +365,24 @@ class Plan:
         job = Job(spec, (method.module, self.model_module), {}, label, HINTS["search"])
         return Search(job, name, variant, granularity, cost, seed, method, control)
 
-    def _target(self, target: TargetRef, recipe: FineTuning) -> TargetSpec:
+    def _target(self, target: TargetRef, recipe: FineTuning | None) -> TargetSpec:
         """A target as a transfer job has it: the set, the few-shot tasks on it, and the recipe."""
         own = {name: value for name in ("steps", "batch") if (value := getattr(target, name)) is not None}
+        transfer = self.config.transfer
+        shots = self.config.shots(target)
+        chosen = transfer.finetune_shots
+        nearest, probe = transfer.nearest, transfer.probe
         return TargetSpec(
             label=target.label,
             ref=DatasetRef(**target.model_dump(include=set(DatasetRef.model_fields))),
             digest=self.digests.targets[target.label],
             pool=self.config.pool(target),
-            shots=self.config.shots(target),
-            draws=self.config.draws(target),
-            recipe=recipe.model_copy(update=own),
+            shots=shots,
+            draws=0 if recipe is None else self.config.draws(target),
+            recipe=None if recipe is None else recipe.model_copy(update=own),
+            finetune_shots=None if recipe is None or chosen is None else [k for k in shots if k in chosen],
+            nearest=None if nearest is None else FeatureMeasure(episodes=nearest.episodes),
+            probe=None if probe is None else FeatureMeasure(episodes=probe.episodes, strength=probe.strength),
             test=target.test,
             ways=target.ways,
         )
@@ -364,16 +395,17 @@ class Plan:
         weights: WeightsMode,
         rates: Mapping[str, float],
         control: str,
+        number: int,
     ) -> Job[TransferSpec]:
-        """The retraining of an architecture that a search found."""
+        """The retraining number `number` of an architecture that a search found."""
         inputs, state = {"search": search.job.key, "architecture": architecture.file}, None
         if weights == "inherit":
             inputs["state"], state = architecture.state_file, result.digests[architecture.state_file]
         own = "" if search.control else control  # a control's search has its name already
         parts = (search.job.label.removeprefix(f"{self.suite} search "), f"b{share(architecture.budget)}")
-        label = self._label("transfer", *parts, weights, own)
+        label = self._label("transfer", *parts, weights, own, f"n{number}" if number else "")
         place = search.granularity, search.seed
-        return self.transfer_job(*place, architecture, weights, rates, inputs, label, state, control)
+        return self.transfer_job(*place, architecture, weights, rates, inputs, label, state, control, number)
 
     def transfer_job(
         self,
@@ -386,14 +418,17 @@ class Plan:
         label: str,
         state: str | None = None,
         control: str = "",
+        retraining: int = 0,
     ) -> Job[TransferSpec]:
         """Return the retraining of an architecture at the chosen learning `rates` (by recipe).
 
         `inputs` say where the architecture and, for `inherit`, the weights of digest `state` lie.
         """
         transfer, training = self.config.transfer, self.config.training
-        recipe = FineTuning(**(transfer.scratch if weights == "scratch" else transfer.finetune).model_dump())
-        recipe = _at(recipe, weights, rates)
+        own = transfer.scratch if weights == "scratch" else transfer.finetune
+        recipe = None
+        if transfer.finetune is not None and own is not None:
+            recipe = _at(FineTuning(**own.model_dump()), weights, rates)
         if weights == "fresh":
             training = _at(training, "training", rates)
         if control == "twice":
@@ -406,6 +441,7 @@ class Plan:
             form=_form(architecture, granularity, weights, control),
             flops_cap=transfer.flops_cap if control == "flops" else None,
             state=state,
+            retraining=retraining,
         )
         return Job(spec, (self.model_module,), inputs, label, HINTS[weights])
 

@@ -102,7 +102,7 @@ def recheck(
     if against is None:
         known, whose = _plain(_committed(plan, places)), "committed"
     else:
-        known, whose = _of_other_code(against, sample, root, workers, before), f"by {against}"
+        known, whose = _of_other_code(against, sample, workers, before), f"by {against}"
     wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
     for place in wrong[:SHOWN]:
         name = " ".join(str(part) for part in place if part != "")
@@ -169,7 +169,7 @@ def _plain(numbers: Numbers) -> Numbers:
     return content
 
 
-def _of_other_code(folder: Path, sample: Sample, root: Path, workers: int | None, before: dict[str, str]) -> Numbers:
+def _of_other_code(folder: Path, sample: Sample, workers: int | None, before: dict[str, str]) -> Numbers:
     """The sample's numbers as the code in `folder` computes them here, in a process of its own."""
     module = next((one for one in ANSWERS if (folder / one.replace(".", "/")).with_suffix(".py").is_file()), None)
     if module is None:
@@ -178,9 +178,9 @@ def _of_other_code(folder: Path, sample: Sample, root: Path, workers: int | None
         out = Path(place) / "numbers.json"
         request = json.dumps({**asdict(sample), "workers": workers, "jobs": workers, "out": str(out)})
         environment = os.environ | {"PYTHONPATH": str(folder.absolute())}
-        # -P: not the folder it runs in, whose data and jobs it shares, but PYTHONPATH says which code that is.
-        command = [sys.executable, "-P", "-m", "benchmark.pipeline.recheck", request]
-        ended = subprocess.run(command, cwd=root, env=environment, check=False)
+        # It runs in its own folder, with its own description of the suite; -P: PYTHONPATH says which code that is.
+        command = [sys.executable, "-P", "-m", module, request]
+        ended = subprocess.run(command, cwd=folder, env=environment, check=False)
         if ended.returncode or not out.exists():
             raise BenchError(f"--against {folder}: its code could not compute the sample; its message stands above")
         content = read_json(out)

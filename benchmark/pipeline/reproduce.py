@@ -71,7 +71,7 @@ def run_pipeline(suites: Sequence[str], root: Path) -> int:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    _mend(root)
+    _remove_half_written(root)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["DVC_NO_ANALYTICS"] = "1"
     with _only_stages_told(), contextlib.chdir(root):
@@ -104,9 +104,9 @@ def _only_stages_told() -> Iterator[None]:
             handler.removeFilter(wanted)
 
 
-def _mend(root: Path) -> None:
-    """Remove files that a killed dvc left half-written; what they told is found out again from the job store."""
-    import yaml
+def _remove_half_written(root: Path) -> None:
+    """Remove files that a killed dvc left half-written; what they held is found out again from the job store."""
+    from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
 
     guard = root / ".dvc" / "tmp" / "rwlock"
     with contextlib.suppress(FileNotFoundError):
@@ -117,10 +117,10 @@ def _mend(root: Path) -> None:
     lock = root / "dvc.lock"
     with contextlib.suppress(FileNotFoundError):
         try:
-            whole = isinstance(yaml.safe_load(lock.read_text()), dict)
-        except yaml.YAMLError:
-            whole = False
-        if not whole:
+            complete = bool(load_yaml(lock))
+        except YAMLFileCorruptedError:
+            complete = False
+        if not complete:
             committed = _git(root, "show", "HEAD:dvc.lock")
             lock.unlink()
             if committed is not None:
@@ -267,7 +267,7 @@ def _show(console: Console, params: Params, suite: str, root: Path) -> None:
             table.add_column("of the " + config.grid.costs[0], no_wrap=True)
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
-            for method in params.run.methods:
+            for method in params.methods_of(suite):
                 found = [jobs.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
                 if any(found):
                     table.add_row(method, *(_entry(job) for job in found))

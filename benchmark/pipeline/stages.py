@@ -13,13 +13,13 @@ from typing import Any, Literal
 from benchmark.config.params import Params, SuiteConfig, TargetRef
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
+from benchmark.jobs.account import Account
 from benchmark.jobs.job import Job
 from benchmark.jobs.local import Failure, available_workers, run_jobs
-from benchmark.jobs.progress import Display
 from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
 
-Step = Literal["pretrain", "search", "tune", "transfer"]
+Step = Literal["pretrain", "search", "floors", "tune", "transfer"]
 SCHEMA = 1
 
 
@@ -96,8 +96,8 @@ def stage(
         raise unknown("suite", suite or "", params.suites, "--suite")
     if name not in _PER_METHOD:
         return _PER_SUITE[name](params, suite, workers, root)
-    if method is None or method not in params.suites[suite].methods or method not in params.methods:
-        raise unknown("method", method or "", params.suites[suite].methods, "--method")
+    if method is None or method not in params.methods_of(suite):
+        raise unknown("method", method or "", params.methods_of(suite), "--method")
     plan = plan_of(params, suite, root)
     failures = fill([(plan, [method])], root, workers, "search" if name == "search" else "transfer")
     if not failures:
@@ -119,10 +119,10 @@ def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str
 def prepare_data(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
     """Prepare the data sets of a suite where they are not yet; returns `{"source", "targets"}`, their manifests."""
     from benchmark.data import prepare
-    from benchmark.jobs.preparing import Preparing
+    from benchmark.jobs.progress import Progress
 
     data, folder, mirrors = params.suites[suite].data, Places(root).data, params.data.mirrors
-    with Preparing() as progress:
+    with Progress(every=5.0, quiet=5.0) as progress:
         source = prepare(data.source, folder, mirrors, progress)
         targets = {target.label: prepare(target, folder, mirrors, progress) for target in data.targets}
     return {"source": source, "targets": targets}
@@ -143,6 +143,7 @@ def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failu
             for job in plan.search_jobs(name)
             if plan.store.has(job.spec.pretrain)
         ],
+        "floors": lambda: [job for plan, _ in work for job in plan.floor_jobs()],
         "tune": lambda: [job for plan, _ in work for job in plan.tune_jobs()],
         "transfer": lambda: [
             job for plan, methods in work for name in methods for job in plan.transfer_jobs(name, finished_only=True)
@@ -167,8 +168,8 @@ def run_step(step: Step, jobs: list[Job], work: Work, root: Path, workers: int |
         available_workers(compute.threads, plan.device, compute.slots) if compute.workers == "auto" else compute.workers
     )
     context = Context(plan.store, Places(root).data, plan.device)
-    with Display(step, jobs) as display:
-        return run_jobs(jobs, context, count, compute.threads, display, compute.deterministic)
+    with Account(step, jobs) as account:
+        return run_jobs(jobs, context, count, compute.threads, account, compute.deterministic)
 
 
 def report_failures(failures: list[Failure]) -> int:
@@ -266,6 +267,16 @@ def _tune(params: Params, suite: str, workers: int | None, root: Path) -> int:
     return report_failures(failures)
 
 
+def _floors(params: Params, suite: str, jobs: int | None, root: Path) -> int:
+    from benchmark.pipeline.collect import floors_of
+
+    plan = plan_of(params, suite, root)
+    failures = run_step("floors", list(plan.floor_jobs()), [(plan, [])], root, jobs)
+    if not failures:
+        write_json(Places(root).results(suite, "floors.json"), floors_of(plan))
+    return report_failures(failures)
+
+
 def _search(plan: Plan, method: str, places: Places) -> None:
     from benchmark.pipeline.collect import published_files, searches_of
 
@@ -329,6 +340,7 @@ _PER_SUITE = {
     "code": _code,
     "data": _data,
     "pretrain": _pretrain,
+    "floors": _floors,
     "tune": _tune,
     "analyse": _analyse,
     "report": _report,

@@ -110,12 +110,14 @@ def check_methods(params: Params, where: str) -> None:
                         f"{where}: {key}.variants.{label}.granularities: {name} does not serve {granularity!r}; "
                         f"it serves {', '.join(kind.granularities)}"
                     )
+    for name in params.run.methods:
+        pruner(name, f"{where}: run.methods")
     for name, suite in params.suites.items():
+        for label in suite.exclude:
+            pruner(label, f"{where}: suites.{name}.exclude")
         for label, own in suite.methods.items():
             key = f"suites.{name}.methods"
-            if label not in params.methods:
-                raise unknown("method", label, params.methods, f"{where}: {key}")
-            kind, method = pruner(label), params.methods[label]
+            kind, method = pruner(label, f"{where}: {key}"), params.method(label)
             for chosen in own.variants or ():
                 if chosen not in method.variants:
                     raise unknown("variant", chosen, method.variants, f"{where}: {key}.{label}.variants")
@@ -223,10 +225,10 @@ def _labels(ref: DatasetRef, mirrors: list[str], root: Path) -> tuple["Tensor", 
     from benchmark.data.base import Places, mirror_list
     from benchmark.data.registry import find
     from benchmark.data.transforms import convert, select
-    from benchmark.jobs.preparing import Preparing
+    from benchmark.jobs.progress import Progress
 
     dataset, option = find(ref.name, "name")
-    with Preparing() as progress:
+    with Progress(every=5.0, quiet=5.0) as progress:
         stored = dataset.open(option, Places(mirror_list(mirrors), root / "data" / "downloads", progress))
     rows, labels, names = select(stored, ref)
     return torch.from_numpy(labels), names, convert(next(stored.read(rows[:1])), ref).shape

@@ -4,16 +4,15 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from benchmark import models, seeds
 from benchmark.config.params import FineTuning, Recipe
-from benchmark.data.splits import assert_disjoint, draw_shots, draw_ways, split_target
 from benchmark.jobs.specs import TargetSpec
-from benchmark.protocol.source import Source, opened
+from benchmark.protocol.source import Source
+from benchmark.protocol.target import Target
 from benchmark.space.surgery.mask_and_cut import run
 from benchmark.training.loop import Task, accuracy, fit, set_train_mode, stacked_batches
 from benchmark.training.stacked import NotStackable, Replicas
@@ -33,28 +32,18 @@ class Draw:
     seed: int
 
 
-def target_draws(target: TargetSpec, seed: int, source: Source, root: Path) -> list[Draw]:
-    """Return every few-shot task on one target, the same for all methods at equal seed."""
-    label = target.label
-    images = opened(target.ref, target.digest, root)
-    split = split_target(images.labels, target.pool, seeds.derive(seed, "target", label), images.groups, target.test)
-    assert_disjoint(images.images, split.pool, split.test)
-    task = Task(images.images, images.labels, source.train.mean.cpu(), source.train.std.cpu())
-    whole = task.subset(split.test).to(source.device)
+def target_draws(target: Target, spec: TargetSpec, source: Source) -> list[Draw]:
+    """Return every few-shot task that is fine-tuned on, the same for all methods at equal seed."""
+    whole = target.task.subset(target.split.test).to(source.device)
     draws = []
-    for shots in target.shots:
-        for number in range(target.draws):
-            own = seeds.derive(seed, "draw", label, shots, number)
-            index = draw_shots(images.labels, split.pool, shots, seeds.derive(seed, "shots", label), number)
-            train, test, classes = task.subset(index), whole, len(images.classes)
-            if target.ways is not None:
-                # The same classes for every number of shots, so that the curve over shots is one of equal tasks.
-                chosen = draw_ways(images.classes, target.ways, seeds.derive(seed, "ways", label), number)
-                train, test, classes = (
-                    *(relabelled(part, chosen) for part in (train, task.subset(split.test))),
-                    len(chosen),
-                )
-            draws.append(Draw(shots, number, train.to(source.device), test.to(source.device), classes, own))
+    for shots in spec.finetune_shots or spec.shots:
+        for one in target.episodes(shots, spec.draws):
+            # In the order of the target's own labels, whatever number an episode gives them.
+            order = sorted(range(len(one.classes)), key=one.classes.__getitem__)
+            train, test = target.task.subset(one.support[order].flatten()), whole
+            if spec.ways is not None:
+                train, test = (relabelled(part, one.classes) for part in (train, whole))
+            draws.append(Draw(shots, one.number, train.to(source.device), test, len(one.classes), one.seed))
     return draws
 
 

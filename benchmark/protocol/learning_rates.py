@@ -1,5 +1,7 @@
 """Beside the steps: the learning rates of one budget, chosen on the source for all methods alike."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -24,7 +26,7 @@ R = TypeVar("R", bound=Recipe)
 
 
 def compute(job: Job[TuneSpec], context: Context) -> JobOutput:
-    """Try every candidate rate on random architectures of one budget; returns the mean accuracies and the best rates.
+    """Try the candidate rates on random architectures of one budget; returns the mean accuracies and the best rates.
 
     The rate of source training is judged on the source's validation part. Those of the few-shot recipes are judged on
     a transfer inside the source: half of its classes are trained on with the rate just chosen, few examples of the
@@ -32,39 +34,84 @@ def compute(job: Job[TuneSpec], context: Context) -> JobOutput:
     are drawn at random layer ratios, so that no method's own are favoured.
     """
     spec = job.spec
-    source = open_source(spec, context)
-    network = source.large_model()
-    space = build_space(network, source.example().to(source.device), spec.granularity, spec.cost)
-    masks = [_random(space, spec.budget, spec.seed, number) for number in range(spec.architectures)]
-    masks = masks[:1] if spec.budget == 1 else masks
-    training: Accuracies = {}
-    for mask in masks:
-        for lr in _rates(source.recipe, spec):
-            sub, held = reinitialised(source, space, network, mask)
-            trained_on(sub, source.train, _at(source.recipe, lr), source.seed, held)
-            training.setdefault(lr, []).append(accuracy(sub, source.validation))
-    rates = {"training": _choice(training)}
-    seen, unseen = _halves(source)
-    draws = _draws(source, unseen, spec)
-    recipes: dict[str, Recipe] = {"finetune": spec.finetune}
-    recipes |= {} if spec.scratch is None else {"scratch": spec.scratch}
-    for kind, recipe in recipes.items():
-        found: Accuracies = {}
-        for mask in masks:
-            sub, held = reinitialised(source, space, network, mask)
-            if kind == "finetune":
-                trained_on(
-                    sub, relabelled(source.train, seen), _at(source.recipe, rates["training"].lr), source.seed, held
-                )
-            for lr in _rates(recipe, spec):
-                found.setdefault(lr, []).append(_few_shot(sub, draws, _at(recipe, lr), held))
-        rates[kind] = _choice(found)
-        context.progress(job.label, len(rates) / (1 + len(recipes)))
+    trials = [trial for seed in spec.seeds or [spec.seed] for trial in _trials(spec, seed, context)]
+    rates = {"training": _best(spec.training, spec, lambda lr: [one.trained(lr) for one in trials])}
+    context.progress(job.label, 1 / 3)
+    if spec.finetune is not None:
+        recipe, training = spec.finetune, rates["training"].lr
+        for one in trials:
+            one.train_on_half(training)
+        rates["finetune"] = _best(recipe, spec, lambda lr: [one.few_shot(_at(recipe, lr)) for one in trials])
+        context.progress(job.label, 2 / 3)
+    if spec.scratch is not None:
+        scratch = spec.scratch
+        for one in trials:
+            one.draw_anew()
+        rates["scratch"] = _best(scratch, spec, lambda lr: [one.few_shot(_at(scratch, lr)) for one in trials])
+    context.progress(job.label, 1.0)
     return JobOutput(Tuned(rates=rates))
 
 
-def _rates(recipe: Recipe, spec: TuneSpec) -> list[float]:
-    return [recipe.lr * factor for factor in sorted(spec.factors)]
+@dataclass
+class _Trial:
+    """One random architecture of one seed, on which rates are tried."""
+
+    source: Source
+    space: SearchSpace
+    large: nn.Module
+    mask: Tensor
+    draws: list[Draw]
+    seen: list[int]
+    network: nn.Module | None = None
+    held: Masks = field(default_factory=dict)
+
+    def draw_anew(self) -> None:
+        """Take new weights."""
+        self.network, self.held = reinitialised(self.source, self.space, self.large, self.mask)
+
+    def trained(self, lr: float) -> float:
+        """Return the validation accuracy of new weights that are trained on the source at a rate."""
+        self.draw_anew()
+        assert self.network is not None
+        trained_on(self.network, self.source.train, _at(self.source.recipe, lr), self.source.seed, self.held)
+        return accuracy(self.network, self.source.validation)
+
+    def train_on_half(self, lr: float) -> None:
+        """Train new weights on one half of the source's classes."""
+        self.draw_anew()
+        assert self.network is not None
+        half = relabelled(self.source.train, self.seen)
+        trained_on(self.network, half, _at(self.source.recipe, lr), self.source.seed, self.held)
+
+    def few_shot(self, recipe: Recipe) -> float:
+        """Return the mean accuracy of a recipe over the draws from the other half."""
+        assert self.network is not None
+        accuracies = adapt(self.network, self.draws, recipe, self.held)
+        return sum(accuracies) / len(accuracies)
+
+
+def _trials(spec: TuneSpec, seed: int, context: Context) -> list[_Trial]:
+    source = open_source(spec.model_copy(update={"seed": seed}), context)
+    large = source.large_model()
+    space = build_space(large, source.example().to(source.device), spec.granularity, spec.cost)
+    # The large model is one architecture.
+    count = 1 if spec.budget == 1 else spec.architectures
+    seen, unseen = _halves(source)
+    draws = _draws(source, unseen, spec) if spec.finetune is not None or spec.scratch is not None else []
+    masks = [_random(space, spec.budget, seed, number) for number in range(count)]
+    return [_Trial(source, space, large, mask, draws, seen) for mask in masks]
+
+
+def _best(recipe: Recipe, spec: TuneSpec, measured: Callable[[float], list[float]]) -> Choice:
+    """Try the candidates, and more beyond the edge while the best is there."""
+    found = {recipe.lr * factor: measured(recipe.lr * factor) for factor in sorted(spec.factors)}
+    for _ in range(spec.extensions if len(found) > 1 else 0):
+        rates, best = sorted(found), _choice(found).lr
+        if best not in (rates[0], rates[-1]):
+            break
+        beyond = rates[0] ** 2 / rates[1] if best == rates[0] else rates[-1] ** 2 / rates[-2]
+        found[beyond] = measured(beyond)
+    return _choice(found)
 
 
 def _at(recipe: R, lr: float) -> R:
@@ -72,7 +119,7 @@ def _at(recipe: R, lr: float) -> R:
 
 
 def _choice(found: Accuracies) -> Choice:
-    means = {lr: sum(values) / len(values) for lr, values in found.items()}
+    means = {lr: sum(values) / len(values) for lr, values in sorted(found.items())}
     # Of equally good rates the smallest: the safer one.
     best = max(means, key=lambda lr: (means[lr], -lr))
     return Choice(lr=best, tried=[Tried(lr=lr, accuracy=mean) for lr, mean in means.items()])
@@ -121,8 +168,3 @@ def _shots(pool: Task, shots: int, classes: int, seed: int) -> Task:
         members = (pool.labels == label).nonzero().flatten()
         chosen.append(members[torch.randperm(len(members), generator=generator)[:shots].to(members.device)])
     return pool.subset(torch.cat(chosen))
-
-
-def _few_shot(network: nn.Module, draws: list[Draw], recipe: Recipe, masks: Masks) -> float:
-    accuracies = adapt(network, draws, recipe, masks)
-    return sum(accuracies) / len(accuracies)

@@ -10,11 +10,16 @@ from benchmark.training.loop import on_device
 Masks = dict[str, Tensor]
 
 
-def reinitialised(source: Source, space: SearchSpace, network: nn.Module, mask: Tensor) -> tuple[nn.Module, Masks]:
-    """Return the extracted sub-network with weights drawn anew for its own widths, and the masks it is held to."""
+def reinitialised(
+    source: Source, space: SearchSpace, network: nn.Module, mask: Tensor, number: int = 0
+) -> tuple[nn.Module, Masks]:
+    """Return the extracted sub-network with weights drawn anew for its own widths, and the masks it is held to.
+
+    `number` counts the draws of one architecture.
+    """
     sub = space.extract(network, space.architecture(mask, {}))
     masks = space.weight_masks(mask)
-    models.initialise(sub, seeds.derive(source.seed, "retrain"))
+    models.initialise(sub, seeds.derive(source.seed, "retrain", *([number] if number else [])))
     sub = on_device(sub, source.device)
     for name, kept in masks.items():
         sub.get_parameter(name).data.mul_(kept.to(source.device))

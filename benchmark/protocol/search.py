@@ -15,7 +15,7 @@ from benchmark.jobs.results import Found, Pretrained, Searched
 from benchmark.jobs.specs import SearchSpec
 from benchmark.jobs.store import Context
 from benchmark.protocol.permutations import open_searched
-from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.registry import pruner
 from benchmark.space import SearchSpace, build_space
 from benchmark.space.weights_file import pack_state

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from benchmark.jobs.job import Job, JobOutput
 from benchmark.jobs.results import Measured, Transferred
-from benchmark.jobs.specs import Form, TransferSpec
+from benchmark.jobs.specs import Form, TargetSpec, TransferSpec
 from benchmark.jobs.store import Context
 from benchmark.protocol.fewshot import adapt, target_draws
+from benchmark.protocol.frozen import frozen_measures, summarised
 from benchmark.protocol.permutations import shuffled
 from benchmark.protocol.retrain import Masks, reinitialised
 from benchmark.protocol.source import Source, open_source
+from benchmark.protocol.target import open_target
 from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space
 from benchmark.space.graph.macs import count
 from benchmark.space.weights_file import unpack_state
@@ -36,14 +38,46 @@ def compute(job: Job[TransferSpec], context: Context) -> JobOutput:
         source_accuracy = accuracy(network.eval(), source.test)
     results = []
     for number, target in enumerate(spec.targets, start=1):
-        draws = target_draws(target, spec.seed, source, context.data_root)
-        spent = flops + training_flops(macs, target.recipe.steps * target.recipe.batch)
-        results += [
-            Measured(target=target.label, shots=draw.shots, draw=draw.draw, accuracy=correct, train_flops=spent)
-            for draw, correct in zip(draws, adapt(network, draws, target.recipe, masks), strict=True)
-        ]
+        results += _measures(network, masks, macs, source, target, job, context, flops)
         context.progress(job.label, number / len(spec.targets))
     return JobOutput(Transferred(source_accuracy=source_accuracy, params=params, macs=macs, results=results))
+
+
+def _measures(
+    network: nn.Module,
+    masks: Masks,
+    macs: int,
+    source: Source,
+    spec: TargetSpec,
+    job: Job[TransferSpec],
+    context: Context,
+    flops: int,
+) -> list[Measured]:
+    """Every measure of a network on one target; `flops` are those of its training so far."""
+    target = open_target(spec, job.spec.seed, source, context.data_root)
+    found = []
+    for measure, shots, accuracies in frozen_measures(network, source, target, spec):
+        mean, episodes, deviation = summarised(accuracies)
+        found.append(
+            Measured(
+                target=spec.label,
+                shots=shots,
+                draw=0,
+                accuracy=mean,
+                train_flops=flops,
+                measure=measure,
+                episodes=episodes,
+                episode_sd=deviation,
+            )
+        )
+    if spec.recipe is not None:
+        draws = target_draws(target, spec, source)
+        spent = flops + training_flops(macs, spec.recipe.steps * spec.recipe.batch)
+        found += [
+            Measured(target=spec.label, shots=draw.shots, draw=draw.draw, accuracy=correct, train_flops=spent)
+            for draw, correct in zip(draws, adapt(network, draws, spec.recipe, masks), strict=True)
+        ]
+    return found
 
 
 def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
@@ -66,7 +100,7 @@ def _subnetwork(job: Job[TransferSpec], context: Context, source: Source) -> tup
         sub, masks = space.extract(network, space.architecture(mask, {})), space.weight_masks(mask)
         sub = on_device(sub, source.device)
     else:
-        sub, masks = reinitialised(source, space, network, mask)
+        sub, masks = reinitialised(source, space, network, mask, spec.retraining)
     return sub, masks, space.params(mask), space.macs(mask)
 
 

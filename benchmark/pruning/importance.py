@@ -49,9 +49,9 @@ def magnitude_importance(space: SearchSpace, state: Mapping[str, Tensor], norm: 
         weights = [state[name] for name in state if block.takes(name) and state[name].dim() > 1]
         norms = torch.cat([weight.detach().cpu().double().flatten(1).abs().pow(power).sum(1) for weight in weights])
         total[place] = norms.mean()
-    for name, dim in space.wiring.producers:
+    for name, dim in space.graph.producers:
         filters = state[name].detach().cpu().double().movedim(dim, 0).flatten(1)
-        units = torch.from_numpy(space.wiring.dims[name][dim])
+        units = torch.from_numpy(space.graph.dims[name][dim])
         norms = filters.abs().pow(power).sum(1)
         total.index_add_(0, len(blocks) + units[units >= 0], norms[units >= 0])
     return total.pow(1 / power)

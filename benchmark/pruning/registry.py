@@ -11,11 +11,8 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from benchmark.errors import BenchError, unknown
+from benchmark.pruning.looks import ENTRY_POINTS, RIVALS, STUDIED
 from benchmark.pruning.pruner import Pruner
-
-ENTRY_POINTS = "dapbench.pruners"
-STUDIED = "benchmark.dap.pruner"
-RIVALS = "baselines"
 
 
 @cache

@@ -8,10 +8,13 @@ from benchmark.config.params import Params
 def report_suite(params: Params, suite: str, root: Path = Path()) -> list[Path]:
     """Write reports/tables/SUITE and reports/figures/SUITE below `root`; returns the two folders.
 
+    The main slice of the suite is there, each other one (another cost or measure) in a folder of its name below.
+
     Reads reports/analysis/SUITE/summary.json and reports/results/SUITE/METHOD.search.json; the same
     inputs give the same bytes. `BenchError` for an unknown suite or one that was not analysed.
     """
     from benchmark.analysis import read_summary
+    from benchmark.analysis.slices import slices
     from benchmark.errors import unknown
     from benchmark.report.figures import draw
     from benchmark.report.layers import layers, traces
@@ -20,12 +23,16 @@ def report_suite(params: Params, suite: str, root: Path = Path()) -> list[Path]:
 
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "suite")
-    view = View(read_summary(root, suite))
     reports = root / "reports"
-    kept = layers(view, reports / "results" / suite)
+    results = reports / "results" / suite
     folders = [reports / "tables" / suite, reports / "figures" / suite]
-    write_tables(view, kept, folders[0])
-    draw(view, kept, traces(reports / "results" / suite), folders[1])
+    main, *others = slices(params.suites[suite])
+    for one in (main, *others):
+        view = View(read_summary(root, suite, None if one is main else one.name))
+        kept = layers(view, results)
+        below = "" if one is main else one.name
+        write_tables(view, kept, folders[0] / below)
+        draw(view, kept, traces(results), folders[1] / below)
     return folders
 
 

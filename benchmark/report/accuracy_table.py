@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.analysis.intervals import standing
+from benchmark.analysis.intervals import mark_best
 from benchmark.report.labels import NBSP, label, percent
+from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 
 DAGGER = "†"
@@ -56,6 +57,7 @@ class Table:
     columns: list[str]
     dense: Entry | None
     rows: list[TableRow]
+    floor: Entry | None = None
 
 
 def accuracy_table(
@@ -69,14 +71,14 @@ def accuracy_table(
         if any(cells):
             named.append((method, variant))
             grid.append([*cells, view.area(granularity, method, variant, weights, target, shots)])
-    marks = [standing([_by_seed(row[c], view.seeds) for row in grid]) for c in range(len(view.budgets) + 1)]
+    marks = [mark_best([_by_seed(row[c], view.seeds) for row in grid]) for c in range(len(view.budgets) + 1)]
     rows = [
         TableRow(method, variant, [_entry(record, marks[c][r]) for c, record in enumerate(grid[r])])
         for r, (method, variant) in enumerate(named)
     ]
     columns = [*(percent(budget) for budget in view.budgets), "area"]
     dense = _entry(view.dense(granularity, weights, target, shots))
-    return Table(target, granularity, weights, shots, columns, dense, rows)
+    return Table(target, granularity, weights, shots, columns, dense, rows, _entry(view.floor(target, shots)))
 
 
 def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> list[tuple[str, Table]]:
@@ -88,22 +90,18 @@ def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> 
     for target, granularity, title in view.parts():
         entries = [entry for entry in view.entries(granularity) if with_variants or not entry[1]]
         where = (target, granularity, view.headline_weights, view.headline_shots)
-        table = accuracy_table(view, *where, entries)
-        if target in targets and (table.rows or table.dense):
-            found.append((f"{title} pruning", table))
+        made = accuracy_table(view, *where, entries)
+        if target in targets and (made.rows or made.dense):
+            found.append((f"{title} pruning", made))
     return found
 
 
-def markdown(table: Table) -> str:
+def markdown(found: Table) -> str:
     """Return the table in Markdown, without a heading; the dense control stands below it."""
-    lines = [
-        "| method | " + " | ".join(table.columns) + " |",
-        "|:--" + "|--:" * len(table.columns) + "|",
-        *("| " + " | ".join([row.label, *map(markdown_entry, row.entries)]) + " |" for row in table.rows),
-    ]
-    if table.dense:
-        lines += ["", f"Dense control (100{NBSP}%): {table.dense.text}."]
-    return "\n".join(lines)
+    text = table(["method", *found.columns], [[row.label, *map(markdown_entry, row.entries)] for row in found.rows])
+    below = [f"Dense control (100{NBSP}%): {found.dense.text}."] if found.dense else []
+    below += [f"Raw pixels on the same episodes: {found.floor.text}."] if found.floor else []
+    return text + (f"\n\n{' '.join(below)}" if below else "")
 
 
 def markdown_entry(entry: Entry | None) -> str:

@@ -112,8 +112,8 @@ def captions(view: View) -> list[Caption]:
                 f"dynamics{ending}",
                 f"{label('dap')}'s search, step by step, {granularity} pruning",
                 ("C6", "C1"),
-                "Held-out loss of the discrete architecture, its complexity (log scale, budgets dotted), the "
-                "Lagrange multiplier, and the share of units whose relaxed gate lies between 0.05 and 0.95; a line "
+                "Held-out loss of the gated network (its gates are soft), its complexity (log scale, budgets dotted), "
+                "the Lagrange multiplier, and the share of units whose relaxed gate lies between 0.05 and 0.95; a line "
                 "per search seed, a column per weight law.",
             )
         )

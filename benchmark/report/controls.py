@@ -3,6 +3,7 @@
 from benchmark.protocol.controls import COMPARED
 from benchmark.report.comparisons import p_text
 from benchmark.report.labels import label, percent, points
+from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 
 QUESTIONS = {
@@ -22,7 +23,7 @@ QUESTIONS = {
     ),
 }
 HOLM = "Holm's correction over all rows of the same granularity and arm, areas apart."
-_LEVELS = "| method | budget | grid | arm | arm minus grid | p (Holm) |\n|:--|--:|--:|--:|--:|--:|"
+_LEVELS = ["method", "budget", "grid", "arm", "arm minus grid", "p (Holm)"]
 
 
 def records(view: View) -> list[Record]:
@@ -67,26 +68,27 @@ def markdown(view: View) -> str:
             found = [r for r in records(view) if _place(r) == (granularity, arm)]
             found.sort(key=lambda r: (view.methods.index(r["method"]), -(r["budget"] or 0)))
             if found:
-                parts += [f"## {arm}, {granularity} pruning", "\n".join([_LEVELS, *map(_line, found)])]
+                parts += [f"## {arm}, {granularity} pruning", table(_LEVELS, list(map(_line, found)))]
     return "\n\n".join(parts)
 
 
 def _verdicts(view: View) -> str:
-    lines = ["| pruning | method | " + " | ".join(names(view)) + " |", "|:--|:--" + "|:--" * len(names(view)) + "|"]
+    rows = []
     for granularity in view.granularities:
         found = {arm: {r["method"]: r["verdict"] for r in areas(view, granularity, arm)} for arm in names(view)}
         for method in view.methods:
             words = [found[arm].get(method, "–") for arm in names(view)]
             if any(method in by for by in found.values()):
-                lines.append("| " + " | ".join([granularity, label(method), *words]) + " |")
-    return "\n".join(lines)
+                rows.append([granularity, label(method), *words])
+    heads = ["pruning", "method", *names(view)]
+    return table(heads, rows, words=len(heads))
 
 
-def _line(record: Record) -> str:
+def _line(record: Record) -> list[str]:
     place = percent(record["budget"]) if record["budget"] else "area"
     levels = [f"{100 * record[level]:.1f}" for level in ("in_grid", "in_arm")]
     change = points(record["difference"], record["half"])
-    return "| " + " | ".join([label(record["method"]), place, *levels, change, p_text(record["p_holm"])]) + " |"
+    return [label(record["method"]), place, *levels, change, p_text(record["p_holm"])]
 
 
 def _place(record: Record) -> tuple[str, str]:

@@ -2,17 +2,10 @@
 
 from collections.abc import Sequence
 
+from benchmark.pruning.looks import looks
+
 NBSP = "\u00a0"
 MINUS = "\u2212"
-METHODS = {
-    "dense": "dense",
-    "uniform": "uniform width",
-    "random": "random",
-    "magnitude": "magnitude",
-    "lottery_ticket": "lottery ticket",
-    "darts": "DARTS",
-    "dap": "DAP",
-}
 VARIANTS = {
     "l2": "L2",
     "layerwise-l2": "layerwise, L2",
@@ -25,8 +18,9 @@ GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks", 
 
 
 def label(method: str, variant: str = "") -> str:
-    """Return the display name of a method, "DAP (init)"; identifiers without one are shown with spaces."""
-    name = METHODS.get(method, method.replace("_", " "))
+    """Return the display name of a method, "DAP (init)": its class's label, else its name with spaces."""
+    known = looks().get(method)
+    name = known.label if known is not None else method.replace("_", " ")
     return f"{name} ({variant_label(variant)})" if variant else name
 
 

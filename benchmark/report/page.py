@@ -7,7 +7,7 @@ from typing import Any
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params
 from benchmark.files import atomic_write
-from benchmark.report import comparisons, controls, duplicates, tuning, twice
+from benchmark.report import comparisons, controls, doubled_training, duplicates, tuning
 from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
 from benchmark.report.captions import CLAIMS, Caption, captions
 from benchmark.report.comparisons import Contrast
@@ -82,7 +82,10 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
-        protocol=[*protocol(params, suite), *filter(None, [twice.sentence(view), *controls.questions(view)])],
+        protocol=[
+            *protocol(params, suite),
+            *filter(None, [doubled_training.sentence(view), *controls.questions(view)]),
+        ],
         rates=tuning.chosen(view),
         duplicates=duplicates.duplicates(view),
         duplicates_legend=duplicates.legend(view),

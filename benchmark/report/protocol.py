@@ -74,18 +74,21 @@ def _grid(config: SuiteConfig, pruners: Sequence[str]) -> str:
     chosen = [
         f"{label(pruner)}: {listing([variant_label(v) for v in variants]) if variants else 'none'}"
         for pruner in pruners
-        if (variants := config.methods[pruner].variants) is not None
+        if (variants := config.method(pruner).variants) is not None
     ]
     return text + (f" Variants chosen for this suite: {'; '.join(chosen)}." if chosen else "")
 
 
 def _modes(config: SuiteConfig) -> str:
     transfer = config.transfer
-    tuned = f"new head, fine-tuned on the target ({_recipe(config, transfer.finetune)})"
+    tuned = "measured on frozen features"
+    if transfer.finetune is not None:
+        tuned = f"new head, fine-tuned on the target ({_recipe(config, transfer.finetune)})"
     modes = {
         "fresh": f"fresh: re-initialised, trained on the source ({_recipe(config, config.training)}), {tuned}",
         "scratch": (
-            f"scratch: re-initialised, trained on the target examples only ({_recipe(config, transfer.scratch)})"
+            "scratch: re-initialised, without the source"
+            + (f", trained on the target examples ({_recipe(config, transfer.scratch)})" if transfer.scratch else "")
         ),
         "inherit": f"inherit: the pruner's own weights, {tuned}",
     }
@@ -98,9 +101,9 @@ def _tuning(config: SuiteConfig) -> str:
     return (
         "Learning rates are chosen for the large model and for every granularity and budget, once for all methods. "
         f"Each candidate is tried on {plural(tuning.architectures, 'random architecture')} of the budget that no "
-        f"method proposed, with the source split and initial weights of seed {tuning.seed}: a rate of source training "
-        "is judged by the source's validation part, one of few-shot training by a transfer inside the source, from "
-        "half of its classes to few examples of the others. No target is read for it."
+        f"method proposed, with the source split and initial weights of {plural(len(tuning.seeds), 'seed')}. A rate of "
+        "source training is judged by the source's validation part, one of few-shot training by a transfer inside the "
+        "source, from half of its classes to few examples of the others. No target is read for it."
     )
 
 

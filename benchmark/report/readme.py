@@ -6,10 +6,11 @@ from typing import Any
 
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params, load_params
-from benchmark.report import twice
+from benchmark.report import doubled_training
 from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown, markdown_entry
 from benchmark.report.blocks import holds, marks, put
 from benchmark.report.labels import COSTS, label, plural
+from benchmark.report.markdown import table
 from benchmark.report.suites import in_order
 from benchmark.report.view import View
 
@@ -28,11 +29,11 @@ def render_block(summary: dict[str, Any], others: Sequence[dict[str, Any]] = ())
         f"**{summary['title']}**: {view.measured}, {_setting(view)}; "
         f"columns are the share of {COSTS[view.cost]} that a method may keep.",
     ]
-    for title, table in headline_tables(view, [view.headline_target], with_variants=False):
-        parts += [f"*{title}*", markdown(table)]
+    for title, made in headline_tables(view, [view.headline_target], with_variants=False):
+        parts += [f"*{title}*", markdown(made)]
     more = "Variants, every target and all shots" if view.several else "Variants and all shots"
     tables = f"[reports/tables/{view.suite}](reports/tables/{view.suite}/main.md)"
-    parts.append(" ".join(filter(None, [LEGEND, twice.sentence(view), f"{more}: {tables}."])))
+    parts.append(" ".join(filter(None, [LEGEND, doubled_training.sentence(view), f"{more}: {tables}."])))
     return "\n\n".join([*parts, *_others([View(other) for other in others])])
 
 
@@ -41,17 +42,16 @@ def _others(views: Sequence[View]) -> list[str]:
     if not views:
         return []
     methods = list(dict.fromkeys(method for view in views for method in view.methods))
-    lines = ["| suite | pruning | " + " | ".join(label(method) for method in methods) + " |"]
-    lines.append("|:--|:--" + "|--:" * len(methods) + "|")
-    notes = []
+    rows, notes = [], []
     for view in views:
         link = f"[{view.summary['title']}](reports/tables/{view.suite}/main.md)"
-        for _, table in headline_tables(view, [view.headline_target], with_variants=False):
-            areas = {row.method: row.entries[-1] for row in table.rows}
+        for _, found in headline_tables(view, [view.headline_target], with_variants=False):
+            areas = {row.method: row.entries[-1] for row in found.rows}
             entries = [markdown_entry(areas.get(method)) for method in methods]
-            lines.append("| " + " | ".join([link, table.granularity, *entries]) + " |")
+            rows.append([link, found.granularity, *entries])
         notes.append(f"{view.summary['title']}: {view.measured}, {_setting(view)}.")
-    return ["*The other suites: areas*", "\n".join(lines), " ".join(notes)]
+    heads = ["suite", "pruning", *(label(method) for method in methods)]
+    return ["*The other suites: areas*", table(heads, rows, words=2), " ".join(notes)]
 
 
 def _setting(view: View) -> str:

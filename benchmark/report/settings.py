@@ -1,6 +1,7 @@
 """The table of all settings of a suite's studies: what was tried for whom, and what was ahead."""
 
 from benchmark.report.labels import label, plural, points, variant_label
+from benchmark.report.markdown import table
 from benchmark.report.studies import changes
 from benchmark.report.view import Record, View
 
@@ -24,20 +25,23 @@ def legend(view: View) -> str:
 
 def markdown(view: View) -> str:
     """Return the table as Markdown; empty without studies."""
-    parts = []
+    parts, heads = [], ["setting", "changes", "minus default (points)", "standard error", ""]
     for study in view.studies:
         shown = [record for record in records(view) if record["study"] == study["study"]]
         if not shown:
             continue
-        lines = ["| setting | changes | minus default (points) | standard error | |", "|:--|:--|--:|--:|:--|"]
+        rows = []
         for record in shown:
             changed = changes(study["variants"][record["variant"]])
             error = "–" if record["error"] is None else f"{100 * record['error']:.1f}"
             change = points(record["difference"], record["half"])
             ahead = "**ahead**" if record["ahead"] else ""
-            lines.append(f"| {variant_label(record['variant'])} | {changed} | {change} | {error} | {ahead} |")
+            rows.append([variant_label(record["variant"]), changed, change, error, ahead])
         if not any(record["ahead"] for record in shown):
-            lines.append("| default | | 0 | | **ahead** |")
+            rows.append(["default", "", "0", "", "**ahead**"])
         count = plural(len(shown) + 1, "setting")
-        parts += [f"## {label(study['method'])}: {study['study']}, {count} with the default", "\n".join(lines)]
+        parts += [
+            f"## {label(study['method'])}: {study['study']}, {count} with the default",
+            table(heads, rows, align="llrrl"),
+        ]
     return "\n\n".join(parts)

@@ -9,10 +9,11 @@ from typing import Any, get_args
 from benchmark.config.params import WeightsMode
 from benchmark.files import atomic_write
 from benchmark.protocol.controls import DENSE
-from benchmark.report import comparisons, controls, settings, studies, tuning, twice
+from benchmark.report import comparisons, controls, doubled_training, settings, studies, tuning
 from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.latex import main_tex
+from benchmark.report.markdown import table
 from benchmark.report.missing_rows import absent
 from benchmark.report.view import Record, View
 
@@ -64,7 +65,9 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "tests.csv": to_csv(view.summary["tests"]),
         "areas.csv": to_csv(_areas_of_sets(view)),
         "gaps.csv": to_csv(view.summary["gaps"]),
-        "twice.md": _titled(view, "the dense control trained twice as long", twice.LEGEND, twice.markdown(view)),
+        "twice.md": _titled(
+            view, "the dense control trained twice as long", doubled_training.LEGEND, doubled_training.markdown(view)
+        ),
         "twice.csv": to_csv(view.summary["twice"]),
         "arms.md": _titled(view, "arms beside the grid", controls.legend(view), controls.markdown(view)),
         "arms.csv": to_csv(controls.records(view)),
@@ -111,13 +114,13 @@ def _titled(view: View, title: str, legend: str, text: str) -> str:
 
 def _main_md(view: View, files: Mapping[str, str]) -> str:
     parts = [f"# {view.summary['title']}: accuracy on the target{'s' if view.several else ''}", _setting(view), LEGEND]
-    for title, table in headline_tables(view, view.shown_targets, with_variants=True):
-        parts += [f"## {title}", markdown(table)]
+    for title, made in headline_tables(view, view.shown_targets, with_variants=True):
+        parts += [f"## {title}", markdown(made)]
     tests = comparisons.markdown(view)
     parts += [f"## {label('dap')} against its rivals", tests, comparisons.legend(view)] if tests else []
     missing = absent(view)
     parts += ["## Not in these tables", "\n".join(f"- {line}" for line in missing)] if missing else []
-    longer = twice.sentence(view)
+    longer = doubled_training.sentence(view)
     parts += ["## Twice the training on the source", longer] if longer else []
     return "\n\n".join([*parts, "## Files", "\n".join(f"- `{name}`: {text}" for name, text in files.items())]) + "\n"
 
@@ -153,12 +156,12 @@ def _areas_md(view: View) -> str:
             }
             for column in columns
         }
-        lines = ["| method | " + " | ".join(f"{weights} {shots}" for weights, shots in columns) + " |"]
-        lines.append("|:--" + "|--:" * len(columns) + "|")
+        rows = []
         for entry in view.entries(granularity):
             found = [tables[column].get(entry) for column in columns]
-            lines.append("| " + " | ".join([label(*entry), *(f.text if f else "–" for f in found)]) + " |")
-        parts += [f"## {title} pruning", "\n".join(lines)]
+            rows.append([label(*entry), *(f.text if f else "–" for f in found)])
+        heads = ["method", *(f"{weights} {shots}" for weights, shots in columns)]
+        parts += [f"## {title} pruning", table(heads, rows)]
     return "\n\n".join(parts) + "\n"
 
 

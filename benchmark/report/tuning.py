@@ -1,6 +1,7 @@
 """The learning rates that were tried and chosen for every budget."""
 
 from benchmark.report.labels import NBSP, percent
+from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 
 KINDS = {
@@ -22,12 +23,12 @@ def markdown(view: View) -> str:
     for kind in _kinds(view):
         records = [record for record in view.summary["tuning"] if record["kind"] == kind]
         rates = _rates(records)
-        lines = ["| budget | " + " | ".join(f"{rate:g}" for rate in rates) + " |", "|:--" + "|--:" * len(rates) + "|"]
+        rows = []
         for record in records:
             tried = {entry["lr"]: f"{100 * entry['accuracy']:.1f}" for entry in record["tried"]}
             tried[record["lr"]] = f"**{tried[record['lr']]}**"
-            lines.append("| " + " | ".join([_budget(record), *(tried.get(rate, "–") for rate in rates)]) + " |")
-        parts += [f"## {KINDS[kind].capitalize()}", "\n".join(lines)]
+            rows.append([_budget(record), *(tried.get(rate, "–") for rate in rates)])
+        parts += [f"## {KINDS[kind].capitalize()}", table(["budget", *(f"{rate:g}" for rate in rates)], rows)]
     return "\n\n".join(parts)
 
 

@@ -29,6 +29,8 @@ class View:
         self.headline_shots: int = summary["headline"]["shots"]
         self.headline_target: str = summary["headline"]["target"]
         self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] != DENSE]
+        self.measure: str = summary["slice"]["measure"]
+        self._floors = {(f["target"], f["shots"]): f for f in summary["floors"]}
         self.studies: list[Record] = summary.get("studies", [])
         self._studied = {(study["method"], variant) for study in self.studies for variant in study["variants"]}
         self._shots: dict[str, list[int]] = axes["shots"]
@@ -114,6 +116,10 @@ class View:
         members = self.targets_at(shots) if target == OVERALL else [target]
         found = [self.summary["data"][member]["chance"] for member in members if member in self.summary["data"]]
         return sum(found) / len(found) if len(found) == len(members) else None
+
+    def floor(self, target: str, shots: int) -> Record | None:
+        """Return what raw pixels give on the same episodes, or None where that was not measured."""
+        return self._floors.get((target, shots))
 
     def parts(self) -> Iterator[tuple[str, str, str]]:
         """Yield (target, granularity, title) of every part of a table, the mean over targets first.

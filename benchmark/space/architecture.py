@@ -17,10 +17,10 @@ from benchmark.space.safetensors_file import decode, encode
 class Architecture:
     """The kept units of every group of a search space.
 
-    `granularity` is "channel" or "weight". `masks` maps group names, in the search space's order, to
-    bool tensors [units of the group] on the CPU; at weight granularity a group is a weight tensor,
-    flattened. `meta` is JSON: the large model's description, the search space's digest, method,
-    budget, complexity, params, macs and whatever the maker adds.
+    `granularity` is that of the search space (`build_space` lists them). `masks` maps group names, in the search
+    space's order, to bool tensors [units of the group] on the CPU; at weight granularity a group is a weight tensor,
+    flattened. `meta` is JSON: the large model's description, the search space's digest, method, budget, complexity,
+    params, macs and whatever the maker adds.
     """
 
     granularity: str

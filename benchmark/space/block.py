@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import BenchError
 from benchmark.space.base import Group, SearchSpace
-from benchmark.space.graph.dependencies import Wiring
+from benchmark.space.graph.dependencies import DependencyGraph
 from benchmark.space.surgery.block_check import skippable
 from benchmark.space.surgery.module_edits import Change
 from benchmark.space.surgery.skip import NO_CHANNELS, Skipping
@@ -23,15 +23,15 @@ class BlockSpace(SearchSpace):
     that is off passes on what it reads; extraction takes their modules out. A group is the blocks of one kind and
     stage, those that make the same steps and give the same shape, and is named after the first of them. Every
     architecture keeps at least one block of each group. Blocks of a group may cost differently, as the first one of
-    a stage often does. `blocks` are these units in their order; `wiring.whole` names what could be no block, with
+    a stage often does. `blocks` are these units in their order; `graph.whole` names what could be no block, with
     the reason.
     """
 
     granularity = "block"
 
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
-        wiring = self._wired(model, example_input)
-        found, whole = skippable(model, example_input, wiring)
+        graph = self._wired(model, example_input)
+        found, whole = skippable(model, example_input, graph)
         if found is None:
             reason = next((f" ({name} {reason})" for name, reason in whole.items()), "")
             raise BenchError(
@@ -39,16 +39,16 @@ class BlockSpace(SearchSpace):
             )
         self._skipping: Skipping = found
         self.blocks = tuple(found.blocks)
-        self.wiring = replace(wiring, whole={**wiring.whole, **whole})
+        self.graph = replace(graph, whole={**graph.whole, **whole})
         sizes = Counter(block.kind for block in self.blocks)
         first = {kind: next(block.name for block in self.blocks if block.kind == kind) for kind in sizes}
-        groups = [Group(_unlike(first[kind], wiring), size) for kind, size in sizes.items()]
+        groups = [Group(_unlike(first[kind], graph), size) for kind, size in sizes.items()]
         self._block_groups = len(groups)
-        groups += [Group(name, size) for name, size in wiring.groups.items()]
+        groups += [Group(name, size) for name, size in graph.groups.items()]
         super().__init__(model, tuple(groups), cost_kind)
 
     @staticmethod
-    def _wired(_model: nn.Module, _example_input: Tensor) -> Wiring:
+    def _wired(_model: nn.Module, _example_input: Tensor) -> DependencyGraph:
         """Return the channels that are pruned beside the blocks: none."""
         return NO_CHANNELS
 
@@ -134,6 +134,6 @@ class BlockSpace(SearchSpace):
         return self._skipping.extracted(model, mask)
 
 
-def _unlike(name: str, wiring: Wiring) -> str:
+def _unlike(name: str, graph: DependencyGraph) -> str:
     """Return a name that no group of channels has."""
-    return f"{name} (block)" if name in wiring.groups else name
+    return f"{name} (block)" if name in graph.groups else name

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from benchmark.space.block import BlockSpace
-from benchmark.space.graph.dependencies import Wiring, trace
+from benchmark.space.graph.dependencies import DependencyGraph, trace
 from benchmark.space.surgery.channel_check import admitted
 
 
@@ -18,6 +18,6 @@ class BlockChannelSpace(BlockSpace):
     granularity = "block+channel"
 
     @staticmethod
-    def _wired(model: nn.Module, example_input: Tensor) -> Wiring:
+    def _wired(model: nn.Module, example_input: Tensor) -> DependencyGraph:
         """Return the channels that are pruned beside the blocks: those of `ChannelSpace`."""
         return admitted(model, example_input, trace(model, example_input))

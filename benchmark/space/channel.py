@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmark.errors import BenchError
 from benchmark.space.base import Group, SearchSpace
 from benchmark.space.graph.cost import Array, Bilinear, macs_terms, params_terms
-from benchmark.space.graph.dependencies import Wiring, trace
+from benchmark.space.graph.dependencies import DependencyGraph, trace
 from benchmark.space.surgery.channel_check import admitted
 from benchmark.space.surgery.mask_and_cut import Gates, Slices, extracted, share
 from benchmark.space.surgery.module_edits import Change, changes
@@ -28,17 +28,17 @@ class ChannelSpace(SearchSpace):
     granularity = "channel"
 
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
-        self.wiring: Wiring = admitted(model, example_input, trace(model, example_input))
-        groups = tuple(Group(name, size) for name, size in self.wiring.groups.items())
-        super().__init__(model, groups, cost_kind, self.wiring.whole)
-        self.share = share(model, self.wiring)
+        self.graph: DependencyGraph = admitted(model, example_input, trace(model, example_input))
+        groups = tuple(Group(name, size) for name, size in self.graph.groups.items())
+        super().__init__(model, groups, cost_kind, self.graph.whole)
+        self.share = share(model, self.graph)
         # Its modules say what extraction has to change in them; it holds no weights.
         self._modules = deepcopy(model).to("meta")
-        self._gates = Gates(self.wiring)
+        self._gates = Gates(self.graph)
         self._group_of = np.repeat(np.arange(len(groups)), self.sizes)
         self._costs = {
-            "params": Bilinear(self.sizes, list(params_terms(model, self.wiring))),
-            "macs": Bilinear(self.sizes, list(macs_terms(self.wiring))),
+            "params": Bilinear(self.sizes, list(params_terms(model, self.graph))),
+            "macs": Bilinear(self.sizes, list(macs_terms(self.graph))),
         }
 
     def _exact(self, kind: str, a: Tensor) -> int:
@@ -102,15 +102,15 @@ class ChannelSpace(SearchSpace):
 
     def changes(self, mask: Tensor) -> list[Change]:
         """Return what extraction changes in the modules, as JSON: attributes to set, modules to replace."""
-        return changes(self._modules, self.wiring, mask.cpu().numpy())
+        return changes(self._modules, self.graph, mask.cpu().numpy())
 
     def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         """Return the state dict of the extracted network."""
-        return Slices(self.wiring, self.shapes, mask).cut(state)
+        return Slices(self.graph, self.shapes, mask).cut(state)
 
     def restore(self, kept: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         """Return the full-size state dict of an extracted network's, zero elsewhere."""
-        return Slices(self.wiring, self.shapes, mask).spread(kept)
+        return Slices(self.graph, self.shapes, mask).spread(kept)
 
     def _extract(self, model: nn.Module, mask: Tensor) -> nn.Module:
-        return extracted(model, self.wiring, mask)
+        return extracted(model, self.graph, mask)

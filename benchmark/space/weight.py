@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.space.base import Group, SearchSpace
-from benchmark.space.graph.dependencies import Wiring, trace
+from benchmark.space.graph.dependencies import DependencyGraph, trace
 from benchmark.space.surgery.connected_path import Skeleton
 
 
@@ -24,17 +24,17 @@ class WeightSpace(SearchSpace):
     granularity = "weight"
 
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
-        wiring = trace(model, example_input)
+        graph = trace(model, example_input)
         parameters = dict(model.named_parameters())
-        multiplied = {product.tensor for product in wiring.weighted}
+        multiplied = {product.tensor for product in graph.weighted}
         weights = {name: weight for name, weight in parameters.items() if name in multiplied}
         super().__init__(model, tuple(Group(name, weight.numel()) for name, weight in weights.items()), cost_kind)
         self._weight_shapes = {name: weight.shape for name, weight in weights.items()}
         self._others = sum(p.numel() for name, p in parameters.items() if name not in weights)
-        self._times = _times(wiring, self._weight_shapes)
-        fixed = sum(product.macs for product in wiring.weighted if product.tensor not in weights)
-        self._products = int(wiring.products.sum()) + fixed
-        self._skeleton = Skeleton(wiring, self._weight_shapes)
+        self._times = _times(graph, self._weight_shapes)
+        fixed = sum(product.macs for product in graph.weighted if product.tensor not in weights)
+        self._products = int(graph.products.sum()) + fixed
+        self._skeleton = Skeleton(graph, self._weight_shapes)
 
     def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
         """Return the kept entries of each weight tensor in one dimension, and all other entries whole."""
@@ -108,10 +108,10 @@ class WeightSpace(SearchSpace):
         return copy
 
 
-def _times(wiring: Wiring, shapes: Mapping[str, torch.Size]) -> list[Tensor]:
+def _times(graph: DependencyGraph, shapes: Mapping[str, torch.Size]) -> list[Tensor]:
     """Return how often each weight tensor is applied to one input: one number [1], or one per entry [size]."""
     times = {name: torch.zeros(1, dtype=torch.int64) for name in shapes}
-    for product in [one for one in wiring.weighted if one.tensor in shapes]:
+    for product in [one for one in graph.weighted if one.tensor in shapes]:
         part = torch.zeros(product.shape, dtype=torch.int64)
         part[product.part] = product.times
         whole = bool((part == product.times).all())

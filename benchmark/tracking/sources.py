@@ -145,7 +145,7 @@ class MethodFiles:
 def method_files(params: Params, root: Path, suite: str) -> list[MethodFiles]:
     """Return the files of the methods of `suite` that have results, in the order of params.yaml."""
     folder = root / "reports" / "results" / suite
-    present = [name for name in params.suites[suite].methods if (folder / f"{name}.json").exists()]
+    present = [name for name in params.methods_of(suite) if (folder / f"{name}.json").exists()]
     return [MethodFiles(root, suite, name) for name in present]
 
 

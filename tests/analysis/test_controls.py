@@ -3,7 +3,7 @@ import math
 import pytest
 from hand_made import ROWS, only, params_of, summarise
 
-from benchmark.analysis.controls import compare, verdict
+from benchmark.analysis.controls import against_grid, verdict
 from benchmark.analysis.grid import CellKey
 from benchmark.analysis.intervals import Paired
 
@@ -67,9 +67,9 @@ def test_granularities_are_families_of_their_own():
         CellKey(g, "dap", "", "fresh", "t", b, 5): {0: 0.5, 1: 0.5} for g in ("channel", "weight") for b in (0.5, 0.1)
     }
     other = {key: {0: 0.4, 1: 0.38} for key in grid}
-    found = compare("flops", "accuracy", grid, other, {"target": "t", "shots": 5})
+    found = against_grid("flops", "accuracy", grid, other, {"target": "t", "shots": 5})
     assert [r["p_holm"] / r["p"] for r in found] == pytest.approx([2.0] * 4)
-    assert compare("flops", "accuracy", grid, other, {"target": "t", "shots": 1}) == []
+    assert against_grid("flops", "accuracy", grid, other, {"target": "t", "shots": 1}) == []
 
 
 @pytest.mark.parametrize(

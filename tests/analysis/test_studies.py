@@ -4,7 +4,7 @@ import pytest
 from hand_made import ROWS, only, params_of, row, summarise
 
 from benchmark.analysis.grid import CellKey
-from benchmark.analysis.studies import compare, relative_costs, searches, spread
+from benchmark.analysis.studies import against_default, relative_costs, searches, spread
 from benchmark.config.ablations import Study
 from benchmark.files import write_json
 
@@ -27,7 +27,7 @@ def test_differences_from_the_default_by_hand():
         key("a", shots=1): {0: 0.9, 1: 0.9},
         key("a", method="darts"): {0: 0.9, 1: 0.9},
     }
-    found = compare(STUDY, "small", areas, HEADLINE)
+    found = against_default(STUDY, "small", areas, HEADLINE)
     assert [(r["variant"], r["weights"]) for r in found] == [
         ("", "fresh"),
         ("a", "fresh"),

@@ -6,9 +6,9 @@ from hand_made import ROWS, only, params_of, row, summarise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.analysis import analyse, analyse_suite, area, holm, mean_interval, paired, read_summary, standing
+from benchmark.analysis import analyse, analyse_suite, area, holm, mark_best, mean_interval, paired, read_summary
 from benchmark.analysis.groups import OVERALL
-from benchmark.analysis.intervals import levels
+from benchmark.analysis.intervals import common_seed_means
 from benchmark.analysis.rows import write_results
 from benchmark.errors import BenchError
 
@@ -61,11 +61,9 @@ def test_pairing_removes_what_seeds_share():
     assert half is not None and half > 0.3
 
 
-def test_levels_are_over_common_seeds():
-    found = levels(one={0: 0.5, 1: 0.6, 7: 1.0}, two={9: 0.0, 1: 0.9, 0: 0.6})
+def test_common_seed_means_are_over_common_seeds():
     # Seeds 7 and 9 are in one side each.
-    assert found == {"one": pytest.approx(0.55), "two": pytest.approx(0.75)}
-    assert list(found) == ["one", "two"]
+    assert common_seed_means({0: 0.5, 1: 0.6, 7: 1.0}, {9: 0.0, 1: 0.9, 0: 0.6}) == pytest.approx([0.55, 0.75])
 
 
 def test_holm_by_hand():
@@ -103,9 +101,9 @@ def test_standing():
     best = {0: 0.80, 1: 0.90}
     near = {0: 0.81, 1: 0.88}
     far = {0: 0.30, 1: 0.40}
-    assert standing([near, best, None, far]) == ["unresolved", "best", "", ""]
-    assert standing([None]) == [""]
-    assert standing([{0: 0.5}, {0: 0.6}]) == ["unresolved", "best"]
+    assert mark_best([near, best, None, far]) == ["unresolved", "best", "", ""]
+    assert mark_best([None]) == [""]
+    assert mark_best([{0: 0.5}, {0: 0.6}]) == ["unresolved", "best"]
 
 
 def test_cell_by_hand(tmp_path):
@@ -239,7 +237,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(BenchError, match="no result files of the suite hand"):
         analyse(params_of(), "hand", tmp_path)
     with pytest.raises(
-        BenchError, match=r"dense\.json: default channel 1.0 fresh t, 5 shots, seed 0, draw 0 stands twice"
+        BenchError, match=r"dense\.json: default channel 1.0 fresh t, 5 shots, seed 0, draw 0 is given twice"
     ):
         summarise(tmp_path, ROWS | {"dense": ROWS["dense"] * 2})
     with pytest.raises(BenchError, match="no such file"):

@@ -167,7 +167,7 @@ def test_arms_are_no_part_of_the_grid(tmp_path):
         assert summary["cells"] == plain["cells"] and summary["missing"] == []
         assert summary["unexpected_rows"] == 0
         assert len(summary["twice"]) == (2 if params.suites["hand"].transfer.controls else 0)
-    with pytest.raises(BenchError, match=r"draw 0, arm twice stands twice"):
+    with pytest.raises(BenchError, match=r"draw 0, arm twice is given twice"):
         summarise(tmp_path, {"dense": rows["dense"] + rows["dense"][4:]}, params_of(**ARMS))
 
 

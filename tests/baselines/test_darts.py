@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.darts import Darts, _Supernet
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 
 Batch = tuple[Tensor, Tensor]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from baselines.lottery_ticket import LotteryTicket
 from benchmark.errors import BenchError
 from benchmark.pruning.importance import magnitude_importance
-from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
 
 State = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from baselines.dense import Dense
 from baselines.magnitude import Magnitude
 from baselines.random import Random
 from baselines.uniform import Uniform
-from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
 
 Norm = Literal["l1", "l2"]
 

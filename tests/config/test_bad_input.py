@@ -105,8 +105,8 @@ PARAMS = [
         "budget NaN", RUN, "suites.tiny.grid.budgets.0", "between 0 and 1", grid(budgets=[float("nan")]), process=True
     ),
     Case("budget too small", RUN, "suites.tiny.grid.budgets: 0.001", "raise the budget", grid(budgets=[0.5, 0.001])),
-    Case("budgets twice", RUN, "suites.tiny.grid.budgets", "may stand once", grid(budgets=[0.5, 0.5])),
-    Case("seeds twice", RUN, "suites.tiny.grid.seeds", "may stand once", grid(seeds=[1, 1])),
+    Case("budgets twice", RUN, "suites.tiny.grid.budgets", "may be given once", grid(budgets=[0.5, 0.5])),
+    Case("seeds twice", RUN, "suites.tiny.grid.seeds", "may be given once", grid(seeds=[1, 1])),
     Case("negative seed", RUN, "suites.tiny.grid.seeds.0", "greater than or equal to 0", grid(seeds=[-1])),
     Case("shots above the pool", RUN, "transfer.shots", "raise data.pool", section("transfer", shots=[21])),
     Case("no shots", RUN, "suites.tiny.transfer.shots.0", "greater than", section("transfer", shots=[0])),
@@ -158,7 +158,7 @@ PARAMS = [
         "unknown control", RUN, "suites.tiny.transfer.controls.0", "'twice'", section("transfer", controls=["thrice"])
     ),
     Case("headline of no suite", RUN, "run.headline", "'tiny'", lambda p: p["run"].update(headline="tini")),
-    Case("class in two", RUN, "targets.0.classes", "4 stands twice", target(classes=[[3, 4], 4])),
+    Case("class in two", RUN, "targets.0.classes", "4 is given twice", target(classes=[[3, 4], 4])),
     Case("class of none", RUN, "targets.0.classes.0", "at least 1 item", target(classes=[[], 3])),
     Case(
         "variant's parameter",

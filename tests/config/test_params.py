@@ -32,7 +32,6 @@ def with_value(content: dict[str, Any], path: tuple[str | int, ...], value: Any)
 def test_the_repository_s_own_params_are_valid() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     assert {*params.run.suites, params.run.headline} <= set(params.suites)
-    assert set(params.run.methods) <= set(params.methods)
 
 
 def test_values_and_defaults_arrive_typed(tiny_params: Path) -> None:
@@ -61,7 +60,6 @@ ARMED = {
 }
 WRONG = [
     (("run", "suites"), ["tini"], "run.suites: unknown suite 'tini'; did you mean 'tiny'? known: tiny"),
-    (("run", "methods"), ["dab"], "run.methods: unknown method 'dab'; did you mean 'dap'?"),
     (("run",), {}, "run.suites: missing; add it"),
     (("run",), None, "run: expected a mapping of keys to values ({} for the defaults) (got None)"),
     (("compute", "workers"), 0, "compute.workers: expected a number greater than or equal to 1 or 'auto' (got 0)"),
@@ -71,7 +69,7 @@ WRONG = [
     (("methods", "dap"), {"param": {}}, "methods.dap.param: unknown key; did you mean 'params'?"),
     (("suites", "my suite"), {}, "suites.my suite: expected a name of small letters, digits, - and _ (got 'my suite')"),
     ((*TINY, "grid", "budgets"), [float("nan")], "suites.tiny.grid.budgets.0: a budget is a share of the large"),
-    ((*TINY, "grid", "budgets"), [0.5, 0.5], "suites.tiny.grid.budgets: 0.5 stands twice"),
+    ((*TINY, "grid", "budgets"), [0.5, 0.5], "suites.tiny.grid.budgets: 0.5 is given twice"),
     ((*TINY, "grid", "budgets"), 0.5, "suites.tiny.grid.budgets: expected a list such as [0, 1] (got 0.5)"),
     ((*TINY, "grid", "seeds"), [], "suites.tiny.grid.seeds: at least one value is needed"),
     ((*TINY, "grid", "seeds"), [True], "suites.tiny.grid.seeds.0: expected a valid integer (got True)"),
@@ -82,16 +80,16 @@ WRONG = [
     ((*TINY, "transfer", "shots"), [1, 21], "suites.tiny: transfer.shots: 21 shots, but the pool of digits-3-5 "),
     ((*TINY, "data", "split"), {"train": 0.8, "validation": 0.2}, "suites.tiny.data.split: train + validation must"),
     ((*TINY, "data", "targets", 0, "clases"), [1], "suites.tiny.data.targets.0.clases: unknown key; did you mean 'cl"),
-    ((*TINY, "data", "source", "classes"), [1, 1], "suites.tiny.data.source.classes: 1 stands twice"),
-    ((*TINY, "data", "source", "classes"), [[0, 1], 1], "suites.tiny.data.source.classes: 1 stands twice"),
-    ((*TINY, "data", "source", "classes"), [[0, 0], 1], "suites.tiny.data.source.classes: 0 stands twice"),
+    ((*TINY, "data", "source", "classes"), [1, 1], "suites.tiny.data.source.classes: 1 is given twice"),
+    ((*TINY, "data", "source", "classes"), [[0, 1], 1], "suites.tiny.data.source.classes: 1 is given twice"),
+    ((*TINY, "data", "source", "classes"), [[0, 0], 1], "suites.tiny.data.source.classes: 0 is given twice"),
     ((*TINY, "data", "targets", 0, "shots"), [25], "suites.tiny: transfer.shots: 25 shots, but the pool of digits-3-5"),
     ((*TINY, "data", "targets", 0, "pool"), 4, "suites.tiny: transfer.shots: 5 shots, but the pool of digits-3-5 hol"),
     ((*TINY, "data", "targets", 0, "ways"), 1, "suites.tiny.data.targets.0.ways: expected a number greater than or"),
     ((*TINY, "data", "targets", 0, "test"), 0, "suites.tiny.data.targets.0.test: expected a number greater than or"),
     ((*TINY, "data", "source", "ways"), 2, "suites.tiny.data.source.ways: unknown key; known keys: channels, cla"),
     ((*TINY, "tuning"), {"factor": [1.0]}, "suites.tiny.tuning.factor: unknown key; did you mean 'factors'?"),
-    ((*TINY, "tuning"), {"factors": [1.0, 1.0]}, "suites.tiny.tuning.factors: 1.0 stands twice"),
+    ((*TINY, "tuning"), {"factors": [1.0, 1.0]}, "suites.tiny.tuning.factors: 1.0 is given twice"),
     ((*TINY, "tuning"), {"factors": [0.0]}, "suites.tiny.tuning.factors.0: expected a number greater than 0"),
     ((*TINY, "transfer", "controls"), ["thrice"], "suites.tiny.transfer.controls.0: expected 'twice', 'shuffled', "),
     ((*TINY, "transfer", "flops_cap"), 0.5, "suites.tiny.transfer.flops_cap: expected a number greater than or equal"),
@@ -100,13 +98,13 @@ WRONG = [
         ARMED,
         "suites.tiny.transfer: controls: they are compared with the weights mode 'fresh'; add it",
     ),
-    ((*TINY, "transfer", "controls"), ["twice", "twice"], "suites.tiny.transfer.controls: 'twice' stands twice"),
+    ((*TINY, "transfer", "controls"), ["twice", "twice"], "suites.tiny.transfer.controls: 'twice' is given twice"),
     ((*TINY, "transfer", "finetune", "trained"), "body", "suites.tiny.transfer.finetune.trained: expected 'all' or "),
     ((*TINY, "transfer", "scratch", "trained"), "head", "suites.tiny.transfer.scratch.trained: unknown key; "),
     ((*TINY, "training", "precision"), "float16", "suites.tiny.training.precision: expected 'float32' or 'bfloat16'"),
     ((*TINY, "training", "flip"), 1, "suites.tiny.training.flip: expected a valid boolean"),
     ((*TINY, "methods", "random"), {"allocation": "ratios"}, "suites.tiny.methods.random.allocation: unknown key; kn"),
-    ((*TINY, "methods", "random"), {"variants": ["a", "a"]}, "suites.tiny.methods.random.variants: 'a' stands twice"),
+    ((*TINY, "methods", "random"), {"variants": ["a", "a"]}, "suites.tiny.methods.random.variants: 'a' is given twice"),
     (("run", "headline"), "tini", "run.headline: unknown suite 'tini'; did you mean 'tiny'?"),
     ((*TINY, "methods"), ["dap"], "suites.tiny.methods: expected a mapping of keys to values ({} for none)"),
 ]
@@ -170,10 +168,21 @@ def test_two_targets_with_one_label_are_refused(tiny: dict[str, Any]) -> None:
         parse(Params, tiny, "params.yaml")
 
 
-def test_a_method_that_runs_must_stand_in_the_suite(tiny: dict[str, Any]) -> None:
-    del tiny["suites"]["tiny"]["methods"]["uniform"]
-    with pytest.raises(BenchError, match=r"suites\.tiny\.methods: 'uniform' is in run\.methods but not here; add"):
+def test_a_suite_runs_every_method_but_those_it_excludes(tiny: dict[str, Any]) -> None:
+    tiny["suites"]["tiny"] |= {"methods": {}, "exclude": ["uniform"]}
+    params = parse(Params, tiny, "params.yaml")
+    assert params.methods_of("tiny") == [name for name in params.run.methods if name != "uniform"]
+    # Without an entry of its own a method runs with all of its variants.
+    assert params.variants_of("tiny", "random") == list(params.methods["random"].variants)
+    tiny["suites"]["tiny"]["exclude"] = tiny["run"]["methods"]
+    with pytest.raises(BenchError, match=r"suites\.tiny\.exclude: no method of run\.methods is left"):
         parse(Params, tiny, "params.yaml")
+
+
+def test_a_method_needs_no_entry_of_its_own(tiny: dict[str, Any]) -> None:
+    tiny["methods"] = {}
+    params = parse(Params, tiny, "params.yaml")
+    assert params.method("uniform").params == {} and params.variants_of("tiny", "uniform") == []
 
 
 def test_a_part_of_the_file_is_named_by_its_prefix() -> None:
@@ -193,7 +202,7 @@ def test_exponents_without_a_point_are_numbers(tiny_params: Path) -> None:
         ("", "expected a mapping with the keys run, compute, data, methods, suites"),
         ("- 1\n", "expected a mapping"),
         ("run: [\n", "not readable as YAML"),
-        ("run: {}\nrun: {}\n", "the key 'run' stands twice"),
+        ("run: {}\nrun: {}\n", "the key 'run' is given twice"),
         ("run: !!python/object/apply:os.getcwd []\n", "not readable as YAML"),
     ],
     ids=["empty", "a list", "cut short", "a key twice", "a Python object"],

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.training.loop import fit
 
 State = dict[str, Tensor]

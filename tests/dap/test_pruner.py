@@ -11,7 +11,7 @@ from benchmark.dap.cost_weight import CostWeight, Penalty
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings
 from benchmark.errors import BenchError
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 
 
 @pytest.mark.parametrize(

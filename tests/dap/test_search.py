@@ -14,7 +14,7 @@ from benchmark.dap.cost_weight import DualAscent, Penalty
 from benchmark.dap.laws import InitialLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings, search, temperature
 from benchmark.dap.units import Units, filled, ladder
-from benchmark.pruning.pruner import Problem, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
 
 State = dict[str, Tensor]
 SETTINGS = Settings(

@@ -16,6 +16,9 @@ from benchmark.jobs.options import options
 from benchmark.jobs.specs import PretrainSpec, SearchSpec, TargetSpec, TransferSpec, TuneSpec
 from benchmark.jobs.store import Context, Store
 from benchmark.protocol import learning_rates, pretrain, search, transfer
+from benchmark.protocol.fewshot import Draw, target_draws
+from benchmark.protocol.source import Source
+from benchmark.protocol.target import open_target
 from benchmark.pruning.registry import pruner
 from benchmark.training.loop import Task
 
@@ -164,6 +167,11 @@ def furnished(root: Path) -> Lab:
     refs = {"source": SOURCE, "target": TARGET, "wide": WIDE}
     digests = {name: prepare(DatasetRef(**ref), root / "data")["digest"] for name, ref in refs.items()}
     return Lab(Context(Store(root / "jobs"), root / "data"), digests)
+
+
+def drawn(spec: TargetSpec, seed: int, source: Source, root: Path) -> list[Draw]:
+    """The few-shot tasks on a target."""
+    return target_draws(open_target(spec, seed, source, root), spec, source)
 
 
 def pixels(task: Task) -> Tensor:

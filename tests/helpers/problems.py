@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark import models
 from benchmark.config.params import ModelRef, Recipe
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.space import SearchSpace, build_space
 from benchmark.training.loop import Task
 

@@ -67,7 +67,7 @@ RICH: dict[str, dict[str, Any]] = {
             {"label": "merged", "name": "digits", "classes": [[4, 5], 8, 9], "steps": 3, "batch": 9},
         ],
     },
-    "tuning": {"factors": [2.0, 0.5], "architectures": 2, "seed": 1},
+    "tuning": {"factors": [2.0, 0.5], "architectures": 2, "seeds": [1], "extensions": 0},
 }
 
 

@@ -2,84 +2,48 @@ import io
 
 import pytest
 from rich.console import Console
-from toyjobs import toy
 
 from benchmark.jobs import progress
-from benchmark.jobs.local import Event
-from benchmark.jobs.progress import Display, _duration
+from benchmark.jobs.progress import Progress
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that moves only when it is told to."""
-
-    class Clock:
-        now = 100.0
-
-    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
-    return Clock
-
-
-@pytest.fixture
-def jobs(tmp_path):
-    return [toy(tmp_path, value) for value in range(4)]
-
-
-def plain():
-    return Console(file=io.StringIO(), width=200)
+def run(monkeypatch, console):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Progress(console, every=5.0, quiet=5.0) as report:
+        for second, message, share in (
+            (0.0, "read a", 1.0),  # over at once: nothing is shown
+            (6.0, "read b", 0.25),
+            (7.0, "read b", 0.5),
+            (12.0, "read c", 0.1),
+        ):
+            now[0] = second
+            report(message, share)
+    return console.file.getvalue()
 
 
-def test_a_line_every_few_seconds_with_the_time_left(jobs, clock):
-    console = plain()
-    with Display("search", jobs, console) as display:
-        display(Event("skipped", jobs[0]))
-        clock.now += 30
-        display(Event("finished", jobs[1], share=1.0))
-        display(Event("finished", jobs[2], share=1.0))  # at once after the last line: silent
-        clock.now += 30
-        display(Event("failed", jobs[3], message="Traceback"))
-    lines = console.file.getvalue().splitlines()
-    # One job was there before; of the three others one took 30 s.
-    assert lines == [
-        "search: 2/4 jobs, about 1 min 0 s left",
-        "search: 4/4 jobs, 1 failed, about 0 s left",
-        "search: 2 jobs computed, 1 failed in 1 min 0 s",
-    ]
+def test_without_a_terminal_a_line_every_few_seconds(monkeypatch):
+    text = run(monkeypatch, Console(file=io.StringIO(), width=80))
+    assert text.splitlines() == ["read b: 25%", "read c: 10%"]
 
 
-def test_the_share_of_running_jobs_counts(jobs, clock):
-    console = plain()
-    with Display("search", jobs[:2], console) as display:
-        clock.now += 30
-        display(Event("progress", jobs[0], message="step", share=0.5))
-    assert console.file.getvalue().splitlines() == ["search: 0/2 jobs, about 1 min 30 s left"]
+def test_in_a_terminal_a_bar_per_piece_of_work_that_takes_time(monkeypatch):
+    text = run(monkeypatch, Console(file=io.StringIO(), width=80, force_terminal=True))
+    assert "read b" in text and "read c" in text and "50%" in text
+    assert "read a" not in text
 
 
-def test_nothing_to_compute_shows_nothing(jobs, clock):
-    console = plain()
-    with Display("search", jobs, console) as display:
-        for job in jobs:
-            display(Event("skipped", job))
-        clock.now += 30
-    assert console.file.getvalue() == ""
+def test_a_bar_stops_with_an_error_too():
+    shown = Progress(Console(file=io.StringIO(), force_terminal=True))
+    with pytest.raises(KeyError), shown:
+        shown("work", 0.5)
+        bars = shown._bars
+        assert bars.live.is_started
+        raise KeyError
+    assert not bars.live.is_started
 
 
-def test_a_terminal_has_a_bar(jobs):
-    console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None, highlight=False)
-    with Display("search", jobs, console) as display:
-        display(Event("skipped", jobs[0]))
-        display(Event("started", jobs[1]))
-        display(Event("progress", jobs[1], message="epoch 3", share=7.0))
-        display(Event("failed", jobs[1], message="Traceback"))
-        display(Event("finished", jobs[2], share=1.0))
-    shown = console.file.getvalue()
-    assert "3/4, 1 failed" in shown
-    assert "1 job computed, 1 failed" in shown
-    assert "Traceback" not in shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (7384, "2 h 3 min")]
-)
-def test_durations(seconds, text):
-    assert _duration(seconds) == text
+def test_the_console_is_stderr_when_none_is_given(capsys):
+    with Progress() as shown:
+        shown.show("work", 0.5, "1/2", "half of it", at_once=True)
+    assert capsys.readouterr() == ("", "half of it\n")

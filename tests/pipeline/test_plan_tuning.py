@@ -184,6 +184,7 @@ def test_rates_are_chosen_once_for_the_large_model_and_for_every_other_budget(pl
         "scratch": {"steps": 4, "batch": 15, "lr": 0.05},
         "shots": [1, 5],
         "draws": 2,
+        "seeds": [1],
     }
     assert jobs[1].label == "tiny tune channel b50"
     assert jobs[1].modules == ("benchmark.models.own.vgg16",)
@@ -209,7 +210,7 @@ def test_rates_know_of_no_target_and_of_no_method(planned):
 @pytest.mark.parametrize(
     ("section", "change"),
     [
-        ("tuning", {"seed": 0}),
+        ("tuning", {"seeds": [0]}),
         ("tuning", {"factors": [1.0]}),
         ("tuning", {"architectures": 1}),
         ("training", {"lr": 1}),
@@ -381,6 +382,7 @@ def test_the_code_of_the_choice_of_rates_is_fingerprinted(planned, plain):
     assert set(planned(plain).code()) == {
         "pretrain",
         "tune",
+        "floors",
         "transfer",
         *(f"search-{name}" for name in ("dense", "uniform", "random", "magnitude")),
     }

@@ -81,6 +81,18 @@ def changed(monkeypatch):
         monkeypatch.setattr(module, "fingerprint", lambda modules: sha256(fingerprint(modules).encode()))
 
 
+@pytest.fixture
+def other(committed, tmp_path_factory):
+    """A checkout of this code that has a description of the suite, and of its data, of its own."""
+    folder = tmp_path_factory.mktemp("other")
+    for package in ("benchmark", "baselines"):
+        (folder / package).symlink_to(CODE / package)
+    for name in ("params.yaml", "reports/results/tiny/data.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((committed / name).read_bytes())
+    return folder
+
+
 def rows(root):
     return {m: (root / "reports/results/tiny" / f"{m}.json").read_text() for m in METHODS}
 
@@ -142,7 +154,7 @@ def test_other_data_are_refused(committed, changed):
         path.write_text(before)
 
 
-def test_on_another_machine_the_code_before_computes_beside(committed, changed, capsys):
+def test_on_another_machine_the_code_before_computes_beside(committed, changed, other, capsys):
     # These rows no machine could meet: as if they came from a processor that rounds differently.
     path = committed / "reports/results/tiny/uniform.json"
     before = path.read_text()
@@ -152,7 +164,7 @@ def test_on_another_machine_the_code_before_computes_beside(committed, changed, 
     path.write_text(json.dumps(content))
     params = load_params(committed / "params.yaml")
     try:
-        assert recheck(params, "tiny", 1, committed, ["uniform"], CODE) == 0
+        assert recheck(params, "tiny", 1, committed, ["uniform"], other) == 0
     finally:
         path.write_text(before)
     assert "those of the code before, bit for bit" in capsys.readouterr().out
@@ -164,14 +176,14 @@ def test_on_another_machine_the_code_before_computes_beside(committed, changed, 
     assert lock["search@tiny-dense"]["deps"][0]["md5"] == "of the code before"
 
 
-def test_the_code_before_must_be_that(committed, changed, tmp_path):
+def test_the_code_before_must_be_that(committed, changed, other, tmp_path):
     params = load_params(committed / "params.yaml")
     with pytest.raises(BenchError, match="no checkout of this project"):
         recheck(params, "tiny", 1, committed, against=tmp_path)
     code = committed / "reports/code/tiny/pretrain.json"
     code.write_text(json.dumps({"code": "another"}))
     with pytest.raises(BenchError, match=r"not the code that made the committed results \(pretrain differs\)"):
-        recheck(params, "tiny", 1, committed, against=CODE)
+        recheck(params, "tiny", 1, committed, against=other)
 
 
 def test_what_another_suite_has_compared_is_not_computed_again(committed, changed, capsys):

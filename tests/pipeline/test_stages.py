@@ -10,7 +10,7 @@ from benchmark.config.params import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.jobs.store import Store
 from benchmark.pipeline.plan import Digests
-from benchmark.pipeline.reproduce import _mend, _withdraw_outdated, compare
+from benchmark.pipeline.reproduce import _remove_half_written, _withdraw_outdated, compare
 from benchmark.pipeline.stages import Places, plan_of, run_suite, stage
 from benchmark.provenance import provenance
 
@@ -103,9 +103,9 @@ def test_code_has_one_file_per_kind_of_job(params, root):
     (folder / "search-gone.json").write_text("{}")
     assert stage(params, "code", "tiny", root=root) == 0
     methods = sorted(f"search-{name}.json" for name in METHODS)
-    assert listing(folder) == ["pretrain.json", *methods, "transfer.json", "tune.json"]
+    assert listing(folder) == ["floors.json", "pretrain.json", *methods, "transfer.json", "tune.json"]
     hashes = [json.loads(path.read_text())["code"] for path in folder.iterdir()]
-    assert len(set(hashes)) == len(hashes) == 7
+    assert len(set(hashes)) == len(hashes) == 8
 
 
 def test_a_stage_with_a_failed_job_writes_nothing(params, root, failing, capsys):
@@ -253,17 +253,17 @@ def test_results_that_the_store_contradicts_are_made_again(committed, root):
     assert not Places(root).results("tiny", "data.json").exists()
 
 
-def test_half_written_files_of_a_killed_dvc_are_mended(committed, root):
+def test_half_written_files_of_a_killed_dvc_are_removed(committed, root):
     lock, guard = root / "dvc.lock", root / ".dvc" / "tmp" / "rwlock"
     guard.parent.mkdir(parents=True)
     guard.write_text('{"write": {"a": ')
     lock.write_text("schema: '2.0'\nstages:\n  a: {cmd: [")
-    _mend(root)
+    _remove_half_written(root)
     assert not guard.exists()
     assert not lock.exists()
     guard.write_text("{}")
     lock.write_text("schema: '2.0'\n")
-    _mend(root)
+    _remove_half_written(root)
     assert guard.read_text() == "{}"
     assert lock.read_text() == "schema: '2.0'\n"
     for arguments in (
@@ -272,7 +272,7 @@ def test_half_written_files_of_a_killed_dvc_are_mended(committed, root):
     ):
         subprocess.run(["git", *arguments], cwd=root, check=True)
     lock.write_text("")
-    _mend(root)
+    _remove_half_written(root)
     assert lock.read_text() == "schema: '2.0'\n"
 
 

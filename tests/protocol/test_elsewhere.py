@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab import RECIPE, Lab, changed
+from lab import RECIPE, Lab, changed, drawn
 from problems import problem
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
@@ -17,9 +17,9 @@ from benchmark.errors import BenchError
 from benchmark.files import file_sha256
 from benchmark.jobs.job import Job
 from benchmark.jobs.specs import PretrainSpec
-from benchmark.protocol.fewshot import adapt, target_draws
+from benchmark.protocol.fewshot import adapt
 from benchmark.protocol.source import open_source
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.space import Architecture
 from benchmark.training.loop import accuracy
 
@@ -131,7 +131,7 @@ def test_any_classifier_is_fine_tuned_and_probed(make: Any, trained: str, lab: L
     models.initialise(network, 0)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     source = open_source(lab.pretrain().spec, lab.context)
-    draws = target_draws(lab.tasks(shots=[5], draws=2), 0, source, lab.context.data_root)
+    draws = drawn(lab.tasks(shots=[5], draws=2), 0, source, lab.context.data_root)
     recipe = FineTuning(steps=30, batch=15, lr=0.1, trained=trained)
     accuracies = adapt(network, draws, recipe, {})
     assert len(accuracies) == 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lab import FINETUNE, RESNET, TARGET, VGG, Lab, pixels
+from lab import FINETUNE, RESNET, TARGET, VGG, Lab, drawn, pixels
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,8 +16,8 @@ from benchmark import models, seeds
 from benchmark.config.params import DatasetRef, FineTuning, Recipe
 from benchmark.data import ImageData
 from benchmark.data.splits import draw_shots, draw_ways, split_target
-from benchmark.protocol import fewshot
-from benchmark.protocol.fewshot import Draw, adapt, relabelled, target_draws
+from benchmark.protocol import fewshot, target
+from benchmark.protocol.fewshot import Draw, adapt, relabelled
 from benchmark.protocol.source import Source, open_source, opened
 from benchmark.training.loop import Task, accuracy, stacked_batches
 
@@ -75,7 +75,8 @@ def source(lab: Lab) -> Source:
 def whole(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> ImageData:
     """The target set, mapped once for a test and for all that it draws."""
     images = opened(DatasetRef(**TARGET), lab.digests["target"], lab.context.data_root)
-    monkeypatch.setattr(fewshot, "opened", lambda *_: images)
+    target._parts.cache_clear()
+    monkeypatch.setattr(target, "opened", lambda *_: images)
     return images
 
 
@@ -85,7 +86,7 @@ def seen(task: Task) -> set[bytes]:
 
 def test_a_draw_copies_no_pixels(lab: Lab, source: Source, whole: ImageData) -> None:
     for changes in ({}, {"ways": 2, "test": 5}):
-        draws = target_draws(lab.tasks(**changes), 0, source, lab.context.data_root)
+        draws = drawn(lab.tasks(**changes), 0, source, lab.context.data_root)
         assert len(draws) == 4
         for draw in draws:
             for part in (draw.train, draw.test):
@@ -96,7 +97,7 @@ def test_a_draw_copies_no_pixels(lab: Lab, source: Source, whole: ImageData) -> 
 
 def test_every_draw_with_ways_is_a_task_of_its_own(lab: Lab, source: Source, whole: ImageData) -> None:
     target = lab.tasks(ways=2, shots=[1, 3], draws=8, pool=6, test=9)
-    draws = target_draws(target, 5, source, lab.context.data_root)
+    draws = drawn(target, 5, source, lab.context.data_root)
     split = split_target(whole.labels, 6, seeds.derive(5, "target", "digits-3-5"), whole.groups, 9)
     chosen = {}
     for draw in draws:
@@ -117,15 +118,15 @@ def test_every_draw_with_ways_is_a_task_of_its_own(lab: Lab, source: Source, who
         assert chosen.setdefault(draw.draw, classes) == classes
     assert [(draw.shots, draw.draw) for draw in draws] == [(shots, draw) for shots in (1, 3) for draw in range(8)]
     assert len({tuple(sorted(classes)) for classes in chosen.values()}) > 1
-    again = target_draws(target, 5, source, lab.context.data_root)
+    again = drawn(target, 5, source, lab.context.data_root)
     assert all(torch.equal(one.train.labels, other.train.labels) for one, other in zip(draws, again, strict=True))
-    other = target_draws(target, 6, source, lab.context.data_root)
+    other = drawn(target, 6, source, lab.context.data_root)
     assert any(seen(one.train) != seen(another.train) for one, another in zip(draws, other, strict=True))
 
 
 def test_a_capped_test_part_is_part_of_the_whole_one(lab: Lab, source: Source, whole: ImageData) -> None:
-    full, capped = (target_draws(lab.tasks(test=most), 0, source, lab.context.data_root) for most in (10**6, 11))
-    uncapped = target_draws(lab.tasks(), 0, source, lab.context.data_root)
+    full, capped = (drawn(lab.tasks(test=most), 0, source, lab.context.data_root) for most in (10**6, 11))
+    uncapped = drawn(lab.tasks(), 0, source, lab.context.data_root)
     for one, two, three in zip(full, capped, uncapped, strict=True):
         assert one.test.rows is not None and two.test.rows is not None and three.test.rows is not None
         assert torch.equal(one.test.rows, three.test.rows)
@@ -199,7 +200,7 @@ def probed_by_hand(network: nn.Module, draw: Draw, recipe: Recipe) -> nn.Linear:
 def test_a_linear_probe_is_one_linear_layer_on_frozen_features(
     lab: Lab, source: Source, pretrained: nn.Module, states: list[dict[str, Tensor]]
 ) -> None:
-    draws = target_draws(lab.tasks(), 0, source, lab.context.data_root)
+    draws = drawn(lab.tasks(), 0, source, lab.context.data_root)
     found = adapt(pretrained, draws, PROBE, {})
     for draw, state, correct in zip(draws, states, found, strict=True):
         head = probed_by_hand(pretrained, draw, PROBE)
@@ -213,7 +214,7 @@ def test_a_linear_probe_leaves_the_body_and_its_statistics(
     lab: Lab, source: Source, pretrained: nn.Module, states: list[dict[str, Tensor]]
 ) -> None:
     before = {name: tensor.clone() for name, tensor in pretrained.state_dict().items()}
-    draws = target_draws(lab.tasks(), 0, source, lab.context.data_root)
+    draws = drawn(lab.tasks(), 0, source, lab.context.data_root)
     adapt(pretrained, draws, PROBE, {})
     assert not any(layer.training for layer in pretrained.modules())
     for draw, state in zip(draws, states, strict=True):
@@ -231,7 +232,7 @@ def test_a_linear_probe_leaves_the_body_and_its_statistics(
 
 
 def test_probes_do_not_depend_on_their_company(lab: Lab, source: Source, pretrained: nn.Module) -> None:
-    draws = target_draws(lab.tasks(), 0, source, lab.context.data_root)
+    draws = drawn(lab.tasks(), 0, source, lab.context.data_root)
     together = adapt(pretrained, draws, PROBE, {})
     assert adapt(pretrained, draws, PROBE, {}) == together
     assert [adapt(pretrained, [draw], PROBE, {})[0] for draw in draws] == pytest.approx(together, abs=0.005)
@@ -261,7 +262,7 @@ def learnt(lab: Lab, source: Source, pretrained: nn.Module, states: list[dict[st
         states.clear()
         adapt(
             pretrained,
-            target_draws(lab.tasks(shots=[5]), 0, source, lab.context.data_root),
+            drawn(lab.tasks(shots=[5]), 0, source, lab.context.data_root),
             recipe,
             {},
         )

@@ -1,5 +1,6 @@
 """The choice of learning rates: what is tried, what decides, and that only the source's own examples are asked."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,13 +97,13 @@ def test_what_is_tried_is_each_recipe_s_rate_times_the_factors(lab: Lab, watched
     assert rates["training"].lr == RECIPE["lr"]
     # Two architectures: trained at both rates on all classes, then once on half of them at the rate just chosen.
     low, high = (entry.lr for entry in rates["training"].tried)
-    assert [lr for lr, _ in watched.source] == [low, high, low, high, high, high]
+    assert [lr for lr, _ in watched.source] == [low, low, high, high, high, high]
     tried = rates["training"].tried
     for number, entry in enumerate(tried):
-        assert entry.accuracy == (watched.accuracies[number] + watched.accuracies[number + 2]) / 2
+        assert entry.accuracy == (watched.accuracies[2 * number] + watched.accuracies[2 * number + 1]) / 2
     # Fine-tuning and training from scratch: two architectures at both rates, on the four tasks of two shots.
     low, high = (entry.lr for entry in rates["finetune"].tried)
-    assert [lr for lr, *_ in watched.few] == [low, high] * 4
+    assert [lr for lr, *_ in watched.few] == [low, low, high, high] * 2
     assert all([draw.shots for draw in draws] == [1, 1, 5, 5] for _, draws, _ in watched.few)
     assert reports == sorted(reports) and reports[-1] == 1
     # Pruned weights are held at zero in all of it.
@@ -254,3 +255,31 @@ def test_recipes_arrive_as_they_are(lab: Lab, monkeypatch: pytest.MonkeyPatch) -
     finetune = {**FINETUNE, "trained": "head", "flip": True}
     lab.again(lab.tune(budget=1.0, finetune=finetune, factors=[2.0]))
     assert recipes == [FineTuning(**{**finetune, "lr": 0.1}), Recipe(**{**FINETUNE, "lr": 0.1})]
+
+
+def test_the_grid_grows_while_its_best_rate_is_at_an_edge(lab: Lab) -> None:
+    """Of a curve with its peak at 0.8 the rates 0.05, 0.1 and 0.2 see a slope only; one more is tried at a time."""
+    asked: list[float] = []
+
+    def measured(lr: float) -> list[float]:
+        asked.append(round(lr, 6))
+        return [1 - abs(math.log(lr / 0.8))]
+
+    spec = lab.tune(factors=[0.5, 1.0, 2.0], extensions=5).spec
+    found = protocol._best(Recipe(steps=1, batch=1, lr=0.1), spec, measured)
+    assert found.lr == pytest.approx(0.8) and asked == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
+    assert [entry.lr for entry in found.tried] == pytest.approx(asked)
+    short = protocol._best(Recipe(steps=1, batch=1, lr=0.1), spec.model_copy(update={"extensions": 1}), measured)
+    assert short.lr == pytest.approx(0.4)
+
+
+def test_it_grows_downwards_too(lab: Lab) -> None:
+    spec = lab.tune(factors=[1.0, 2.0], extensions=3).spec
+    found = protocol._best(Recipe(steps=1, batch=1, lr=0.1), spec, lambda lr: [-abs(math.log(lr / 0.05))])
+    assert [entry.lr for entry in found.tried] == pytest.approx([0.025, 0.05, 0.1, 0.2])
+    assert found.lr == pytest.approx(0.05)
+
+
+def test_every_seed_is_tried(lab: Lab, watched: Watched) -> None:
+    lab.again(lab.tune(finetune=None, scratch=None, seeds=[0, 1], factors=[1.0], architectures=1))
+    assert len(watched.source) == 2 and len(watched.few) == 0

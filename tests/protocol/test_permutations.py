@@ -13,7 +13,8 @@ from benchmark.protocol import search as protocol
 from benchmark.protocol.permutations import open_searched, shuffled, with_permuted_labels
 from benchmark.protocol.source import open_source
 from benchmark.protocol.transfer import equal_flops_steps
-from benchmark.pruning.pruner import Pruner, SubNetwork
+from benchmark.pruning.problem import SubNetwork
+from benchmark.pruning.pruner import Pruner
 
 
 def counts(space, mask):

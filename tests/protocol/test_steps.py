@@ -14,7 +14,8 @@ from benchmark.errors import BenchError
 from benchmark.jobs.job import JobOutput
 from benchmark.protocol import search as protocol
 from benchmark.protocol.source import open_source
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 from benchmark.space import Architecture, build_space, unpack_state
 from benchmark.training.loop import accuracy
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab import FINETUNE, RESNET, TARGET, VGG, Lab, changed, pixels
+from lab import FINETUNE, RESNET, TARGET, VGG, Lab, changed, drawn, pixels
 from torch import Tensor
 
 from benchmark import models
@@ -14,7 +14,7 @@ from benchmark.config.params import DatasetRef, FineTuning
 from benchmark.jobs.job import Job
 from benchmark.protocol import fewshot
 from benchmark.protocol import transfer as protocol
-from benchmark.protocol.fewshot import Draw, adapt, target_draws
+from benchmark.protocol.fewshot import Draw, adapt
 from benchmark.protocol.source import open_source, opened
 from benchmark.space import Architecture, build_space, unpack_state
 from benchmark.space.graph.macs import weight_layers
@@ -162,7 +162,7 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
 
 def draws_of(lab: Lab, job: Job) -> list[Draw]:
     source = open_source(job.spec, lab.context)
-    return target_draws(job.spec.targets[0], job.spec.seed, source, lab.context.data_root)
+    return drawn(job.spec.targets[0], job.spec.seed, source, lab.context.data_root)
 
 
 def test_the_draws_are_those_of_the_seed_for_every_method(lab: Lab) -> None:

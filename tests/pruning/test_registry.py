@@ -14,7 +14,8 @@ import baselines
 from benchmark.config.params import Section
 from benchmark.errors import BenchError
 from benchmark.pruning import registry
-from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
 
 
 class Foreign(Pruner):

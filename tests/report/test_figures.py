@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from benchmark.analysis import read_summary
 from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.searches import read_search
+from benchmark.pruning.looks import looks
 from benchmark.report import figures, report_suite
 from benchmark.report.figures import style
 from benchmark.report.layers import layers, traces
@@ -157,11 +158,14 @@ def test_points_are_the_summary_s(drawn):
 
 
 def test_every_method_has_a_look_of_its_own():
-    names = [*style.METHODS, *(f"third_party_{i}" for i in range(len(style.OTHERS)))]
+    names = [
+        *(name for name, look in looks().items() if look.color),
+        *(f"third_party_{i}" for i in range(len(style.OTHERS))),
+    ]
     look = style.Look(names)
-    looks = [look.of(name) for name in names]
-    assert len({to_hex(one["color"]) for one in looks} | {style.DENSE_COLOUR.lower()}) == len(names) + 1
-    assert len({one["marker"] for one in looks}) == len(names)
+    shown = [look.of(name) for name in names]
+    assert len({to_hex(one["color"]) for one in shown} | {style.DENSE_COLOUR.lower()}) == len(names) + 1
+    assert len({one["marker"] for one in shown}) == len(names)
     assert style.Look(["dap"]).of("dap") == look.of("dap")
 
 

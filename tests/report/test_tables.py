@@ -50,7 +50,9 @@ def hand_made(by_seed):
         {
             "suite": "s",
             "axes": axes,
+            "slice": {"cost": "params", "measure": "finetune"},
             "headline": {"weights": "fresh", "shots": 5, "target": "t"},
+            "floors": [],
             "cells": cells,
             "areas": [],
             "missing": [],

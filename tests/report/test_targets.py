@@ -191,7 +191,7 @@ def test_protocol_tells_what_holds_on_one_target_alone(across):
         "Variants chosen for this suite: DAP: none.",
         "learning rate chosen among 0.05, 0.1 and 0.2",
         "images mirrored at random, in bfloat16, only the new head is trained, a linear probe",
-        "Each candidate is tried on 2 random architectures",
+        "Each candidate is tried on 3 random architectures",
     ):
         assert part in text, part
     plain = " ".join(protocol(across.params, "small"))

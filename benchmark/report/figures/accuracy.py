@@ -64,6 +64,8 @@ def _methods(axes: Axes, view: View, granularity: str, target: str, shots: int) 
     """Draw every method's curve, the dense control and the level of guessing into one panel."""
     look = style.Look(view.methods)
     style.chance_line(axes, view.chance(target, shots))
+    floor = view.floor(target, shots)
+    style.floor_line(axes, floor["accuracy"] if floor else None)
     style.dense_line(axes, view.dense(granularity, view.headline_weights, target, shots))
     for index, method in enumerate(view.methods):
         cells = view.curve(granularity, method, "", view.headline_weights, target, shots)
@@ -77,6 +79,7 @@ def _finished(figure: Figure, panels: Any, view: View) -> Figure:
     style.accuracy_limits(panels.ravel())
     known = any(view.chance(target, shots) for target in view.targets for shots in view.shots_of(target))
     controls = [style.dense_handle(), *([style.chance_handle()] if known else [])]
+    controls += [style.floor_handle()] if view.summary["floors"] else []
     style.legend(figure, [*(style.handle(**look.of(method)) for method in view.methods), *controls])
     return figure
 

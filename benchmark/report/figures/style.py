@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmark.files import atomic_write
+from benchmark.pruning.looks import looks
 from benchmark.report.labels import COSTS, label
 from benchmark.report.view import Record
 
@@ -22,16 +23,10 @@ NARROW = 5.0  # inches, for a single panel
 DENSE_COLOUR = "#555555"
 DENSE_LINE: Any = (0, (6, 2))
 CHANCE_LINE: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.9, "linestyle": (0, (1, 1.6))}
+FLOOR_LINE: dict[str, Any] = {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (3, 1.2, 1, 1.2))}
 EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
-METHODS = {
-    "dap": ("#D55E00", "o"),
-    "uniform": ("#000000", "s"),
-    "random": ("#E69F00", "D"),
-    "magnitude": ("#0072B2", "^"),
-    "lottery_ticket": ("#56B4E9", "v"),
-    "darts": ("#009E73", "P"),
-}
+# Pruners say theirs; these are for those that do not.
 OTHERS = [("#CC79A7", "X"), ("#8C6D31", "<"), ("#7B4FA3", ">"), ("#A50026", "p"), ("#5C7F1E", "h"), ("#3B3F8C", "*")]
 # Tol's muted colours, none of which stands for a method.
 WEIGHTS = {"fresh": ("#332288", "o"), "inherit": ("#CC6677", "^"), "scratch": ("#999999", "s")}
@@ -67,11 +62,12 @@ RC: Any = {
 
 
 class Look:
-    """Colour and marker of every method: fixed for the known ones, by order of appearance for others."""
+    """Colour and marker of every method: those of its class, or by order of appearance where it has none."""
 
     def __init__(self, methods: Sequence[str]) -> None:
-        unknown = [method for method in methods if method not in METHODS]
-        self._styles = METHODS | {m: OTHERS[i % len(OTHERS)] for i, m in enumerate(unknown)}
+        own = {name: (look.color, look.marker) for name, look in looks().items() if look.color is not None}
+        unknown = [method for method in methods if method not in own]
+        self._styles = own | {m: OTHERS[i % len(OTHERS)] for i, m in enumerate(unknown)}
 
     def of(self, method: str) -> dict[str, Any]:
         """Return the plot arguments of a method's default variant; the method under study is drawn on top."""
@@ -164,6 +160,17 @@ def chance_line(axes: Axes, accuracy: float | None) -> None:
     """Draw the accuracy of guessing as a dotted line, where it is known."""
     if accuracy is not None:
         axes.axhline(100 * accuracy, zorder=1.4, **CHANCE_LINE)
+
+
+def floor_line(axes: Axes, accuracy: float | None) -> None:
+    """Draw the accuracy of raw pixels, where it was measured."""
+    if accuracy is not None:
+        axes.axhline(100 * accuracy, zorder=1.4, **FLOOR_LINE)
+
+
+def floor_handle() -> Line2D:
+    """Return the legend entry of the floor."""
+    return handle(label="raw pixels", **FLOOR_LINE)
 
 
 def chance_handle() -> Line2D:

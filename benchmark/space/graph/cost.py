@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.space.graph.dependencies import Indices, Wiring
+from benchmark.space.graph.dependencies import DependencyGraph, Indices
 
 Array = np.ndarray[Any, Any]
 Term = tuple[int, list[Indices | None]]
@@ -67,31 +67,31 @@ class Bilinear:
         return (total * self._float_factors.to(kept.device)).sum()
 
 
-def params_terms(model: nn.Module, wiring: Wiring, blocks: Mapping[str, Indices] = NO_BLOCKS) -> Iterator[Term]:
+def params_terms(model: nn.Module, graph: DependencyGraph, blocks: Mapping[str, Indices] = NO_BLOCKS) -> Iterator[Term]:
     """Yield a term for every parameter: its number of entries, and the units behind its dimensions.
 
     `blocks` gives, for tensors that go with a block, the unit of that block (one entry), which is one more side.
     """
     for name, parameter in model.named_parameters():
-        yield parameter.numel(), [*_sides(wiring.dims.get(name, {})), *_block(blocks, [name])]
+        yield parameter.numel(), [*_sides(graph.dims.get(name, {})), *_block(blocks, [name])]
 
 
-def macs_terms(wiring: Wiring, blocks: Mapping[str, Indices] = NO_BLOCKS) -> Iterator[Term]:
+def macs_terms(graph: DependencyGraph, blocks: Mapping[str, Indices] = NO_BLOCKS) -> Iterator[Term]:
     """Yield a term for every product with a weight, and one for every unit's products of activations.
 
     `blocks` is that of `params_terms`; products of activations go with a block if all that their units are cut from do.
     """
-    for product in wiring.weighted:
-        dims = wiring.dims.get(product.tensor, {})
+    for product in graph.weighted:
+        dims = graph.dims.get(product.tensor, {})
         sides = _sides({dim: units[product.part[dim]] for dim, units in dims.items()})
         yield product.macs, [*sides, *_block(blocks, [product.tensor])]
     start = 0
-    for size in wiring.groups.values():
+    for size in graph.groups.values():
         units = np.arange(start, start + size)
-        entries = int(wiring.products[units].sum())
-        yield entries, [units, *(_block(blocks, _cut(wiring, units)) if blocks and entries else [])]
+        entries = int(graph.products[units].sum())
+        yield entries, [units, *(_block(blocks, _cut(graph, units)) if blocks and entries else [])]
         start += size
-    yield int(wiring.products[-1]), []
+    yield int(graph.products[-1]), []
 
 
 def _block(blocks: Mapping[str, Indices], tensors: Sequence[str]) -> list[Indices]:
@@ -100,9 +100,9 @@ def _block(blocks: Mapping[str, Indices], tensors: Sequence[str]) -> list[Indice
     return [found[0]] if found and found[0] is not None and all(one is found[0] for one in found) else []
 
 
-def _cut(wiring: Wiring, units: Indices) -> list[str]:
+def _cut(graph: DependencyGraph, units: Indices) -> list[str]:
     """Return the tensors that units are cut from."""
-    return [name for name, dims in wiring.dims.items() if any(np.isin(found, units).any() for found in dims.values())]
+    return [name for name, dims in graph.dims.items() if any(np.isin(found, units).any() for found in dims.values())]
 
 
 def _sides(dims: Mapping[int, Indices]) -> list[Indices | None]:

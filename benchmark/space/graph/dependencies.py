@@ -1,7 +1,7 @@
 """Which channels of a network are coupled, and where each of them is produced and read."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +18,7 @@ UNLIKE = "is coupled like no other channel: none else is cut from the same dimen
 
 
 @dataclass(frozen=True)
-class Wiring:
+class DependencyGraph:
     """The coupled channel groups of a network.
 
     `groups` maps a group's name (its first producing layer) to its number of units, in the order of the network's
@@ -47,18 +47,14 @@ class _Group:
     components: Sequence[int]
 
 
-def trace(model: nn.Module, example_input: Tensor) -> Wiring:
-    """Return the wiring of `model`, by one run on the first image of `example_input` [N, C, H, W], in eval mode.
+def trace(model: nn.Module, example_input: Tensor) -> DependencyGraph:
+    """Return the dependency graph of `model`, by one run in eval mode on the first image of `example_input` [N, ...].
 
     The network's input and its outputs never form a group, nor do channels that an operator mixes with others
     which cannot go with them. A group needs at least two units. `model`, which runs on the CPU, is left as it was.
     """
-    if next(model.parameters()).device.type != "cpu":
-        model = deepcopy(model).cpu()
-    tracer = Tracer(model)
-    with tracer.watching():
-        tracer.output(model(example_input[:1].detach().cpu()))
-    outcome = tracer.atoms.outcome()
+    tracer = _traced(model, example_input)
+    outcome = tracer.index_sets.outcome()
     order = {name: place for place, name in enumerate(dict(model.named_parameters()))}
     dims = _dims(outcome)
     groups, whole = _groups(outcome, dims, order)
@@ -66,55 +62,84 @@ def trace(model: nn.Module, example_input: Tensor) -> Wiring:
         # What a computed kernel makes are no channels of a weight, so there is no coupling to name.
         whole = dict(tracer.contractions.computed)
     unit = _units(outcome, groups)
-    governed = {name: {dim: unit[found] for dim, found in entry.items()} for name, entry in dims.items()}
-    governed = {
-        name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in governed.items()
-    }
-    governed |= {alias: governed[name] for alias, name in tracer.labels.aliases.items() if name in governed}
-    sides = [side for side in outcome.sides if side.dim in governed.get(side.tensor, {})]
-    through = tracer.contractions.depthwise
-    products = np.zeros(sum(len(group.components) for group in groups) + 1, dtype=np.int64)
-    atom = np.append(unit[np.minimum(outcome.component, len(unit) - 1)], NONE)
-    for label, each in tracer.contractions.products:
-        # NONE is -1 and so counts as the last one.
-        products += each * np.bincount(atom[label.numpy().ravel()] % len(products), minlength=len(products))
-    return Wiring(
+    governed = _governed(dims, unit, tracer.labels.aliases)
+    producers, readers = _ends(outcome, governed, order, tracer.contractions.depthwise)
+    return DependencyGraph(
         groups={group.name: len(group.components) for group in groups},
-        dims={name: entry for name, entry in governed.items() if entry},
-        producers=tuple(
-            (side.tensor, side.dim)
-            for side in sides
-            if not side.reads and side.tensor in order and side.tensor not in through
-        ),
-        readers=tuple((side.tensor, side.dim) for side in sides if side.reads),
+        dims=governed,
+        producers=producers,
+        readers=readers,
         whole=whole,
         cuts={g.name: outcome.cuts[c] for g in groups for c in reversed(g.components) if c in outcome.cuts},
         weighted=tuple(tracer.contractions.weighted),
-        products=products,
+        products=_products(tracer, outcome, unit, sum(len(group.components) for group in groups)),
     )
 
 
-def only(wiring: Wiring, names: Sequence[str], whole: dict[str, str]) -> Wiring:
-    """Return the wiring with the groups of these names only; `whole` says why the others stay as they are."""
-    starts = np.cumsum([0, *wiring.groups.values()])
+def _traced(model: nn.Module, example_input: Tensor) -> Tracer:
+    """The tracer after one run on the CPU."""
+    if next(model.parameters()).device.type != "cpu":
+        model = deepcopy(model).cpu()
+    tracer = Tracer(model)
+    with tracer.watching():
+        tracer.output(model(example_input[:1].detach().cpu()))
+    return tracer
+
+
+def _governed(
+    dims: Mapping[str, Mapping[int, Indices]], unit: Indices, aliases: Mapping[str, str]
+) -> dict[str, dict[int, Indices]]:
+    """The unit behind each index of the dimensions that have any, also of tensors known by another name."""
+    found = {name: {dim: unit[components] for dim, components in entry.items()} for name, entry in dims.items()}
+    found = {
+        name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in found.items()
+    }
+    found |= {alias: found[name] for alias, name in aliases.items() if name in found}
+    return {name: entry for name, entry in found.items() if entry}
+
+
+def _ends(
+    outcome: Outcome, governed: Mapping[str, Mapping[int, Indices]], order: Mapping[str, int], through: Set[str]
+) -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
+    """The dimensions of parameters on which units are made, and those on which they are read."""
+    sides = [side for side in outcome.sides if side.dim in governed.get(side.tensor, {})]
+    makes = [side for side in sides if not side.reads and side.tensor in order and side.tensor not in through]
+    reads = [side for side in sides if side.reads]
+    producers, readers = (tuple((side.tensor, side.dim) for side in some) for some in (makes, reads))
+    return producers, readers
+
+
+def _products(tracer: Tracer, outcome: Outcome, unit: Indices, size: int) -> Indices:
+    """The multiply-accumulates of activations with each other, by unit; the last entry for those that always stay."""
+    products = np.zeros(size + 1, dtype=np.int64)
+    unit_of = np.append(unit[np.minimum(outcome.component, len(unit) - 1)], NONE)
+    for label, each in tracer.contractions.products:
+        # NONE is -1 and so counts as the last one.
+        products += each * np.bincount(unit_of[label.numpy().ravel()] % len(products), minlength=len(products))
+    return products
+
+
+def only(graph: DependencyGraph, names: Sequence[str], whole: dict[str, str]) -> DependencyGraph:
+    """Return the dependency graph with the groups of these names only; `whole` says why the others stay as they are."""
+    starts = np.cumsum([0, *graph.groups.values()])
     renamed = np.full(starts[-1] + 1, NONE, dtype=np.int64)
-    sizes = {name: size for name, size in wiring.groups.items() if name in names}
+    sizes = {name: size for name, size in graph.groups.items() if name in names}
     place = 0
-    for (name, size), start in zip(wiring.groups.items(), starts, strict=False):
+    for (name, size), start in zip(graph.groups.items(), starts, strict=False):
         if name in sizes:
             renamed[start : start + size] = np.arange(place, place + size)
             place += size
-    dims = {name: {dim: renamed[units] for dim, units in entry.items()} for name, entry in wiring.dims.items()}
+    dims = {name: {dim: renamed[units] for dim, units in entry.items()} for name, entry in graph.dims.items()}
     dims = {name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in dims.items()}
     products = np.zeros(place + 1, dtype=np.int64)
-    np.add.at(products, renamed, wiring.products)
+    np.add.at(products, renamed, graph.products)
     return replace(
-        wiring,
+        graph,
         groups=sizes,
         dims={name: entry for name, entry in dims.items() if entry},
-        producers=tuple(side for side in wiring.producers if side[1] in dims.get(side[0], {})),
-        readers=tuple(side for side in wiring.readers if side[1] in dims.get(side[0], {})),
-        whole={**wiring.whole, **whole},
+        producers=tuple(side for side in graph.producers if side[1] in dims.get(side[0], {})),
+        readers=tuple(side for side in graph.readers if side[1] in dims.get(side[0], {})),
+        whole={**graph.whole, **whole},
         products=products,
     )
 

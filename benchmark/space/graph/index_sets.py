@@ -1,9 +1,9 @@
 """Which indices of which parameters stand or fall together: the book that the tracer writes while a network runs.
 
-An *atom* is one index of one dimension of a weight that multiplies activations (row 3 of a linear layer), or one
+An *index set* is one index of one dimension of a weight that multiplies activations (row 3 of a linear layer), or one
 element of another parameter or buffer (a bias, a batch norm's scale, a class token). Every element of an activation
-carries the atom it comes from. Atoms that meet where neither can go without the other are joined; what is joined in
-the end is a unit.
+carries the index set it comes from. Atoms that meet where neither can go without the other are joined; what is joined
+in the end is a unit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 Array = np.ndarray[Any, np.dtype[np.int64]]
-NONE = -1  # the label of what comes from no atom: images, constants
+NONE = -1  # the label of what comes from no index set: images, constants
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the book says in the end: a component per atom, and why some of them can never be cut.
+    """What the book says in the end: a component per index set, and why some of them can never be cut.
 
     `sides` and `elements` give, per side and per other tensor (by name), the components in its shape; NONE where an
     element belongs to nobody. `whole` maps components to the reason why they cannot be cut, `mixed` to the operation
-    that joined them, `cuts` to one that cuts at a position; `component` gives the component of every atom.
+    that joined them, `cuts` to one that cuts at a position; `component` gives the component of every index set.
     """
 
     sides: dict[Side, Array]
@@ -46,8 +46,8 @@ class Outcome:
     component: Array
 
 
-class Atoms:
-    """The book: atoms, who is joined to whom, and what is to stay whole."""
+class IndexSets:
+    """The book: index sets, who is joined to whom, and what is to stay whole."""
 
     def __init__(self, shapes: Mapping[str, Sequence[int]]) -> None:
         self._shapes = shapes
@@ -61,7 +61,7 @@ class Atoms:
         self._cuts: list[tuple[Array, str]] = []
 
     def side(self, tensor: str, dim: int, reads: bool) -> Tensor:
-        """Return the atoms of a weight's dimension."""
+        """Return the index sets of a weight's dimension."""
         size = self._shapes[tensor][dim]
         side = Side(tensor, dim, reads)
         if side not in self._sides:
@@ -71,7 +71,7 @@ class Atoms:
         return torch.arange(self._sides[side], self._sides[side] + size)
 
     def elements(self, tensor: str) -> Tensor:
-        """Return the atoms of a tensor's elements, in its shape."""
+        """Return the index sets of a tensor's elements, in its shape."""
         shape = tuple(self._shapes[tensor])
         if tensor not in self._elements:
             self._elements[tensor] = self._allocate(int(np.prod(shape)))
@@ -83,7 +83,7 @@ class Atoms:
         return self._next - size
 
     def join(self, one: Tensor, other: Tensor, operation: str = "") -> None:
-        """Join atoms pairwise (broadcast); NONE joins nothing. `operation` is why, where it is worth telling."""
+        """Join index sets pairwise (broadcast); NONE joins nothing. `operation` is why, where it is worth telling."""
         pairs = _pairs(one, other)
         if len(pairs[0]):
             self._joins.append(pairs)
@@ -109,34 +109,34 @@ class Atoms:
         return torch.where((one == NONE) | (weak[one] & ~weak[other] & (other != NONE)), other, one)
 
     def _is_element(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return which atoms are elements of parameters."""
+        """Return which index sets are elements of parameters."""
         element = np.zeros(self._next, dtype=bool)
         for name, start in self._elements.items():
             element[start : start + int(np.prod(self._shapes[name]))] = True
         return element
 
     def holders(self, labels: Tensor) -> list[str]:
-        """Return the tensors whose elements are among these atoms."""
-        atoms = np.unique(labels.numpy())
+        """Return the tensors whose elements are among these index sets."""
+        index_sets = np.unique(labels.numpy())
         ranges = {name: (start, start + int(np.prod(self._shapes[name]))) for name, start in self._elements.items()}
-        return [name for name, ends in ranges.items() if len(set(np.searchsorted(atoms, ends).tolist())) > 1]
+        return [name for name, ends in ranges.items() if len(set(np.searchsorted(index_sets, ends).tolist())) > 1]
 
     def cut(self, labels: Tensor, operation: str) -> None:
-        """Say that these atoms went through an operation that cuts a tensor at fixed positions."""
+        """Say that these index sets went through an operation that cuts a tensor at fixed positions."""
         self._cuts.append((np.unique(labels.numpy()), operation))
 
     def keep(self, labels: Tensor, reason: str) -> None:
-        """Say that what these atoms belong to can never be cut."""
-        atoms = np.unique(labels.numpy())
-        atoms = atoms[atoms >= 0]
-        if len(atoms):
-            self._whole.append((atoms, reason))
+        """Say that what these index sets belong to can never be cut."""
+        index_sets = np.unique(labels.numpy())
+        index_sets = index_sets[index_sets >= 0]
+        if len(index_sets):
+            self._whole.append((index_sets, reason))
 
     def keep_all(self, module: str, reason: str) -> None:
         """Say that nothing that the weights of a module read or make can ever be cut."""
-        for side, atoms in self._of_sides():
+        for side, index_sets in self._of_sides():
             if side.tensor.startswith(f"{module}."):
-                self._whole.append((np.arange(atoms.start, atoms.stop), reason))
+                self._whole.append((np.arange(index_sets.start, index_sets.stop), reason))
 
     def outcome(self) -> Outcome:
         """Return the components."""
@@ -144,12 +144,12 @@ class Atoms:
         matrix = coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(self._next, self._next))
         component = connected_components(matrix, directed=False)[1].astype(np.int64)
         cut_by_sides = np.zeros(self._next + 1, dtype=bool)
-        for _, atoms in self._of_sides():
-            cut_by_sides[component[atoms]] = True
+        for _, index_sets in self._of_sides():
+            cut_by_sides[component[index_sets]] = True
         owner = np.where(cut_by_sides[component], component, NONE)
         self._elect(owner, component)
         return Outcome(
-            sides={side: component[atoms] for side, atoms in self._of_sides()},
+            sides={side: component[index_sets] for side, index_sets in self._of_sides()},
             elements={
                 name: owner[start : start + int(np.prod(self._shapes[name]))].reshape(tuple(self._shapes[name]))
                 for name, start in self._elements.items()
@@ -176,14 +176,14 @@ class Atoms:
 
 def _by_component(told: list[tuple[Array, str]], owner: Array) -> dict[int, str]:
     found: dict[int, str] = {}
-    for atoms, text in told:
-        for component in np.unique(owner[atoms[atoms >= 0]]).tolist():
+    for index_sets, text in told:
+        for component in np.unique(owner[index_sets[index_sets >= 0]]).tolist():
             found.setdefault(component, text)
     return found
 
 
 def _pairs(one: Tensor, other: Tensor) -> tuple[Array, Array]:
-    """Return the distinct pairs of unequal atoms of two broadcast label tensors."""
+    """Return the distinct pairs of unequal index sets of two broadcast label tensors."""
     one, other = torch.broadcast_tensors(one, other)
     differ = (one != other) & (one >= 0) & (other >= 0)
     if not bool(differ.any()):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from benchmark.space.graph.index_sets import NONE, Atoms
+from benchmark.space.graph.index_sets import NONE, IndexSets
 
 
 class Labels:
@@ -30,7 +30,9 @@ class Labels:
                     self._tensors.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
                 else:
                     self.aliases[name] = known[0]
-        self.atoms = Atoms({name: tuple(tensor.shape) for held in self._tensors.values() for name, tensor in held})
+        self.index_sets = IndexSets(
+            {name: tuple(tensor.shape) for held in self._tensors.values() for name, tensor in held}
+        )
 
     @property
     def where(self) -> str:
@@ -57,11 +59,11 @@ class Labels:
         return None
 
     def labelled(self, tensor: Tensor) -> bool:
-        """Tell whether a tensor's elements carry atoms."""
+        """Tell whether a tensor's elements carry index sets."""
         return tensor in self._held or self.parameter(tensor) is not None
 
     def of(self, tensor: Tensor) -> Tensor:
-        """Return the atoms of a tensor's elements, in its shape; NONE where there are none."""
+        """Return the index sets of a tensor's elements, in its shape; NONE where there are none."""
         if tensor in self._held:
             found: Tensor = self._held[tensor]
             return found
@@ -69,19 +71,19 @@ class Labels:
         if known is None:
             return torch.full((), NONE).expand(tensor.shape)
         name, whole = known
-        elements = self.atoms.elements(name)
+        elements = self.index_sets.elements(name)
         in_memory = torch.full((int(_places(whole, whole).max()) + 1,), NONE)
         in_memory[_places(whole, whole)] = elements
         return in_memory[_places(tensor, whole)]
 
     def set(self, tensor: Tensor, label: Tensor | None) -> None:
-        """Say what atoms a new tensor carries."""
+        """Say what index sets a new tensor carries."""
         if label is not None:
             assert label.shape == tensor.shape, f"{label.shape} {tensor.shape}"
             self._held[tensor] = label
 
     def write(self, tensor: Tensor, label: Tensor) -> None:
-        """Say what atoms a tensor carries that was written to; those of which it is a view follow."""
+        """Say what index sets a tensor carries that was written to; those of which it is a view follow."""
         held = self._held.get(tensor)
         label = label.expand(tensor.shape)
         if held is None or 0 in held.stride():
@@ -94,22 +96,22 @@ class Labels:
         whole = labels[0]
         for place, label in enumerate(labels[1:], start=1):
             for other in labels[:place]:
-                self.atoms.meet(other, label)
-            whole = self.atoms.stronger(whole, label)
+                self.index_sets.meet(other, label)
+            whole = self.index_sets.stronger(whole, label)
         return whole
 
     def mixed(self, label: Tensor, dims: Sequence[int], operation: str, strict: bool = True) -> Tensor:
-        """Join all atoms along `dims`; returns one of them, with `dims` of size 1.
+        """Join all index sets along `dims`; returns one of them, with `dims` of size 1.
 
-        `strict`: what is mixed with something of no atom could not be cut, for its place would stay.
+        `strict`: what is mixed with something of no index set could not be cut, for its place would stay.
         """
         if not dims:
             return label
         first = label.amax(tuple(dims), keepdim=True)
-        self.atoms.join(first, label, f"{operation} in {self.where}")
+        self.index_sets.join(first, label, f"{operation} in {self.where}")
         if strict:
             partial = (label.amin(tuple(dims), keepdim=True) == NONE) & (first != NONE)
-            self.atoms.keep(first[partial], f"runs through {operation} in {self.where} beside constants")
+            self.index_sets.keep(first[partial], f"runs through {operation} in {self.where} beside constants")
         return first
 
 

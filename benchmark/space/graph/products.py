@@ -40,11 +40,11 @@ class Contractions:
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
-        self._atoms = labels.atoms
+        self._index_sets = labels.index_sets
         self.weighted: list[Weighted] = []
         self.depthwise: set[str] = set()
         self.computed: dict[str, str] = {}  # modules with convolutions whose kernel is no parameter itself, and why
-        # Of products of activations: an atom of each output element (NONE: never cut), and how many for it.
+        # Of products of activations: an index set of each output element (NONE: never cut), and how many for it.
         self.products: list[tuple[Tensor, int]] = []
 
     def follow(self, name: str, named: dict[str, Any], out: Any) -> None:
@@ -63,7 +63,7 @@ class Contractions:
         if dim != -1:
             label = label.view([-1 if i == dim else 1 for i in range(out.dim())])
         held = self._labels.of(out)
-        self._atoms.meet(held, label)
+        self._index_sets.meet(held, label)
         self._labels.set(out, torch.where(held == NONE, label, held))
 
     def _product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
@@ -95,8 +95,8 @@ class Contractions:
         if reading is None or making is None or reading.dim == making.dim or not repeated or not flat:
             return False
         k, m = weight.shape[-2:]
-        self._reading(label.reshape(-1, k), reading.of(self._atoms.side(name, reading.dim, True)))
-        result = making.of(self._atoms.side(name, making.dim, False)).expand(*out.shape[:-2], x.shape[-2], m)
+        self._reading(label.reshape(-1, k), reading.of(self._index_sets.side(name, reading.dim, True)))
+        result = making.of(self._index_sets.side(name, making.dim, False)).expand(*out.shape[:-2], x.shape[-2], m)
         self._labels.set(out, result.transpose(-1, -2) if flip else result.expand(out.shape))
         ranges = {reading.dim: (reading.start, reading.stop), making.dim: (making.start, making.stop)}
         self.weighted.append(Weighted(name, tuple(whole.shape), x.numel() // k, ranges))
@@ -108,11 +108,11 @@ class Contractions:
         same_in_rows = bool(((label == rows[:, None]) | (label == NONE)).all())
         if same_in_rows and len(side) > 1 and len(torch.unique(rows)) > 1:
             # The weight works along another dimension (tokens), the same for all channels: it does not read them.
-            self._atoms.keep(rows, f"runs through a product along another dimension in {self._labels.where}")
+            self._index_sets.keep(rows, f"runs through a product along another dimension in {self._labels.where}")
             return
         columns = label.amax(0)
-        self._atoms.join(columns[None], label)
-        self._atoms.join(columns, side)
+        self._index_sets.join(columns[None], label)
+        self._index_sets.join(columns, side)
 
     def _mix(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         """Follow a product of activations [b, n, k] and [b, k, m]: what meets in an output element is joined."""
@@ -124,7 +124,7 @@ class Contractions:
         rows = self._labels.mixed(one, [2], operation)
         columns = self._labels.mixed(other, [1], operation)
         both = torch.broadcast_tensors(rows, columns)
-        self._atoms.join(both[0], both[1], f"{operation} in {self._labels.where}")
+        self._index_sets.join(both[0], both[1], f"{operation} in {self._labels.where}")
         result = torch.where(both[0] == NONE, both[1], both[0])
         self.products.append((result, one.shape[2]))
         self._labels.set(out, result.reshape(out.shape))
@@ -139,15 +139,15 @@ class Contractions:
                 kind = "convolution with computed weights"
             reason = f"runs through a {kind} in {self._labels.where}"
             for tensor in (x, weight, *([named["bias"]] if named["bias"] is not None else [])):
-                self._atoms.keep(self._labels.of(tensor), reason)
+                self._index_sets.keep(self._labels.of(tensor), reason)
             self._computed(weight)
             self.products.append((torch.full((1,), NONE), multiplications("convolution", named, out)))
             return
         name = found[0]
         channels = self._labels.mixed(label, [0, *range(2, x.dim())], "a convolution", strict=False).view(-1)
-        made = self._atoms.side(name, makes, False)
+        made = self._index_sets.side(name, makes, False)
         if groups == 1:
-            self._atoms.join(channels, self._atoms.side(name, reads, True))
+            self._index_sets.join(channels, self._index_sets.side(name, reads, True))
         else:
             self._grouped(channels.view(groups, -1), made.view(groups, -1))
             if weight.shape[1] == 1:
@@ -161,7 +161,7 @@ class Contractions:
         """Note that the running module computes its kernel, and from which parameters it does."""
         labels = self._labels
         # One filter comes from what all do, and is looked through quickly.
-        names = [name.removeprefix(f"{labels.where}.") for name in self._atoms.holders(labels.of(kernel)[0])]
+        names = [name.removeprefix(f"{labels.where}.") for name in self._index_sets.holders(labels.of(kernel)[0])]
         source = f" from {', '.join(names)}" if names else ""
         self.computed.setdefault(labels.where, f"runs with a kernel that {labels.kind} computes{source}")
 
@@ -169,12 +169,16 @@ class Contractions:
         """Join all that one group of a grouped convolution reads, [groups, i], and makes, [groups, o]."""
         operation = f"a grouped convolution in {self._labels.where}" if channels.shape[1] > 1 else ""
         first = channels.amax(1, keepdim=True)
-        self._atoms.join(first, channels, operation)
-        self._atoms.join(made[:, :1], made)
-        self._atoms.join(first, made[:, :1])
+        self._index_sets.join(first, channels, operation)
+        self._index_sets.join(made[:, :1], made)
+        self._index_sets.join(first, made[:, :1])
         bare = (channels == NONE).any(1)
-        self._atoms.keep(made[bare], f"runs through a grouped convolution in {self._labels.where} that reads constants")
-        self._atoms.keep(channels[bare], f"runs through a grouped convolution in {self._labels.where} beside constants")
+        self._index_sets.keep(
+            made[bare], f"runs through a grouped convolution in {self._labels.where} that reads constants"
+        )
+        self._index_sets.keep(
+            channels[bare], f"runs through a grouped convolution in {self._labels.where} beside constants"
+        )
 
 
 def _as_batches(tensor: Tensor, last: bool) -> Tensor:
@@ -192,8 +196,8 @@ class _Part:
     start: int
     stop: int
 
-    def of(self, atoms: Tensor) -> Tensor:
-        return atoms[self.start : self.stop]
+    def of(self, index_sets: Tensor) -> Tensor:
+        return index_sets[self.start : self.stop]
 
 
 def _dim_of(view: Tensor, axis: int, whole: Tensor) -> _Part | None:

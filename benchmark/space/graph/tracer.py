@@ -73,7 +73,7 @@ class Tracer(TorchDispatchMode):
         self._modules = {module: name for name, module in model.named_modules()}
         self._weights = WeakIdKeyDictionary()  # what attention of the library returns, and the module's name
         self.labels = Labels(model)
-        self.atoms = self.labels.atoms
+        self.index_sets = self.labels.index_sets
         self.contractions = Contractions(self.labels)
 
     @contextmanager
@@ -96,21 +96,21 @@ class Tracer(TorchDispatchMode):
             return
         masks = [*given[3:4], *given[5:6], named.get("key_padding_mask"), named.get("attn_mask")]
         if any(mask is not None for mask in masks):
-            self.atoms.keep_all(name, f"runs through {name} with a mask, which has no form with fewer heads")
+            self.index_sets.keep_all(name, f"runs through {name} with a mask, which has no form with fewer heads")
         if result[1] is not None:
             self._weights[result[1]] = name
 
     def _used(self, tensors: Iterable[Tensor]) -> None:
         """Leave attention whole whose weights are used: with fewer heads it gives none."""
         for name in [self._weights.pop(tensor) for tensor in tensors if tensor in self._weights]:
-            self.atoms.keep_all(name, f"runs through {name}, whose attention weights are used")
+            self.index_sets.keep_all(name, f"runs through {name}, whose attention weights are used")
 
     def output(self, value: Any) -> None:
         """Say that `value` is what the network returns."""
         tensors = [tensor for tensor in tree_leaves(value) if isinstance(tensor, Tensor)]
         self._used(tensors)
         for tensor in tensors:
-            self.atoms.keep(self.labels.of(tensor), OUTPUT)
+            self.index_sets.keep(self.labels.of(tensor), OUTPUT)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and follow what its elements carry."""
@@ -157,7 +157,7 @@ class Tracer(TorchDispatchMode):
 
     def _keep(self, call: Call) -> None:
         for one in call.tensors:
-            self.atoms.keep(self.labels.of(one), f"runs through {call.name} in {self.labels.where}")
+            self.index_sets.keep(self.labels.of(one), f"runs through {call.name} in {self.labels.where}")
 
     def _move(self, call: Call) -> None:
         inputs = [t for t in tree_leaves(call.args) if isinstance(t, Tensor) and not _is_index(t)]
@@ -170,7 +170,7 @@ class Tracer(TorchDispatchMode):
         for result, label in zip(call.results, tree_leaves(_moved(call, arguments, named)), strict=True):
             self.labels.set(result, label)
             if call.name in CUTS and label.numel() < arguments[0].numel():
-                self.atoms.cut(label, f"{call.name} in {self.labels.where}")
+                self.index_sets.cut(label, f"{call.name} in {self.labels.where}")
 
     def _reduce(self, call: Call) -> None:
         tensor = call.named.get("self", call.named.get("input"))
@@ -197,7 +197,7 @@ class Tracer(TorchDispatchMode):
         self.labels.mixed(label, range(-len(call.named["normalized_shape"]), 0), "layer norm")
         for name in ("weight", "bias"):
             if call.named.get(name) is not None:
-                self.atoms.meet(label, self.labels.of(call.named[name]))
+                self.index_sets.meet(label, self.labels.of(call.named[name]))
         self._first(call, label)
 
     def _group_norm(self, call: Call) -> None:
@@ -212,7 +212,7 @@ class Tracer(TorchDispatchMode):
         shape = [-1 if dim == 1 else 1 for dim in range(dims)]
         for name in names:
             if call.named.get(name) is not None:
-                self.atoms.meet(label, self.labels.of(call.named[name]).view(shape))
+                self.index_sets.meet(label, self.labels.of(call.named[name]).view(shape))
 
     def _first(self, call: Call, label: Tensor) -> None:
         self.labels.set(call.out[0] if isinstance(call.out, tuple | list) else call.out, label)

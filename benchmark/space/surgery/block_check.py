@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark import seeds
 from benchmark.space.graph.dataflow import Dataflow
-from benchmark.space.graph.dependencies import Wiring
+from benchmark.space.graph.dependencies import DependencyGraph
 from benchmark.space.graph.macs import count
 from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
 from benchmark.space.surgery.find_blocks import Block, find
@@ -17,8 +17,10 @@ from benchmark.space.surgery.mask_and_cut import run
 from benchmark.space.surgery.skip import Skipping
 
 
-def skippable(model: nn.Module, example_input: Tensor, wiring: Wiring) -> tuple[Skipping | None, dict[str, str]]:
-    """Return the blocks of `model` that can be skipped, beside cutting the units of `wiring`, and why others are whole.
+def skippable(
+    model: nn.Module, example_input: Tensor, graph: DependencyGraph
+) -> tuple[Skipping | None, dict[str, str]]:
+    """Return the blocks of `model` that can be skipped, beside cutting the units of `graph`, and why others are whole.
 
     Blocks of a kind are a group, of which an architecture keeps at least one: a block that is alone is none. The rest
     runs in a copy of `model` in double precision with weights drawn so that no branch is silent, on a random image:
@@ -29,12 +31,12 @@ def skippable(model: nn.Module, example_input: Tensor, wiring: Wiring) -> tuple[
     image = example_input[:1].detach().cpu()
     flow = Dataflow(model, image)
     blocks, whole = find(model, flow)
-    if wiring.groups:
+    if graph.groups:
         reason = "is a layer whose input and output channels are pruned apart"
         whole |= {block.name: reason for block in blocks if block.layer}
         blocks = [block for block in blocks if not block.layer]
     blocks = _grouped(blocks, whole)
-    trial = _Trial(model, image, wiring, flow)
+    trial = _Trial(model, image, graph, flow)
     if blocks and trial.problem(blocks):
         found: list[Block] = []
         for block in [_in_form(trial, block) for block in blocks]:
@@ -69,19 +71,19 @@ def _in_form(trial: "_Trial", block: Block) -> Block:
 class _Trial:
     """A model with loud weights, to be run with blocks skipped and silenced."""
 
-    def __init__(self, model: nn.Module, image: Tensor, wiring: Wiring, flow: Dataflow) -> None:
-        self._wiring, self._flow = wiring, flow
+    def __init__(self, model: nn.Module, image: Tensor, graph: DependencyGraph, flow: Dataflow) -> None:
+        self._graph, self._flow = graph, flow
         self._model = deepcopy(model).double().eval().requires_grad_(False)
         shake(self._model)
         draw = seeds.generator(0, "admission")
         self._image = torch.randn(image.shape, generator=draw, dtype=torch.float64)
-        self._channels = torch.cat([_some(*group) for group in wiring.groups.items()] or [torch.ones(0)]).bool()
+        self._channels = torch.cat([_some(*group) for group in graph.groups.items()] or [torch.ones(0)]).bool()
 
     def skipping(self, blocks: Sequence[Block]) -> Skipping:
         """Return what skips these blocks."""
         nodes = self._flow.nodes
         macs = [sum(node.macs for node in nodes if any(m in node.modules for m in block.gone)) for block in blocks]
-        return Skipping(self._model, blocks, self._wiring, [*macs, sum(node.macs for node in nodes)])
+        return Skipping(self._model, blocks, self._graph, [*macs, sum(node.macs for node in nodes)])
 
     def problem(self, blocks: Sequence[Block]) -> str:
         """Return why these blocks cannot be skipped, all of them or every other one, or nothing."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from benchmark import seeds
-from benchmark.space.graph.dependencies import Wiring, only
+from benchmark.space.graph.dependencies import DependencyGraph, only
 from benchmark.space.surgery.mask_and_cut import Gates, extracted, run
 
 TOLERANCE = 1e-9  # relative, in double precision
@@ -23,35 +23,35 @@ SMALL = 8  # units, below which a group always loses half of them
 NO_OTHERS: Mapping[str, Tensor] = MappingProxyType({})
 
 
-def admitted(model: nn.Module, example_input: Tensor, wiring: Wiring) -> Wiring:
-    """Return the wiring with those groups only that can be cut together; the others' reasons are in its `whole`.
+def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> DependencyGraph:
+    """Return the dependency graph with the groups that can be cut together; the others' reasons are in its `whole`.
 
     A copy of `model` in double precision, with weights drawn so that no branch is silent, runs on a random image: once
     with units of the groups in question masked, once without them, for two choices of units; and on two images in
     training mode, if it draws no random numbers there. Groups are tried together, and where the two differ or the
     smaller network does not run, kind by kind and in halves, on top of those admitted before.
     """
-    if not wiring.groups:
-        return wiring
-    trial = _Trial(model, example_input, wiring)
-    names = list(wiring.groups)
+    if not graph.groups:
+        return graph
+    trial = _Trial(model, example_input, graph)
+    names = list(graph.groups)
     if not trial.problem(names):
-        return wiring
+        return graph
     found: list[str] = []
     whole: dict[str, str] = {}
-    for kind in _kinds(wiring):
+    for kind in _kinds(graph):
         _admit(trial, kind, found, whole)
-    return only(wiring, [name for name in names if name in found], whole)
+    return only(graph, [name for name in names if name in found], whole)
 
 
-def _kinds(wiring: Wiring) -> list[list[str]]:
+def _kinds(graph: DependencyGraph) -> list[list[str]]:
     """Return the groups' names by what they are cut from, whatever the number of the block."""
-    starts = np.cumsum([0, *wiring.groups.values()])
+    starts = np.cumsum([0, *graph.groups.values()])
     kinds: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name, start in zip(wiring.groups, starts, strict=False):
+    for name, start in zip(graph.groups, starts, strict=False):
         cut_from = {
             re.sub(r"\d+", "", tensor)
-            for tensor, dims in wiring.dims.items()
+            for tensor, dims in graph.dims.items()
             if any((units == start).any() for units in dims.values())
         }
         kinds[tuple(sorted(cut_from))].append(name)
@@ -79,14 +79,14 @@ def _admit(trial: "_Trial", candidates: list[str], found: list[str], whole: dict
 class _Trial:
     """A model with loud weights, to be run with groups cut and masked."""
 
-    def __init__(self, model: nn.Module, example_input: Tensor, wiring: Wiring) -> None:
-        self._wiring = wiring
+    def __init__(self, model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> None:
+        self._graph = graph
         self._model = deepcopy(model).cpu().double().eval().requires_grad_(False)
         shake(self._model)
         shape = (2, *example_input.shape[1:])
         self._images = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
-        self._gates = Gates(wiring)
-        drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in wiring.groups.items()}
+        self._gates = Gates(graph)
+        drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in graph.groups.items()}
         draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
         self._turns = [(draw, False) for draw in draws]
         if self._trains():
@@ -104,7 +104,7 @@ class _Trial:
         with torch.no_grad():
             # The smaller one first: where it does not run, it mostly fails early.
             try:
-                cut = _flat(_keeping_buffers(extracted(self._model, self._wiring, mask, own=False), images))
+                cut = _flat(_keeping_buffers(extracted(self._model, self._graph, mask, own=False), images))
             except Exception as error:
                 return f"cannot be cut: {operation(error)}"
             gated = self._gates.apply(dict(self._model.named_parameters()), mask.double())
@@ -114,7 +114,7 @@ class _Trial:
         )
         if difference <= TOLERANCE:
             return ""
-        via = next((f", by {self._wiring.cuts[name]}" for name in reversed(names) if name in self._wiring.cuts), "")
+        via = next((f", by {self._graph.cuts[name]}" for name in reversed(names) if name in self._graph.cuts), "")
         when = " in training mode" if training else ""
         return f"cutting its channels is not masking them{when} (outputs differ by {difference:.0e}{via})"
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.space.graph.dependencies import Wiring
+from benchmark.space.graph.dependencies import DependencyGraph
 
 # Stands for infinite scores where scores are summed, so that inf - inf never appears.
 LARGEST = 1e30
@@ -21,13 +21,13 @@ class Skeleton:
     a concatenation keeps one entry per group.
     """
 
-    def __init__(self, wiring: Wiring, shapes: Mapping[str, Sequence[int]]) -> None:
+    def __init__(self, graph: DependencyGraph, shapes: Mapping[str, Sequence[int]]) -> None:
         self._shapes = shapes
-        self._readers = frozenset(wiring.readers)
-        self._group_sizes = list(wiring.groups.values())
+        self._readers = frozenset(graph.readers)
+        self._group_sizes = list(graph.groups.values())
         group_of = np.append(np.repeat(np.arange(len(self._group_sizes)), self._group_sizes), -1)
         self._units = {
-            name: {dim: torch.from_numpy(units) for dim, units in wiring.dims.get(name, {}).items()} for name in shapes
+            name: {dim: torch.from_numpy(units) for dim, units in graph.dims.get(name, {}).items()} for name in shapes
         }
         self._groups = {
             name: {dim: torch.from_numpy(group_of[units.numpy()]) for dim, units in dims.items()}

@@ -248,39 +248,65 @@ def _parts(
     The largest modules are taken that lie in the branch, or `single` layers.
     """
     parts: list[tuple[str, Call]] = []
-    reason = ""
-
-    def collect(name: str, layer: nn.Module) -> None:
-        nonlocal reason
-        ran = set(flow.within(name))
-        call = _only_call(flow, name)
-        if call is not None and ran and ran <= branch.inside and _owns(model, branch, name, shared):
-            inner = any(flow.calls.get(f"{name}.{child}") for child, _ in layer.named_children())
-            fits = call.taken is not None and (call.taken == call.given or isinstance(layer, LAYERS))
-            if fits and not (single and inner):
-                parts.append((name, call))
-                return
-            if not fits and not inner:
-                reason = f"{name} gives another shape than it takes"
-        for child, below in layer.named_children():
-            collect(f"{name}.{child}", below)
-
-    for child, layer in model.get_submodule(module).named_children():
-        collect(f"{module}.{child}" if module else child, layer)
-    if reason or not parts:
-        return reason or "its parameters are not in modules of its own"
+    for name, layer in _children(model.get_submodule(module), module):
+        found = _collect(model, flow, branch, name, layer, shared, single)
+        if isinstance(found, str):
+            return found
+        parts += found
+    if not parts:
+        return "its parameters are not in modules of its own"
     last = max(parts, key=lambda part: max(flow.within(part[0])))[0]
     silent = {name for name, _ in parts if any(gate.startswith(f"{name}.") for gate in gates)} or {last}
-    changes = []
-    for name, call in parts:
-        settings: dict[str, Any] = {"results": call.results} if call.results > 1 else {}
-        size = _resized(call)
-        if size is None:
-            return f"{name} gives another shape than it takes"
-        settings |= size
-        change = {"module": name, "replace": "zero" if name in silent or size else "identity"}
-        changes.append(change | ({"set": settings} if settings else {}))
-    return changes
+    changes = [_replacement(name, call, name in silent) for name, call in parts]
+    unfit = next((name for (name, _), change in zip(parts, changes, strict=True) if change is None), None)
+    return _reshapes(unfit) if unfit is not None else [change for change in changes if change is not None]
+
+
+def _children(layer: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    for child, below in layer.named_children():
+        yield (f"{name}.{child}" if name else child), below
+
+
+def _collect(
+    model: nn.Module,
+    flow: Dataflow,
+    branch: _Branch,
+    name: str,
+    layer: nn.Module,
+    shared: frozenset[str],
+    single: bool,
+) -> list[tuple[str, Call]] | str:
+    """The largest modules (or `single` layers) at or below `name` that can be taken out, or why one of them cannot."""
+    ran = set(flow.within(name))
+    call = _only_call(flow, name)
+    if call is not None and ran and ran <= branch.inside and _owns(model, branch, name, shared):
+        inner = any(flow.calls.get(child) for child, _ in _children(layer, name))
+        fits = call.taken is not None and (call.taken == call.given or isinstance(layer, LAYERS))
+        if fits and not (single and inner):
+            return [(name, call)]
+        if not fits and not inner:
+            return _reshapes(name)
+    parts: list[tuple[str, Call]] = []
+    for child, below in _children(layer, name):
+        found = _collect(model, flow, branch, child, below, shared, single)
+        if isinstance(found, str):
+            return found
+        parts += found
+    return parts
+
+
+def _reshapes(name: str) -> str:
+    return f"{name} gives another shape than it takes"
+
+
+def _replacement(name: str, call: Call, silent: bool) -> Change | None:
+    """What stands where a module was: zeros where it is `silent` or its shape changes, else what it reads."""
+    size = _resized(call)
+    if size is None:
+        return None
+    settings: dict[str, Any] = ({"results": call.results} if call.results > 1 else {}) | size
+    change: Change = {"module": name, "replace": "zero" if silent or size else "identity"}
+    return change | ({"set": settings} if settings else {})
 
 
 def _resized(call: Call) -> dict[str, int] | None:

@@ -1,4 +1,4 @@
-"""Masking and cutting by a wiring: the two that must compute the same."""
+"""Masking and cutting by a dependency graph: the two that must compute the same."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmark.models.loader import apply_changes
-from benchmark.space.graph.dependencies import Indices, Wiring
+from benchmark.space.graph.dependencies import DependencyGraph, Indices
 from benchmark.space.graph.plain_run import forget
 from benchmark.space.surgery.module_edits import changes
 
@@ -18,11 +18,11 @@ from benchmark.space.surgery.module_edits import changes
 class Gates:
     """Multiplies what the layers read by the units behind it."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        starts = np.cumsum([0, *wiring.groups.values()]).tolist()
-        self._slices = {name: slice(s, e) for name, s, e in zip(wiring.groups, starts, starts[1:], strict=False)}
-        self._sizes = list(wiring.groups.values())
-        self._readers = [_Reader(name, dim, wiring.dims[name][dim], self._slices) for name, dim in wiring.readers]
+    def __init__(self, graph: DependencyGraph) -> None:
+        starts = np.cumsum([0, *graph.groups.values()]).tolist()
+        self._slices = {name: slice(s, e) for name, s, e in zip(graph.groups, starts, starts[1:], strict=False)}
+        self._sizes = list(graph.groups.values())
+        self._readers = [_Reader(name, dim, graph.dims[name][dim], self._slices) for name, dim in graph.readers]
 
     def apply(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
         """Return the parameters with every reading dimension multiplied by its entries of `a` [n]."""
@@ -61,8 +61,8 @@ class _Reader:
 class Slices:
     """The entries of every tensor of a state dict that some kept units leave."""
 
-    def __init__(self, wiring: Wiring, shapes: Mapping[str, tuple[int, ...]], mask: Tensor) -> None:
-        self._wiring, self._shapes = wiring, shapes
+    def __init__(self, graph: DependencyGraph, shapes: Mapping[str, tuple[int, ...]], mask: Tensor) -> None:
+        self._graph, self._shapes = graph, shapes
         # The channels of no group (unit -1) always stay.
         self._present = np.append(mask.cpu().numpy(), True)
 
@@ -79,7 +79,7 @@ class Slices:
 
     def _kept(self, name: str) -> tuple[Any, ...]:
         """Return the index of a tensor's kept part; `...` where no dimension is governed."""
-        dims = self._wiring.dims.get(name, {})
+        dims = self._graph.dims.get(name, {})
         sides = [
             np.flatnonzero(self._present[dims[dim]]) if dim in dims else np.arange(self._shapes[name][dim])
             for dim in range(max(dims, default=-1) + 1)
@@ -116,7 +116,7 @@ def run(model: nn.Module, tensors: Mapping[str, Tensor], *inputs: Any) -> Any:
     return result
 
 
-def extracted(model: nn.Module, wiring: Wiring, mask: Tensor, own: bool = True) -> nn.Module:
+def extracted(model: nn.Module, graph: DependencyGraph, mask: Tensor, own: bool = True) -> nn.Module:
     """Return a copy of `model` without the units that `mask` [n] drops.
 
     With `own` its tensors are its own; without, those that are not cut are the model's.
@@ -124,24 +124,24 @@ def extracted(model: nn.Module, wiring: Wiring, mask: Tensor, own: bool = True) 
     state = model.state_dict(keep_vars=True)
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     values = {name: tensor.detach() for name, tensor in state.items()}
-    tensors = Slices(wiring, shapes, mask).cut(values)
+    tensors = Slices(graph, shapes, mask).cut(values)
     if own:
         tensors = {name: tensor.clone() if tensor._is_view() else tensor for name, tensor in tensors.items()}
     forget(model)
     # The modules are copied without their tensors, which are replaced next.
     copy = deepcopy(model, {id(tensor): tensor for tensor in state.values()})
-    apply_changes(copy, changes(model, wiring, mask.cpu().numpy()), tensors)
+    apply_changes(copy, changes(model, graph, mask.cpu().numpy()), tensors)
     return copy
 
 
-def share(model: nn.Module, wiring: Wiring) -> float:
+def share(model: nn.Module, graph: DependencyGraph) -> float:
     """Return the part of a model's parameters whose entries belong to a unit."""
     inside = total = 0
     for name, parameter in model.named_parameters():
         total += parameter.numel()
         outside = 1
         for dim, size in enumerate(parameter.shape):
-            units = wiring.dims.get(name, {}).get(dim)
+            units = graph.dims.get(name, {}).get(dim)
             outside *= size if units is None else int((units < 0).sum())
         inside += parameter.numel() - outside
     return inside / total

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from benchmark.space.graph.dependencies import Indices, Wiring
+from benchmark.space.graph.dependencies import DependencyGraph, Indices
 
 Change = dict[str, Any]
 # What modules call their number of attention heads, and the width of all heads together.
@@ -22,7 +22,7 @@ WIDTHS = frozenset(
 CHANNELS = frozenset({"channels", "groups", "num_channels", "in_channels", "out_channels"})
 
 
-def changes(model: nn.Module, wiring: Wiring, kept: Indices) -> list[Change]:
+def changes(model: nn.Module, graph: DependencyGraph, kept: Indices) -> list[Change]:
     """Return the changes, as JSON, that go with the units `kept` [n] (bool).
 
     An entry names a module and what is set in it, where PyTorch's own module has no form with fewer units,
@@ -30,17 +30,17 @@ def changes(model: nn.Module, wiring: Wiring, kept: Indices) -> list[Change]:
     """
     present = np.append(kept, True)
     widths: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
-    for tensor, dims in wiring.dims.items():
+    for tensor, dims in graph.dims.items():
         layer, _, leaf = tensor.rpartition(".")
         found = {dim: (len(units), int(present[units].sum())) for dim, units in dims.items()}
         if any(before != after for before, after in found.values()):
             widths.setdefault(layer, {})[leaf] = found
-    result = [*_attention(model, wiring, kept, widths)]
+    result = [*_attention(model, graph, kept, widths)]
     for layer, tensors in widths.items():
         settings = _settings(model.get_submodule(layer), tensors)
         if settings:
             result.append({"module": layer, "set": settings})
-    return [*result, *_kernels(model, wiring, present)]
+    return [*result, *_kernels(model, graph, present)]
 
 
 def _settings(layer: nn.Module, tensors: Mapping[str, Mapping[int, tuple[int, int]]]) -> dict[str, Any]:
@@ -81,14 +81,14 @@ def _convolution(layer: _ConvNd, weight: Mapping[int, tuple[int, int]]) -> dict[
     return result
 
 
-def _kernels(model: nn.Module, wiring: Wiring, present: Indices) -> Iterator[Change]:
+def _kernels(model: nn.Module, graph: DependencyGraph, present: Indices) -> Iterator[Change]:
     """Yield the changes of modules whose kernel is a buffer: what is kept of it, and over how many channels it is."""
     # No other buffer outside the state is cut: it may be made anew in every run.
-    for name in dict.fromkeys(product.tensor for product in wiring.weighted):
+    for name in dict.fromkeys(product.tensor for product in graph.weighted):
         layer, _, leaf = name.rpartition(".")
         owner = model.get_submodule(layer)
-        kept = {dim: np.flatnonzero(present[units]).tolist() for dim, units in wiring.dims.get(name, {}).items()}
-        before = {dim: len(units) for dim, units in wiring.dims.get(name, {}).items()}
+        kept = {dim: np.flatnonzero(present[units]).tolist() for dim, units in graph.dims.get(name, {}).items()}
+        before = {dim: len(units) for dim, units in graph.dims.get(name, {}).items()}
         if leaf not in owner._buffers or all(len(kept[dim]) == size for dim, size in before.items()):
             continue
         change: Change = {"module": layer}
@@ -101,10 +101,10 @@ def _kernels(model: nn.Module, wiring: Wiring, present: Indices) -> Iterator[Cha
         yield change
 
 
-def _attention(model: nn.Module, wiring: Wiring, kept: Indices, cut: Iterable[str]) -> Iterator[Change]:
+def _attention(model: nn.Module, graph: DependencyGraph, kept: Indices, cut: Iterable[str]) -> Iterator[Change]:
     """Yield the changes of modules that know the number of their heads; `cut` are the layers whose tensors are cut."""
     start = 0
-    for size, module in zip(wiring.groups.values(), homes(wiring), strict=True):
+    for size, module in zip(graph.groups.values(), homes(graph), strict=True):
         heads = int(kept[start : start + size].sum())
         start += size
         owner = model.get_submodule(module)
@@ -125,12 +125,12 @@ def _attention(model: nn.Module, wiring: Wiring, kept: Indices, cut: Iterable[st
             yield {"module": module, "set": settings}
 
 
-def homes(wiring: Wiring) -> list[str]:
+def homes(graph: DependencyGraph) -> list[str]:
     """Return, per group, the name of the smallest module that holds all tensors from which its units are cut."""
-    sizes = list(wiring.groups.values())
+    sizes = list(graph.groups.values())
     group_of = np.append(np.repeat(np.arange(len(sizes)), sizes), -1)  # the last one for channels of no unit
     shared: dict[int, list[str]] = {}
-    for tensor, dims in wiring.dims.items():
+    for tensor, dims in graph.dims.items():
         path = tensor.split(".")[:-1]
         for group in {int(one) for units in dims.values() for one in np.unique(group_of[units])} - {-1}:
             pairs = zip(shared.get(group, path), path, strict=False)

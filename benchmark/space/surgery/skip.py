@@ -11,45 +11,45 @@ from torch import Tensor, nn
 
 from benchmark.models.loader import apply_changes
 from benchmark.space.graph.cost import Array, Bilinear, Term, macs_terms, params_terms
-from benchmark.space.graph.dependencies import Indices, Wiring
+from benchmark.space.graph.dependencies import DependencyGraph, Indices
 from benchmark.space.graph.macs import CONVOLUTIONS
 from benchmark.space.graph.plain_run import forget
 from benchmark.space.surgery.find_blocks import Block
 from benchmark.space.surgery.mask_and_cut import Gates, Slices
 from benchmark.space.surgery.module_edits import Change, changes
 
-NO_CHANNELS = Wiring({}, {}, (), (), {}, {}, (), np.zeros(1, dtype=np.int64))
+NO_CHANNELS = DependencyGraph({}, {}, (), (), {}, {}, (), np.zeros(1, dtype=np.int64))
 
 
 class Skipping:
-    """The sub-networks of a model in which some of `blocks` are skipped and some units of `wiring` are cut.
+    """The sub-networks of a model in which some of `blocks` are skipped and some units of `graph` are cut.
 
-    A mask holds the blocks, in their order, and then the wiring's units. `macs` are those of each block as a whole, and
-    of the model at last.
+    A mask holds the blocks, in their order, and then the dependency graph's units. `macs` are those of each block as a
+    whole, and of the model at last.
     """
 
-    def __init__(self, model: nn.Module, blocks: Sequence[Block], wiring: Wiring, macs: Sequence[int]) -> None:
-        self.blocks, self._wiring = blocks, wiring
+    def __init__(self, model: nn.Module, blocks: Sequence[Block], graph: DependencyGraph, macs: Sequence[int]) -> None:
+        self.blocks, self._graph = blocks, graph
         state = model.state_dict()
         self._shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         self._types = {name: tensor.dtype for name, tensor in state.items()}
         # Beside the state, kernels that it leaves out.
-        names = [*state, *(product.tensor for product in wiring.weighted)]
+        names = [*state, *(product.tensor for product in graph.weighted)]
         self._block_of = {name: place for place, block in enumerate(blocks) for name in names if block.takes(name)}
         # The modules say what extraction has to change in them; they hold no weights.
         self._modules = deepcopy(
             model, {id(tensor): _no_weights(tensor) for tensor in model.state_dict(keep_vars=True).values()}
         )
-        self._gates = Gates(wiring) if wiring.groups else None
-        self._channels = list(wiring.groups.values())
+        self._gates = Gates(graph) if graph.groups else None
+        self._channels = list(graph.groups.values())
         # To the costs a block is a group of one, behind those of the channels.
         sizes, first = [*self._channels, *[1] * len(blocks)], sum(self._channels)
         own = [np.array([first + place]) for place in range(len(blocks))]
         units = {name: own[place] for name, place in self._block_of.items()}
-        terms = list(macs_terms(wiring, units))
+        terms = list(macs_terms(graph, units))
         terms += _rest(terms, first, macs)
         self.costs = {
-            "params": Bilinear(sizes, list(params_terms(model, wiring, units))),
+            "params": Bilinear(sizes, list(params_terms(model, graph, units))),
             "macs": Bilinear(sizes, terms),
         }
 
@@ -83,7 +83,7 @@ class Skipping:
         blocks, channels = self._split(mask.cpu().to(torch.bool))
         units = np.append(channels.numpy(), True)
         skipped = [block for block, kept in zip(self.blocks, blocks.tolist(), strict=True) if not kept]
-        found = changes(self._modules, self._wiring, channels.numpy())
+        found = changes(self._modules, self._graph, channels.numpy())
         result = [one for one in found if not any(block.takes(one["module"]) for block in skipped)]
         for block in skipped:
             result += [self._cut(change, units) for change in block.changes]
@@ -91,7 +91,7 @@ class Skipping:
 
     def _cut(self, change: Change, units: Indices) -> Change:
         """Return the change that replaces a layer, in the widths that are left."""
-        sides = self._wiring.dims.get(f"{change['module']}.weight", {})
+        sides = self._graph.dims.get(f"{change['module']}.weight", {})
         settings = change.get("set", {})
         if 0 in sides and ("size" in settings or (1 in sides and not np.array_equal(sides[0], sides[1]))):
             layer = self._modules.get_submodule(change["module"])
@@ -136,7 +136,7 @@ class Skipping:
         return copy
 
     def _slices(self, mask: Tensor) -> Slices:
-        return Slices(self._wiring, self._shapes, self._split(mask)[1])
+        return Slices(self._graph, self._shapes, self._split(mask)[1])
 
     def _split(self, mask: Tensor) -> tuple[Tensor, Tensor]:
         return mask[: len(self.blocks)], mask[len(self.blocks) :]

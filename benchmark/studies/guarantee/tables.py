@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import atomic_write
+from benchmark.report.markdown import table
 from benchmark.report.tables import to_csv
 from benchmark.studies.guarantee.bounds import curvature, diameter
 
@@ -107,21 +108,19 @@ def _point(
 
 
 def _problems(document: dict[str, Any]) -> str:
-    head = "| problem | loss | n | rows | λ | J* | uncertain | J(½) − J* | G | G of a batch | H |"
-    lines = [head, "|:--|:--|" + "--:|" * 9]
+    heads = ["problem", "loss", "n", "rows", "λ", "J*", "uncertain", "J(½) − J*", "G", "G of a batch", "H"]
+    rows = []
     for p in document["problems"]:
         numbers = [f"{p['minimum']:.4f}", f"{p['uncertain']:.0e}", f"{p['middle'] - p['minimum']:.3f}"]
         numbers += [f"{p[key]:.3g}" for key in ("size", "batch_size", "smoothness")]
         cells = [p["title"], p["loss"], str(p["units"]), str(p["rows"]), f"{p['penalty']:g}", *numbers]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return table(heads, rows, words=2)
 
 
 def _ratios(document: dict[str, Any]) -> str:
-    lines = [
-        "| problem | full gradients | with the gradients met | mini-batches | last iterate |",
-        "|:--|--:|--:|--:|--:|",
-    ]
+    heads = ["problem", "full gradients", "with the gradients met", "mini-batches", "last iterate"]
+    rows = []
     names = [(problem["name"], problem["title"]) for problem in document["problems"]]
     for name, title in [*names, ("coin", "signs hidden by noise")]:
         full = [record for record in document["full"] if record["problem"] == name]
@@ -133,8 +132,8 @@ def _ratios(document: dict[str, Any]) -> str:
             _share([(point["average"], point["bound"]) for point in batched]),
             _share([pair for r in last for pair in zip(r["last"], r["bound"], strict=True)]),
         ]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([title, *cells])
+    return table(heads, rows)
 
 
 def _share(pairs: list[tuple[float, float]]) -> str:
@@ -142,21 +141,21 @@ def _share(pairs: list[tuple[float, float]]) -> str:
 
 
 def _constants() -> str:
-    lines = ["| τ_lo / τ_hi | d | d / ln 2 | m |", "|--:|--:|--:|--:|"]
+    rows = []
     for ratio in CONSTANTS:
         d = diameter(ratio)
         shown = ["∞", "∞"] if ratio == 1 else [f"{d:.3f}", f"{d / diameter(0.0):.2f}"]
-        lines.append(f"| {ratio:g} | {' | '.join(shown)} | {curvature(ratio):.3f} |")
-    return "\n".join(lines)
+        rows.append([f"{ratio:g}", *shown, f"{curvature(ratio):.3f}"])
+    return table(["τ_lo / τ_hi", "d", "d / ln 2", "m"], rows, words=0)
 
 
 def _rounding(document: dict[str, Any]) -> str:
     titles = {problem["name"]: problem["title"] for problem in document["problems"]}
-    head = "| problem | λ | best architecture | below it in the cube | drawn | settled | above ½ | bound | undecided |"
-    lines = [head, "|:--|" + "--:|" * 8]
+    heads = ["problem", "λ", "best architecture", "below it in the cube", "drawn", "settled", "above ½", "bound"]
+    rows = []
     for r in document["rounding"]:
         numbers = [f"{r['discrete']:.4f}", f"{r['discrete'] - r['relaxed']:.4f}"]
         numbers += [f"{r[key] + 0:.4f}" for key in ("expected", "settled", "threshold", "ceiling")]
         cells = [titles[r["problem"]], f"{r['penalty']:g}", *numbers, f"{r['undecided']:.0%}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return table([*heads, "undecided"], rows)

@@ -11,7 +11,7 @@ from benchmark import models, seeds
 from benchmark.config.params import ModelRef, Recipe
 from benchmark.dap.pruner import DAP
 from benchmark.protocol.fewshot import Draw
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.space import build_space
 from benchmark.training.loop import Task, batches, fit, on_device, set_train_mode, stacked_batches
 from benchmark.training.stacked import Replicas

@@ -147,7 +147,7 @@ def _fill(row: Row) -> None:
 
 
 def _describe(row: Row, space: ChannelSpace) -> None:
-    reasons = Counter(_kind(reason) for reason in space.wiring.whole.values())
+    reasons = Counter(_kind(reason) for reason in space.graph.whole.values())
     row["whole"] = [Whole(reason=reason, groups=groups) for reason, groups in reasons.most_common()]
     row["share"] = round(space.share, 4)
     row["groups"], row["units"] = len(space.groups), space.n

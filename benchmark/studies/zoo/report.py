@@ -11,6 +11,7 @@ from benchmark.errors import BenchError
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.provenance import provenance
 from benchmark.report.labels import NBSP, plural
+from benchmark.report.markdown import table
 from benchmark.studies.zoo.check import FLOAT32, FLOAT64, SHARE, Kind, Row, placeless
 
 SCHEMA = 1
@@ -118,9 +119,8 @@ def markdown(content: Document) -> str:
     ]
     bad = [row for row in rows if row["status"] != "ok"]
     if bad:
-        lines = ["| network | family | share | reason |", "|:--|:--|--:|:--|"]
-        lines += [f"| {row['model']} | {row['family']} | {_share(row)} | {_cell(row['reason'])} |" for row in bad]
-        parts += ["## Refused", "\n".join(lines)]
+        refused = [[row["model"], row["family"], _share(row), _cell(row["reason"])] for row in bad]
+        parts += ["## Refused", table(["network", "family", "share", "reason"], refused, align="llrl")]
     noted = [row for row in rows if row["note"]]
     if noted:
         parts += ["## Not compared", "\n".join(f"- {row['model']}: {row['note']}" for row in noted)]
@@ -141,14 +141,15 @@ def _machine(provenance: Mapping[str, Any]) -> str:
 
 
 def _errors(rows: Sequence[Row]) -> str:
-    lines = ["| compared | networks | median | largest | of |", "|:--|--:|--:|--:|:--|"]
+    lines = []
     for kind, title in KINDS.items():
         found = [(error, row["model"]) for row in rows if (error := row["errors"][kind]) is not None]
         if found:
             worst, name = max(found)
-            lines.append(f"| {title} | {len(found)} | {median(e for e, _ in found):.1e} | {worst:.1e} | {name} |")
+            lines.append([title, str(len(found)), f"{median(e for e, _ in found):.1e}", f"{worst:.1e}", name])
     equal = [row["costs"] for row in rows if row["costs"] is not None]
-    return "\n".join(lines) + f"\n\nCosts are equal for {sum(equal)} of {plural(len(equal), 'network')}."
+    errors = table(["compared", "networks", "median", "largest", "of"], lines, align="lrrrl")
+    return errors + f"\n\nCosts are equal for {sum(equal)} of {plural(len(equal), 'network')}."
 
 
 def _whole(rows: Sequence[Row]) -> str:
@@ -159,26 +160,22 @@ def _whole(rows: Sequence[Row]) -> str:
             reason = placeless(entry["reason"])
             groups[reason] += entry["groups"]
             networks[reason].add(row["model"])
-    lines = ["| reason | networks | groups |", "|:--|--:|--:|"]
     order = sorted(groups, key=lambda reason: (-len(networks[reason]), reason))
-    lines += [f"| {_cell(reason)} | {len(networks[reason])} | {groups[reason]} |" for reason in order]
-    return "\n".join(lines) if groups else ""
+    lines = [[_cell(reason), str(len(networks[reason])), str(groups[reason])] for reason in order]
+    return table(["reason", "networks", "groups"], lines) if groups else ""
 
 
 def _table(rows: Sequence[Row]) -> str:
-    columns = (
-        "network | family | status | input | parameters | MACs | groups | units | share | smallest | "
-        "double | single | gradient"
-    )
-    lines = [f"| {columns} |", "|:--|:--|:--|" + "--:|" * 10]
+    heads = ["network", "family", "status", "input", "parameters", "MACs", "groups", "units", "share", "smallest"]
+    lines = []
     for row in rows:
         errors = [_error(row["errors"][kind]) for kind in ("float64", "float32", "gradient")]
         numbers = [_number(row[key]) for key in ("params", "macs")] + [_plain(row[key]) for key in ("groups", "units")]
         smallest = "–" if row["minimum"] is None else f"{100 * row['minimum']:.2g}{NBSP}%"
         name = row["model"].partition(":")[2]
         entries = [name, row["family"], row["status"], _plain(row["input"]), *numbers, _share(row), smallest, *errors]
-        lines.append(f"| {' | '.join(entries)} |")
-    return "\n".join(lines)
+        lines.append(entries)
+    return table([*heads, "double", "single", "gradient"], lines, words=3)
 
 
 def _share(row: Row) -> str:

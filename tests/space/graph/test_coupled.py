@@ -6,7 +6,7 @@ import torch
 from coupled import COUPLED
 
 from benchmark.space import ChannelSpace, count
-from benchmark.space.graph.dependencies import Wiring
+from benchmark.space.graph.dependencies import DependencyGraph
 
 # The groups that are admitted, and for those that stay whole a part of the reason.
 GROUPS: dict[str, tuple[dict[str, int], dict[str, str]]] = {
@@ -98,7 +98,7 @@ def space(name: str) -> ChannelSpace:
     return found
 
 
-def units(found: Wiring, tensor: str, dim: int) -> list[int] | None:
+def units(found: DependencyGraph, tensor: str, dim: int) -> list[int] | None:
     dims = found.dims.get(tensor, {})
     return dims[dim].tolist() if dim in dims else None
 
@@ -110,7 +110,7 @@ def test_every_network_is_looked_at() -> None:
 @pytest.mark.parametrize("name", GROUPS)
 def test_groups_and_reasons(name: str) -> None:
     groups, reasons = GROUPS[name]
-    found = space(name).wiring
+    found = space(name).graph
     assert found.groups == groups
     assert list(found.whole) == list(reasons)
     assert all(reason in found.whole[group] for group, reason in reasons.items())
@@ -118,14 +118,14 @@ def test_groups_and_reasons(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIDES)
 def test_governed_dimensions(name: str) -> None:
-    found = space(name).wiring
+    found = space(name).graph
     assert {side: units(found, *side) for side in SIDES[name]} == SIDES[name]
 
 
 def test_operations_that_cut_at_a_place_are_known() -> None:
-    assert space("Transformer").wiring.cuts == {"attn.qkv": "unbind in attn"}
-    assert space("PartialSum").wiring.cuts == {"stem": "slice in the network itself"}
-    assert space("Dense").wiring.cuts == {}
+    assert space("Transformer").graph.cuts == {"attn.qkv": "unbind in attn"}
+    assert space("PartialSum").graph.cuts == {"stem": "slice in the network itself"}
+    assert space("Dense").graph.cuts == {}
 
 
 def test_attention_costs_what_is_counted_by_hand() -> None:

@@ -6,19 +6,19 @@ import torchvision
 from pruning_library import couplings
 from torch import nn
 
-from benchmark.space.graph.dependencies import Wiring, only, trace
+from benchmark.space.graph.dependencies import DependencyGraph, only, trace
 
 
-def wiring(name: str) -> Wiring:
+def graph(name: str) -> DependencyGraph:
     return trace(networks.network(name), networks.example(name))
 
 
-def units(found: Wiring, tensor: str, dim: int = 0) -> list[int]:
+def units(found: DependencyGraph, tensor: str, dim: int = 0) -> list[int]:
     return found.dims[tensor][dim].tolist()
 
 
 def test_a_chain_has_one_group_per_layer_and_none_for_the_classes() -> None:
-    found = wiring("TwoConvolutions")
+    found = graph("TwoConvolutions")
     assert found.groups == {"first": 2, "second": 3}
     assert found.whole == {}
     assert {name: {dim: side.tolist() for dim, side in dims.items()} for name, dims in found.dims.items()} == {
@@ -36,24 +36,24 @@ def test_a_chain_has_one_group_per_layer_and_none_for_the_classes() -> None:
 
 
 def test_a_residual_sum_couples_its_terms() -> None:
-    found = wiring("Residual")
+    found = graph("Residual")
     assert found.groups == {"stem": 4, "inner": 2}
     assert units(found, "outer.weight") == units(found, "stem.weight") == units(found, "head.weight", 1) == [0, 1, 2, 3]
     assert units(found, "inner.weight", 1) == [0, 1, 2, 3]
 
 
 def test_flattening_repeats_each_channel_for_every_position() -> None:
-    assert units(wiring("Flattened"), "hidden.weight", 1) == np.repeat([0, 1, 2], 4).tolist()
+    assert units(graph("Flattened"), "hidden.weight", 1) == np.repeat([0, 1, 2], 4).tolist()
 
 
 def test_concatenation_keeps_its_parts_apart() -> None:
-    found = wiring("Concatenated")
+    found = graph("Concatenated")
     assert found.groups == {"left": 3, "right": 2, "join": 4}
     assert units(found, "join.weight", 1) == units(found, "norm.running_var") == [0, 1, 2, 3, 4]
 
 
 def test_a_depthwise_convolution_passes_channels_through() -> None:
-    found = wiring("Depthwise")
+    found = graph("Depthwise")
     assert found.groups == {"expand": 4, "project": 3}
     assert units(found, "spatial.weight") == units(found, "project.weight", 1) == [0, 1, 2, 3]
     assert found.producers == (("expand.weight", 0), ("project.weight", 0))
@@ -61,7 +61,7 @@ def test_a_depthwise_convolution_passes_channels_through() -> None:
 
 
 def test_the_units_of_a_grouped_convolution_are_its_groups() -> None:
-    found = wiring("Grouped")
+    found = graph("Grouped")
     assert found.groups == {"first": 2, "last": 3}
     assert (
         units(found, "first.weight") == units(found, "grouped.bias") == units(found, "last.weight", 1) == [0, 0, 1, 1]
@@ -70,31 +70,31 @@ def test_the_units_of_a_grouped_convolution_are_its_groups() -> None:
 
 
 def test_units_that_reach_different_layers_form_groups_of_their_own() -> None:
-    found = wiring("SumOfConcatenation")
+    found = graph("SumOfConcatenation")
     assert found.groups == {"whole": 3, "whole:2": 2, "last": 3}
     assert units(found, "whole.weight") == units(found, "last.weight", 1) == [0, 1, 2, 3, 4]
     assert (units(found, "left.weight"), units(found, "right.weight")) == ([0, 1, 2], [3, 4])
 
 
 def test_a_shared_layer_couples_what_it_reads() -> None:
-    found = wiring("Siamese")
+    found = graph("Siamese")
     assert found.groups == {"left": 4, "shared": 3}
     assert units(found, "left.weight") == units(found, "right.weight") == units(found, "shared.weight", 1)
     assert units(found, "shared.weight") == units(found, "head.weight", 1) == [4, 5, 6]
 
 
 def test_a_layer_used_twice_in_a_row_couples_its_ends() -> None:
-    found = wiring("Repeated")
+    found = graph("Repeated")
     assert found.groups == {"stem": 4, "last": 3}
     assert units(found, "twice.weight") == units(found, "twice.weight", 1) == [0, 1, 2, 3]
 
 
 def test_a_convolutional_classifier_is_not_pruned() -> None:
-    assert wiring("ConvolutionalClassifier").groups == {"features": 4}
+    assert graph("ConvolutionalClassifier").groups == {"features": 4}
 
 
 def test_the_products_of_one_run_are_counted() -> None:
-    found = wiring("Residual")
+    found = graph("Residual")
     # Maps of 16 positions, one image.
     assert {(product.tensor, product.times) for product in found.weighted} == {
         ("stem.weight", 16),
@@ -104,13 +104,13 @@ def test_the_products_of_one_run_are_counted() -> None:
     }
     assert found.products.tolist() == [0] * 7
     # Three heads: four tokens with four others, two entries each, and the same back.
-    assert wiring("Transformer").products.tolist() == [0] * 5 + [64] * 3 + [0]
+    assert graph("Transformer").products.tolist() == [0] * 5 + [64] * 3 + [0]
     # Of channels left whole: nine taps of four channels, at 16 positions, for four channels.
-    assert wiring("Standardised").products.tolist() == [0, 0, 0, 9 * 4 * 16 * 4]
+    assert graph("Standardised").products.tolist() == [0, 0, 0, 9 * 4 * 16 * 4]
 
 
 def test_groups_left_out_leave_no_trace() -> None:
-    found = only(wiring("Transformer"), ["attn.qkv"], {"embed": "for a test"})
+    found = only(graph("Transformer"), ["attn.qkv"], {"embed": "for a test"})
     assert found.groups == {"attn.qkv": 3}
     assert found.whole == {"embed": "for a test"}
     heads = np.repeat([0, 1, 2], 2).tolist()
@@ -150,7 +150,7 @@ def test_groups_are_those_of_torch_pruning(name: str) -> None:
 
 
 def test_resnet20_has_one_stream_per_stage() -> None:
-    found = wiring("resnet20")
+    found = graph("resnet20")
     streams = {"stem.0": 8, "blocks.3.conv2": 16, "blocks.6.conv2": 32}
     inner = {f"blocks.{i}.conv1": 8 * 2 ** (i // 3) for i in range(9)}
     assert found.groups == streams | inner

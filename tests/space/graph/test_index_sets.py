@@ -1,38 +1,38 @@
 import pytest
 import torch
 
-from benchmark.space.graph.index_sets import NONE, Atoms, Side
+from benchmark.space.graph.index_sets import NONE, IndexSets, Side
 from benchmark.space.graph.multiplications import factors, multiplications
 from benchmark.space.graph.operators import spatial_dims
 
 SHAPES = {"one": (3, 2), "two": (4, 3), "scale": (3,), "table": (2, 3)}
 
 
-def book() -> Atoms:
-    return Atoms(SHAPES)
+def book() -> IndexSets:
+    return IndexSets(SHAPES)
 
 
 def test_atoms_are_numbered_once() -> None:
-    atoms = book()
-    assert atoms.side("one", 0, False).tolist() == [0, 1, 2]
-    assert atoms.elements("table").tolist() == [[3, 4, 5], [6, 7, 8]]
-    assert atoms.side("two", 1, True).tolist() == [9, 10, 11]
-    assert atoms.side("one", 0, False).tolist() == [0, 1, 2]
-    assert atoms.elements("table").tolist() == [[3, 4, 5], [6, 7, 8]]
+    index_sets = book()
+    assert index_sets.side("one", 0, False).tolist() == [0, 1, 2]
+    assert index_sets.elements("table").tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert index_sets.side("two", 1, True).tolist() == [9, 10, 11]
+    assert index_sets.side("one", 0, False).tolist() == [0, 1, 2]
+    assert index_sets.elements("table").tolist() == [[3, 4, 5], [6, 7, 8]]
 
 
 def test_a_tied_weight_makes_by_the_indices_by_which_it_reads() -> None:
-    atoms = book()
-    assert atoms.side("one", 0, False).tolist() == atoms.side("one", 0, True).tolist()
-    assert atoms.side("one", 1, True).tolist() == [3, 4]
+    index_sets = book()
+    assert index_sets.side("one", 0, False).tolist() == index_sets.side("one", 0, True).tolist()
+    assert index_sets.side("one", 1, True).tolist() == [3, 4]
 
 
 def test_joined_atoms_are_one_component() -> None:
-    atoms = book()
-    made, read = atoms.side("one", 0, False), atoms.side("two", 1, True)
-    atoms.side("two", 0, False)
-    atoms.join(made, read)
-    found = atoms.outcome()
+    index_sets = book()
+    made, read = index_sets.side("one", 0, False), index_sets.side("two", 1, True)
+    index_sets.side("two", 0, False)
+    index_sets.join(made, read)
+    found = index_sets.outcome()
     made_in, read_in = found.sides[Side("one", 0, False)], found.sides[Side("two", 1, True)]
     assert made_in.tolist() == read_in.tolist()
     assert len(set(made_in.tolist())) == 3
@@ -42,12 +42,12 @@ def test_joined_atoms_are_one_component() -> None:
 
 
 def test_joining_broadcasts_and_nothing_joins_with_nothing() -> None:
-    atoms = book()
-    made = atoms.side("two", 0, False)
-    # The first two atoms in one row, the others beside something of no atom.
-    atoms.join(made[:1, None], torch.stack([made[:2], torch.full((2,), NONE)]), "stirring")
-    atoms.join(made[2:], torch.full((2,), NONE), "nothing")
-    found = atoms.outcome()
+    index_sets = book()
+    made = index_sets.side("two", 0, False)
+    # The first two index sets in one row, the others beside something of no index set.
+    index_sets.join(made[:1, None], torch.stack([made[:2], torch.full((2,), NONE)]), "stirring")
+    index_sets.join(made[2:], torch.full((2,), NONE), "nothing")
+    found = index_sets.outcome()
     one, two, three, four = found.component.tolist()
     assert one == two
     assert len({one, three, four}) == 3
@@ -55,60 +55,64 @@ def test_joining_broadcasts_and_nothing_joins_with_nothing() -> None:
 
 
 def test_an_element_goes_with_the_only_channel_it_meets() -> None:
-    atoms = book()
-    made, scale = atoms.side("one", 0, False), atoms.elements("scale")
-    atoms.meet(made.view(3, 1).expand(3, 5), scale.view(3, 1))
-    found = atoms.outcome()
+    index_sets = book()
+    made, scale = index_sets.side("one", 0, False), index_sets.elements("scale")
+    index_sets.meet(made.view(3, 1).expand(3, 5), scale.view(3, 1))
+    found = index_sets.outcome()
     assert found.elements["scale"].tolist() == found.sides[Side("one", 0, False)].tolist()
 
 
 def test_an_element_that_several_meet_belongs_to_none_and_joins_none() -> None:
-    atoms = book()
-    made, other, scale = atoms.side("one", 0, False), atoms.side("two", 0, False), atoms.elements("scale")
-    atoms.meet(scale, made)
-    atoms.meet(other[:1], scale[:1])
-    found = atoms.outcome()
+    index_sets = book()
+    made, other, scale = (
+        index_sets.side("one", 0, False),
+        index_sets.side("two", 0, False),
+        index_sets.elements("scale"),
+    )
+    index_sets.meet(scale, made)
+    index_sets.meet(other[:1], scale[:1])
+    found = index_sets.outcome()
     sides = found.sides[Side("one", 0, False)].tolist()
     assert found.elements["scale"].tolist() == [NONE, *sides[1:]]
     assert len({*sides, *found.sides[Side("two", 0, False)].tolist()}) == 7
     # An element that several meet, but all of them one component, goes with it.
-    atoms.join(made[:1], other[:1])
-    found = atoms.outcome()
+    index_sets.join(made[:1], other[:1])
+    found = index_sets.outcome()
     assert found.elements["scale"].tolist() == found.sides[Side("one", 0, False)].tolist()
 
 
 def test_channels_that_meet_are_joined() -> None:
-    atoms = book()
-    atoms.meet(atoms.side("one", 0, False), atoms.side("two", 1, False))
-    found = atoms.outcome()
+    index_sets = book()
+    index_sets.meet(index_sets.side("one", 0, False), index_sets.side("two", 1, False))
+    found = index_sets.outcome()
     assert found.sides[Side("one", 0, False)].tolist() == found.sides[Side("two", 1, False)].tolist()
 
 
 def test_what_two_tensors_carry_when_they_met_is_the_channel() -> None:
-    atoms = book()
-    made, scale = atoms.side("one", 0, False), atoms.elements("scale")
+    index_sets = book()
+    made, scale = index_sets.side("one", 0, False), index_sets.elements("scale")
     nothing = torch.full((3,), NONE)
     for one, other in [(made, scale), (scale, made), (made, nothing), (nothing, made)]:
-        assert torch.equal(atoms.stronger(one, other), made)
-    assert torch.equal(atoms.stronger(scale, nothing), scale)
-    assert torch.equal(atoms.stronger(nothing, scale), scale)
-    assert torch.equal(atoms.stronger(scale.view(3, 1), made[:2]), made[:2].expand(3, 2))
+        assert torch.equal(index_sets.stronger(one, other), made)
+    assert torch.equal(index_sets.stronger(scale, nothing), scale)
+    assert torch.equal(index_sets.stronger(nothing, scale), scale)
+    assert torch.equal(index_sets.stronger(scale.view(3, 1), made[:2]), made[:2].expand(3, 2))
 
 
 def test_an_element_of_nobody_stays() -> None:
-    atoms = book()
-    atoms.elements("scale")
-    assert atoms.outcome().elements["scale"].tolist() == [NONE] * 3
+    index_sets = book()
+    index_sets.elements("scale")
+    assert index_sets.outcome().elements["scale"].tolist() == [NONE] * 3
 
 
 def test_the_first_reason_to_stay_whole_is_kept() -> None:
-    atoms = book()
-    made = atoms.side("one", 0, False)
-    atoms.keep(torch.tensor([[NONE, int(made[1])]]), "first")
-    atoms.keep(made, "second")
-    atoms.keep(torch.tensor([NONE]), "nobody")
-    atoms.cut(made[2:], "slice")
-    found = atoms.outcome()
+    index_sets = book()
+    made = index_sets.side("one", 0, False)
+    index_sets.keep(torch.tensor([[NONE, int(made[1])]]), "first")
+    index_sets.keep(made, "second")
+    index_sets.keep(torch.tensor([NONE]), "nobody")
+    index_sets.cut(made[2:], "slice")
+    found = index_sets.outcome()
     one, two, three = found.component.tolist()
     assert found.whole == {one: "second", two: "first", three: "second"}
     assert found.cuts == {three: "slice"}

@@ -137,20 +137,20 @@ def space(operation: Callable[[Tensor], Tensor]) -> ChannelSpace:
 @pytest.mark.parametrize("name", FREE)
 def test_channels_stay_apart(name: str) -> None:
     found = space(FREE[name])
-    assert found.wiring.groups == {"stem": 4, "hidden": 3}
-    assert found.wiring.whole == {}
+    assert found.graph.groups == {"stem": 4, "hidden": 3}
+    assert found.graph.whole == {}
 
 
 @pytest.mark.parametrize("name", TOGETHER)
 def test_channels_go_together(name: str) -> None:
     operation, units = TOGETHER[name]
-    assert space(operation).wiring.groups == {"stem": units, "hidden": 3}
+    assert space(operation).graph.groups == {"stem": units, "hidden": 3}
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_channels_stay_whole(name: str) -> None:
     operation, reason = WHOLE[name]
-    found = space(operation).wiring
+    found = space(operation).graph
     assert found.groups == {"hidden": 3}
     assert list(found.whole) == ["stem"]
     assert reason in found.whole["stem"]

@@ -5,33 +5,33 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark.space.graph.dependencies import Indices, Wiring, trace
+from benchmark.space.graph.dependencies import DependencyGraph, Indices, trace
 from benchmark.space.surgery.channel_check import _kept, _kinds, admitted, operation, shake
 from benchmark.space.surgery.mask_and_cut import extracted
 from benchmark.space.surgery.module_edits import changes, homes
 
 
-def wiring(name: str) -> Wiring:
+def graph(name: str) -> DependencyGraph:
     return trace(networks.network(name), networks.example(name))
 
 
-def governed(found: Wiring, tensor: str, dims: dict[int, Indices]) -> Wiring:
-    """The wiring with other units behind a tensor's dimensions."""
+def governed(found: DependencyGraph, tensor: str, dims: dict[int, Indices]) -> DependencyGraph:
+    """The dependency graph with other units behind a tensor's dimensions."""
     return replace(found, dims={**found.dims, tensor: dims})
 
 
-def admission(name: str, found: Wiring) -> Wiring:
+def admission(name: str, found: DependencyGraph) -> DependencyGraph:
     return admitted(networks.network(name), networks.example(name), found)
 
 
 def test_what_is_right_is_admitted_as_it_is() -> None:
     for name in ("resnet20", "Dense", "Transformer"):
-        found = wiring(name)
+        found = graph(name)
         assert admission(name, found) is found
 
 
 def test_a_group_cut_in_the_wrong_order_is_rejected() -> None:
-    found = wiring("Residual")
+    found = graph("Residual")
     wrong = governed(found, "outer.weight", found.dims["outer.weight"] | {1: np.asarray([5, 4])})
     result = admission("Residual", wrong)
     assert result.groups == {"stem": 4}
@@ -42,7 +42,7 @@ def test_a_group_cut_in_the_wrong_order_is_rejected() -> None:
 
 
 def test_a_group_that_forgets_a_tensor_is_rejected_with_the_line_that_fails() -> None:
-    found = wiring("Residual")
+    found = graph("Residual")
     wrong = governed(found, "outer.bias", {})
     result = admission("Residual", wrong)
     assert result.groups == {"inner": 2}
@@ -52,7 +52,7 @@ def test_a_group_that_forgets_a_tensor_is_rejected_with_the_line_that_fails() ->
 
 
 def test_the_operation_that_cuts_at_a_place_is_named() -> None:
-    found = wiring("PartialSum")
+    found = graph("PartialSum")
     wrong = governed(found, "hidden.weight", found.dims["hidden.weight"] | {1: np.asarray([1, 0, 2, 3])})
     result = admission("PartialSum", wrong)
     assert result.groups == {"stem:2": 2, "hidden": 3}
@@ -60,7 +60,7 @@ def test_the_operation_that_cuts_at_a_place_is_named() -> None:
 
 
 def test_one_wrong_group_among_many_of_its_kind_is_found() -> None:
-    found = wiring("resnet20")
+    found = graph("resnet20")
     reader = "blocks.4.conv2.weight"
     wrong = governed(found, reader, found.dims[reader] | {1: found.dims[reader][1][::-1].copy()})
     result = admission("resnet20", wrong)
@@ -72,10 +72,10 @@ def test_one_wrong_group_among_many_of_its_kind_is_found() -> None:
 
 
 def test_groups_of_one_kind_are_cut_from_the_same_layers_of_different_blocks() -> None:
-    kinds = _kinds(wiring("resnet20"))
+    kinds = _kinds(graph("resnet20"))
     inner = [f"blocks.{i}.conv1" for i in range(9)]
     assert inner in kinds
-    assert sorted(name for kind in kinds for name in kind) == sorted(wiring("resnet20").groups)
+    assert sorted(name for kind in kinds for name in kind) == sorted(graph("resnet20").groups)
 
 
 def test_two_choices_of_units_that_places_cannot_balance() -> None:
@@ -102,7 +102,7 @@ def test_a_shaken_network_has_no_silent_part() -> None:
 def test_the_model_is_left_alone() -> None:
     model = networks.network("resnet20").train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    admitted(model, networks.example("resnet20"), wiring("resnet20"))
+    admitted(model, networks.example("resnet20"), graph("resnet20"))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert model.training and next(model.parameters()).dtype == torch.float32
 
@@ -116,20 +116,20 @@ def test_an_error_is_told_by_the_line_of_the_models_own_code() -> None:
 
 
 def test_the_smallest_module_that_holds_a_group() -> None:
-    assert homes(wiring("Transformer")) == ["", "attn"]
-    assert homes(wiring("LibraryAttention")) == ["", "attn", ""]
-    assert homes(wiring("Mixer")) == ["tokens", "channels"]
-    assert homes(wiring("GatedUnit")) == [""]
+    assert homes(graph("Transformer")) == ["", "attn"]
+    assert homes(graph("LibraryAttention")) == ["", "attn", ""]
+    assert homes(graph("Mixer")) == ["tokens", "channels"]
+    assert homes(graph("GatedUnit")) == [""]
 
 
 def test_changes_of_nothing_are_none() -> None:
     for name in ("Transformer", "LibraryAttention", "GroupedInFour"):
-        found = wiring(name)
+        found = graph(name)
         assert changes(networks.network(name), found, np.ones(sum(found.groups.values()), dtype=bool)) == []
 
 
 def test_tensors_that_are_not_cut_are_shared_only_when_asked() -> None:
-    model, found = networks.network("TwoConvolutions"), wiring("TwoConvolutions")
+    model, found = networks.network("TwoConvolutions"), graph("TwoConvolutions")
     mask = torch.tensor([True, False, True, True, True])
     shared, own = extracted(model, found, mask, own=False), extracted(model, found, mask)
     assert shared.get_parameter("head.bias").data_ptr() == model.get_parameter("head.bias").data_ptr()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.config.params import Recipe
 from benchmark.protocol.fewshot import Draw, adapt
-from benchmark.pruning.pruner import Problem
+from benchmark.pruning.problem import Problem
 from benchmark.space import build_space
 from benchmark.space.surgery.mask_and_cut import run
 from benchmark.training.loop import Task, accuracy

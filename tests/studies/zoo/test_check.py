@@ -216,7 +216,7 @@ def described(monkeypatch: pytest.MonkeyPatch, *reasons: str) -> None:
     def build(*arguments: object) -> ChannelSpace:
         space = proper(*arguments)  # type: ignore[arg-type]
         assert isinstance(space, ChannelSpace)
-        space.wiring = replace(space.wiring, whole={str(place): reason for place, reason in enumerate(reasons)})
+        space.graph = replace(space.graph, whole={str(place): reason for place, reason in enumerate(reasons)})
         return space
 
     monkeypatch.setattr(module, "build_space", build)

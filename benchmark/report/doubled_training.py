@@ -1,8 +1,9 @@
 """How far the dense control is from one trained on the source for twice as long."""
 
+from benchmark.analysis.doubled_training import SOURCE
 from benchmark.analysis.groups import OVERALL
-from benchmark.analysis.twice import SOURCE
 from benchmark.report.labels import points
+from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 
 LEGEND = (
@@ -31,12 +32,12 @@ def markdown(view: View) -> str:
     records = view.summary["twice"]
     if not records:
         return ""
-    lines = ["| on | shots | dense | trained twice as long | difference |", "|:--|--:|--:|--:|--:|"]
+    rows = []
     for r in records:
         name, shots = ("source, test part", "–") if r["on"] == SOURCE else (r["target"], str(r["shots"]))
         levels = [f"{100 * r[level]:.1f}" for level in ("dense", "twice")]
-        lines.append("| " + " | ".join([name, shots, *levels, points(r["difference"], r["half"])]) + " |")
-    return "\n".join(lines)
+        rows.append([name, shots, *levels, points(r["difference"], r["half"])])
+    return table(["on", "shots", "dense", "trained twice as long", "difference"], rows)
 
 
 def _place(view: View, record: Record) -> str:

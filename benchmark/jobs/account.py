@@ -1,0 +1,72 @@
+"""How far a list of jobs is, from what happens to them."""
+
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from rich.console import Console
+
+from benchmark.jobs.job import Job, Spec
+from benchmark.jobs.local import Event
+from benchmark.jobs.progress import Progress, duration
+
+
+class Account:
+    """Takes the events of one `run_jobs` call and shows them; use as a context manager and pass it as `on_event`.
+
+    The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing.
+    """
+
+    def __init__(self, title: str, jobs: Sequence[Job[Spec]], console: Console | None = None) -> None:
+        self.title = title
+        self.hints = {job.key: job.hint for job in jobs}
+        self.open = set(self.hints)
+        self.shares: dict[str, float] = {}
+        self.skipped: set[str] = set()
+        self.failed = 0
+        self.started = time.monotonic()
+        self.progress = Progress(console)
+
+    def __enter__(self) -> Self:
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.__exit__(None, None, None)
+        computed = len(self.hints) - len(self.open) - len(self.skipped)
+        if computed or self.failed:
+            seconds = duration(time.monotonic() - self.started)
+            count = computed - self.failed
+            told = f"{count} job{'' if count == 1 else 's'} computed{self._failures()} in {seconds}"
+            self.progress.console.print(f"{self.title}: {told}")
+
+    def __call__(self, event: Event) -> None:
+        """Take note of one event, and show it."""
+        key = event.job.key
+        if event.kind == "skipped":
+            self.skipped.add(key)
+            self.open.discard(key)
+            return
+        if event.kind in ("finished", "failed"):
+            self.open.discard(key)
+            self.shares.pop(key, None)
+            self.failed += event.kind == "failed"
+        else:
+            self.shares[key] = min(1.0, event.share)
+        done, total = self._work()
+        count = f"{len(self.hints) - len(self.open)}/{len(self.hints)}"
+        left = ""
+        if done > 0:
+            left = f", about {duration((time.monotonic() - self.started) * (total - done) / done)} left"
+        line = f"{self.title}: {count} jobs{self._failures()}{left}"
+        now = event.job.label + (f": {event.message}" if event.kind == "progress" else "")
+        self.progress.show(self.title, done / total, count + self._failures(), line, now)
+
+    def _failures(self) -> str:
+        return f", {self.failed} failed" if self.failed else ""
+
+    def _work(self) -> tuple[float, float]:
+        """Work done and work in all, in hints, without what was there before."""
+        total = sum(hint for key, hint in self.hints.items() if key not in self.skipped)
+        left = sum(self.hints[key] * (1 - self.shares.get(key, 0.0)) for key in self.open)
+        return total - left, total

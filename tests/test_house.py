@@ -1,0 +1,100 @@
+"""The rooms of docs/architecture.md: imports go down only, in no circle, lazily neither."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LOOSE = ("errors", "files", "seeds", "provenance")
+# From the floor that everyone stands on to the doors.
+FLOORS = (
+    *("config", "data", "models", "space", "training", "pruning", "dap", "jobs", "protocol"),
+    *("analysis", "report", "tracking", "pipeline", "networks", "studies"),
+)
+TOP = ("api", "cli")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in [*(ROOT / "benchmark").rglob("*.py"), *(ROOT / "baselines").glob("*.py")]:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """The modules of this project that a module imports, wherever in its source, also for type checkers only."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if full in MODULES or node.module in MODULES:
+                    yield full if full in MODULES else node.module
+
+
+GRAPH = {name: set(imports(name)) - {name} for name in MODULES}
+
+
+def room(name: str) -> str:
+    parts = name.split(".")
+    return parts[0] if parts[0] == "baselines" else parts[1] if len(parts) > 1 else ""
+
+
+def floor(name: str) -> int:
+    here = room(name)
+    if here in ("", *LOOSE):
+        return 0
+    if here == "baselines":
+        return FLOORS.index("dap") + 1
+    return len(FLOORS) + 1 if here in TOP else FLOORS.index(here) + 1
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_go_down_only(name: str) -> None:
+    above = {other for other in GRAPH[name] if room(other) != room(name) and floor(other) >= max(1, floor(name))}
+    assert not above, f"{name} imports {', '.join(sorted(above))}"
+
+
+def test_there_is_no_circle() -> None:
+    """Take away what imports nothing that is left, until nothing can be taken: what stays is in or behind a circle."""
+    left = {name: set(others) for name, others in GRAPH.items()}
+    # A package's own file and its modules are one door and its room.
+    for name in left:
+        left[name] = {other for other in left[name] if not name.startswith(f"{other}.")}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
+
+
+def test_only_the_doors_of_the_pipeline_know_dvc_and_mlflow() -> None:
+    for name, path in MODULES.items():
+        if re.search(r"^\s*(import|from) (dvc|mlflow)\b", path.read_text(), re.MULTILINE):
+            assert room(name) in ("cli", "pipeline", "tracking"), name
+
+
+def test_studies_are_imported_by_the_command_line_only() -> None:
+    for name, others in GRAPH.items():
+        if any(room(other) == "studies" for other in others):
+            assert room(name) in ("cli", "studies"), name
+
+
+def test_every_room_is_on_the_page() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    rooms = {path.name for path in (ROOT / "benchmark").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert all(f"`{name}/`" in page for name in rooms - {"cli"}) and "`cli/`" in page
+    for name in re.findall(r"`(benchmark/[\w/]+\.py|baselines/\w+\.py)`", page):
+        assert (ROOT / name).exists(), name
+
+
+def test_tests_mirror_the_rooms() -> None:
+    own = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert own - {"helpers", "baselines"} <= {*FLOORS, "cli"}
