@@ -9,16 +9,18 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.data.base import ImageData, Places, Progress, Stored, mirror_list, reference, silent
+from benchmark.data.inputs import say_skipped
 from benchmark.data.manifest import AGAIN, SCHEMA, Manifest, check_manifest
 from benchmark.data.registry import find
 from benchmark.data.transforms import ContentHash, blocks, select
+from benchmark.data.verify import ARRAYS, map_arrays, verify
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmark.config.params import DatasetRef
-
-_ARRAYS = ("images.npy", "labels.npy", "groups.npy")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def load(
 
     stored = _open(ref, mirrors, downloads, progress)
     content = _stream(ref, stored, keep, progress)
+    if stored.inputs is not None:
+        say_skipped(ref.name, stored.inputs)
     return ImageData(
         name=ref.name,
         images=torch.from_numpy(images),
@@ -96,7 +98,9 @@ def prepare(ref: DatasetRef, root: Path, mirrors: Sequence[str] = (), progress: 
     if (folder / "stamp").is_file() and (folder / "stamp").read_text() == stamp:
         # A damaged set is made again.
         with suppress(BenchError):
-            return _open_manifest(folder)
+            manifest = _open_manifest(folder)
+            verify(folder, manifest)
+            return manifest
     stored = _open(ref, mirrors, root / "downloads", progress)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -119,16 +123,16 @@ def prepare(ref: DatasetRef, root: Path, mirrors: Sequence[str] = (), progress: 
 def open_prepared(ref: DatasetRef, root: Path) -> ImageData:
     """Return the set that `prepare` wrote for `ref`, its tensors mapped from disk (read-only: never write to them).
 
-    `BenchError` for one that is missing, truncated, or not what `prepare` writes.
+    `BenchError` for one that is missing, truncated, or not what `prepare` wrote: the content is compared with the
+    manifest's hash, once per process and state of the files.
     """
     import torch
 
     folder = root / slug(ref)
     manifest = _open_manifest(folder)
-    shapes = {"images.npy": (manifest["count"], *manifest["shape"])}
+    verify(folder, manifest)
     tensors = {}
-    for name in _ARRAYS:
-        array = _map(folder / name, shapes.get(name, (manifest["count"],)))
+    for name, array in map_arrays(folder, manifest).items():
         with warnings.catch_warnings():
             # torch warns that the array is read-only; that is the point of it.
             warnings.simplefilter("ignore", UserWarning)
@@ -209,8 +213,11 @@ def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) ->
         "licence": stored.licence,
         "citation": stored.citation,
         "source": stored.source,
-        "files": {name: (folder / name).stat().st_size for name in _ARRAYS},
+        "files": {name: (folder / name).stat().st_size for name in ARRAYS},
     }
+    if stored.inputs is not None:
+        manifest["inputs"] = asdict(stored.inputs)
+        say_skipped(ref.name, stored.inputs)
     write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -234,19 +241,8 @@ def _open_manifest(folder: Path) -> Manifest:
     if not where.is_file():
         raise BenchError(f"{where}: missing, so this is no prepared data set; {AGAIN}")
     manifest = check_manifest(read_json(where), str(where))
-    for name in _ARRAYS:
+    for name in ARRAYS:
         size = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if size != manifest["files"].get(name):
             raise BenchError(f"{folder / name}: {size} bytes, {manifest['files'].get(name)} expected; {AGAIN}")
     return manifest
-
-
-def _map(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    dtype = np.dtype(np.uint8 if len(shape) > 1 else "<i8")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path}: not a .npy array of numbers ({error}); {AGAIN}") from error
-    if array.shape != shape or array.dtype != dtype:
-        raise BenchError(f"{path}: {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}; {AGAIN}")
-    return array
