@@ -2,27 +2,29 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from benchmark.data.base import Inputs
 
 
-def describe(inputs: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a manifest's `inputs`: what was read, what was chosen, and a line per reason and suffix."""
-    taken = ", ".join(f"{number} {suffix}" for suffix, number in inputs["taken"].items()) or "nothing"
-    lines = [f"read {taken}"]
-    if inputs["chosen"]:
-        lines.append(inputs["chosen"])
-    for skipped in inputs["skipped"]:
-        what = skipped["suffix"] or "without a suffix"
-        lines.append(f"skipped {skipped['count']} {what}: {skipped['reason']} (first: {skipped['first']})")
-    return lines
+def manifest_entry(inputs: Inputs) -> dict[str, Any]:
+    """Return what a manifest holds under `inputs`: JSON values only."""
+    return {"taken": inputs.taken, "chosen": inputs.chosen, "skipped": [asdict(item) for item in inputs.skipped]}
+
+
+def describe(entry: Mapping[str, Any]) -> list[str]:
+    """Return a manifest's `inputs` in words: what was read, what was chosen, then a line per suffix and reason."""
+    taken = ", ".join(f"{number} {suffix}" for suffix, number in entry["taken"].items()) or "nothing"
+    skipped = [
+        f"skipped {item['count']} {item['suffix'] or 'without a suffix'}: {item['reason']} (first: {item['first']})"
+        for item in entry["skipped"]
+    ]
+    return [f"read {taken}", *([entry["chosen"]] if entry["chosen"] else []), *skipped]
 
 
 def say_skipped(name: str, inputs: Inputs) -> None:
-    """Write a line to stderr for each kind of files that were skipped, so that none is missing without a word."""
-    for skipped in inputs.skipped:
-        what = skipped.suffix or "without a suffix"
-        print(
-            f"note: {name}: skipped {skipped.count} {what}: {skipped.reason} (first: {skipped.first})", file=sys.stderr
-        )
+    """Write a line to stderr for each kind of skipped files, so that none is missing without a word."""
+    for line in describe(manifest_entry(inputs)):
+        if line.startswith("skipped"):
+            print(f"note: {name}: {line}", file=sys.stderr)

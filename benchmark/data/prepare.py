@@ -9,14 +9,14 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.data.base import ImageData, Places, Progress, Stored, mirror_list, reference, silent
-from benchmark.data.inputs import say_skipped
+from benchmark.data.inputs import manifest_entry, say_skipped
 from benchmark.data.manifest import AGAIN, SCHEMA, Manifest, check_manifest
 from benchmark.data.registry import find
 from benchmark.data.transforms import ContentHash, blocks, select
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Content:
+class Content:
     """What a set holds besides its pixels."""
 
     labels: NDArray[np.int64]
@@ -62,8 +62,8 @@ def load(
             images = np.empty((count, *block.shape[1:]), dtype=np.uint8)
         images[start : start + len(block)] = block
 
-    stored = _open(ref, mirrors, downloads, progress)
-    content = _stream(ref, stored, keep, progress)
+    stored = open_stored(ref, mirrors, downloads, progress)
+    content = stream(ref, stored, keep, progress)
     if stored.inputs is not None:
         say_skipped(ref.name, stored.inputs)
     return ImageData(
@@ -101,7 +101,7 @@ def prepare(ref: DatasetRef, root: Path, mirrors: Sequence[str] = (), progress: 
             manifest = _open_manifest(folder)
             verify(folder, manifest)
             return manifest
-    stored = _open(ref, mirrors, root / "downloads", progress)
+    stored = open_stored(ref, mirrors, root / "downloads", progress)
     try:
         root.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{folder.name}."))
@@ -150,15 +150,16 @@ def open_prepared(ref: DatasetRef, root: Path) -> ImageData:
     )
 
 
-def _open(ref: DatasetRef, mirrors: Sequence[str], downloads: Path, progress: Progress) -> Stored:
+def open_stored(ref: DatasetRef, mirrors: Sequence[str], downloads: Path, progress: Progress) -> Stored:
+    """Return the set of a reference as it lies on disk; see `Dataset.open`."""
     dataset, option = find(ref.name, "name")
     dataset.check(option, "name")
     return dataset.open(option, Places(mirror_list(mirrors), downloads, progress))
 
 
-def _stream(
+def stream(
     ref: DatasetRef, stored: Stored, write: Callable[[int, NDArray[np.uint8], int], None], progress: Progress
-) -> _Content:
+) -> Content:
     """Hand the converted images, block by block, to `write(start, block, count of all)`; return everything else."""
     rows, labels, classes = select(stored, ref)
     per_class = np.bincount(labels, minlength=len(classes))
@@ -175,7 +176,7 @@ def _stream(
         done += len(block)
         progress(f"read {ref.name}", done / len(rows))
     assert done == len(rows), f"{ref.name}: {done} images for {len(rows)} labels"
-    return _Content(labels, classes, per_class.tolist(), content.digest(labels), content.groups())
+    return Content(labels, classes, per_class.tolist(), content.digest(labels), content.groups())
 
 
 def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) -> Manifest:
@@ -191,7 +192,7 @@ def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) ->
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(block).data)
 
-        content = _stream(ref, stored, append, progress)
+        content = stream(ref, stored, append, progress)
         file.flush()
         os.fsync(file.fileno())
     for name, array in (("labels.npy", content.labels), ("groups.npy", content.groups)):
@@ -216,7 +217,7 @@ def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) ->
         "files": {name: (folder / name).stat().st_size for name in ARRAYS},
     }
     if stored.inputs is not None:
-        manifest["inputs"] = asdict(stored.inputs)
+        manifest["inputs"] = manifest_entry(stored.inputs)
         say_skipped(ref.name, stored.inputs)
     write_json(folder / "manifest.json", manifest)
     return manifest

@@ -54,6 +54,11 @@ def find(name: str, where: str) -> tuple[type[Dataset], str]:
     return datasets()[kind], option
 
 
+def is_own(name: str, where: str = "name") -> bool:
+    """Return whether a reference's name is of a user's own files: they may change, so the class has a stamp."""
+    return "stamp" in vars(find(name, where)[0])
+
+
 def check_ref(ref: DatasetRef, where: str) -> None:
     """Raise `BenchError` for a reference that names no data set or classes it does not have; reads no images.
 
