@@ -16,7 +16,7 @@ _FOLDERS = ("results", "analysis", "slices", "code", "figures", "tables")
 
 
 def inputs_hash(params: Params, root: Path, suite: str) -> str:
-    """Return the hash of all that a suite's runs are made from: parameters, files, commit, and the code of this room."""
+    """Return the hash of all that a suite's runs are made from: parameters, files, commit, and this room's code."""
     reports = root / "reports"
     folders = [*(reports / name / suite for name in _FOLDERS), root / "artifacts" / suite / "search"]
     files = [path for folder in folders for path in files_below(folder).values()]

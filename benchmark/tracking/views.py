@@ -7,6 +7,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from benchmark.analysis.summary import HEADLINE_SHOTS
 from benchmark.config.params import Params
 
 TAG = "mlflow.sharedViewState."
@@ -21,8 +22,8 @@ def address(experiment_id: str, view: str = FIRST, port: int = 5000) -> str:
 def views(params: Params, suite: str) -> dict[str, str]:
     """Return the experiment's tags for the views `jobs`, `methods` and `searches`, and for its main metric.
 
-    `jobs` is the grid at the headline's measure, in the mode `fresh` where there is one: accuracy against parameters
-    and against MACs, and parallel coordinates. `methods` are the curves over the budget, `searches` the courses.
+    `jobs` is the grid of default variants at the first granularity, in the mode `fresh` where there is one: accuracy
+    against parameters and against MACs, and parallel coordinates. `methods` are the curves over the budget, `searches` the courses.
     """
     config = params.suites[suite]
     measure, weights = config.transfer.first_measure, config.transfer.weights
@@ -33,6 +34,8 @@ def views(params: Params, suite: str) -> dict[str, str]:
     shots = 5 if 5 in most else most[-1]
     accuracy = f"accuracy_{measure}_{shots}shot"
     now = 'tags.current = "true"'
+    # The page loads a hundred runs at first: as few as answer the question, so that few are left out.
+    grid = f'params.granularity = "{config.grid.granularities[0]}" and tags.variant = "" and tags.arm = ""'
     scatters = [_scatter(f"log10_{cost}", accuracy) for cost in ("params", "macs")]
     parallel = {
         **_chart("PARALLEL", "coordinates"),
@@ -41,12 +44,12 @@ def views(params: Params, suite: str) -> dict[str, str]:
         "showAllRuns": False,
     }
     curve = f"{mode}_{measure}_{shots}shot"
-    lines = [_line(f"{curve}/mean"), {**_chart("BAR", "area"), "metricKey": f"{curve}/area"}]
+    lines = [{**_line(f"{curve}/mean"), "xAxisScaleType": "log"}, {**_chart("BAR", "area"), "metricKey": f"{curve}/area"}]
     courses = [_line(f"search/{name}") for name in ("loss", "complexity", "undecided")]
     columns = ["params.method", "params.granularity", "params.budget", "params.seed"]
     states = {
         "jobs": _state(
-            f'tags.kind = "job" and params.weights = "{mode}" and tags.arm = "" and {now}',
+            f'tags.kind = "job" and params.weights = "{mode}" and {grid} and {now}',
             [*columns, f"metrics.{accuracy}", "metrics.complexity", "metrics.params", "metrics.macs"],
             [*scatters, parallel],
             f"metrics.{accuracy}",
@@ -77,7 +80,7 @@ def _chart(kind: str, name: str) -> dict[str, Any]:
 
 
 def _line(metric: str) -> dict[str, Any]:
-    axes = {"lineSmoothness": 0, "xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "linear"}
+    axes: dict[str, Any] = {"lineSmoothness": 0, "xAxisKey": "step", "xAxisScaleType": "linear", "scaleType": "linear"}
     return {
         **_chart("LINE", metric),
         **axes,

@@ -39,8 +39,8 @@ def update(database: Path, artifacts: Path, wanted: list[record.Experiment]) -> 
     """Make the experiments of `database` show the groups `wanted`; returns what was done, and the experiments' ids.
 
     A group that is there with equal content stays. One of the same key and other content is written anew, then the old
-    one is deleted (MLflow keeps deleted runs until `mlflow gc`). A group of another key stays, no longer `current`. Runs
-    and experiments of others are not touched. A parent gets its content hash last: what a kill leaves unfinished is
+    one is deleted (MLflow keeps deleted runs until `mlflow gc`). A group of another key stays, not `current`. Runs and
+    experiments of others are not touched. A parent gets its content hash last: what a kill leaves unfinished is
     written again. The database is made if there is none. Raises `BenchError` for one that is no MLflow database or of
     another version, and for a full or read-only disk.
     """
@@ -230,7 +230,7 @@ def _client(database: Path) -> Iterator[MlflowClient]:
 
 
 def _is_made(database: Path) -> bool:
-    """Whether the file is there with MLflow's tables, of whatever version; `BenchError` for a file of something else."""
+    """Whether the file is there with MLflow's tables, of any version; `BenchError` for a file of something else."""
     if not database.exists():
         return False
     with closing(sqlite3.connect(database.as_uri() + "?mode=rw", uri=True)) as connection:
