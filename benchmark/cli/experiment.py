@@ -93,17 +93,20 @@ def report(suite: Suites = None, params: Params = PARAMS) -> None:
     print(f"report: {root / 'reports' / 'index.html'}")
 
 
-@command("dapbench track", "dapbench track --uri sqlite:///mlflow.db", panel=PANEL)
+@command("dapbench track", "dapbench track --suite digits --uri sqlite:///mlflow.db", panel=PANEL)
 def track(
-    uri: Annotated[str, typer.Option(help="The MLflow database.")] = "sqlite:///mlflow.db", params: Params = PARAMS
+    suite: Suites = None,
+    uri: Annotated[str, typer.Option(help="The MLflow database.")] = "sqlite:///mlflow.db",
+    params: Params = PARAMS,
 ) -> None:
     """Make the runs in MLflow equal to the result files; doing it again changes nothing."""
     from benchmark.pipeline.validate import check_disk
     from benchmark.tracking import track as project
 
-    described = _described(params)
+    described = _described(params, suite)
     check_disk(params.parent)
-    print(f"{uri}: {project(described, params.parent, uri)}")
+    summary = project(described, params.parent, uri, suite)
+    print("\n".join([f"{uri}: {summary}", *(f"{name}: {link}" for name, link in summary.links.items())]))
 
 
 @command("dapbench reproduce", "dapbench reproduce --suite digits --workers 2", panel=PANEL)

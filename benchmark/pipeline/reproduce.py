@@ -163,8 +163,7 @@ def _track(params: Params, root: Path) -> int:
     """Make MLflow's runs equal to the results; returns how many changed."""
     from benchmark.tracking import track
 
-    summary = track(params, root)
-    return summary.created + summary.replaced + summary.deleted
+    return track(params, root).changed
 
 
 @dataclass(frozen=True)

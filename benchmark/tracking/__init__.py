@@ -1,23 +1,21 @@
 """MLflow as a view of the result files: `track` makes its runs equal to them.
 
-Nothing logs to MLflow while cells run: a result that comes from the cache would be lost, a repeated one logged twice,
+Nothing logs to MLflow while jobs run: a result that comes from the cache would be lost, a repeated one logged twice,
 and several processes that make one SQLite store spoil it.
 """
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
-from benchmark.tracking.changes import Changes, compare
-from benchmark.tracking.projection import project
-from benchmark.tracking.record import ExperimentRecord
-from benchmark.tracking.stored import read_experiment
+from benchmark.tracking.stamp import inputs_hash, unchanged, write_stamp
+from benchmark.tracking.views import address
 
 __all__ = ["TrackSummary", "track"]
 PREFIX = "sqlite:///"
@@ -25,52 +23,61 @@ PREFIX = "sqlite:///"
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """How many runs were written anew, written again, removed, and left as they were."""
+    """How many runs were created, written in place of others, and kept though other parameters gave them.
+
+    `links` are the addresses of the suites that were written, once `make ui` runs. All is 0 when nothing had changed.
+    """
 
     created: int = 0
     replaced: int = 0
-    deleted: int = 0
     unchanged: int = 0
+    kept: int = 0
+    links: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def changed(self) -> int:
+        """How many runs were written."""
+        return self.created + self.replaced
 
     def __str__(self) -> str:
-        return f"{self.created} created, {self.replaced} replaced, {self.deleted} deleted, {self.unchanged} unchanged"
+        if not self.links:
+            return "nothing has changed"
+        counts = f"{self.created} created, {self.replaced} replaced, {self.unchanged} unchanged"
+        return f"{counts}, {self.kept} of other parameters kept"
 
 
 def track(
-    params: Params,
-    root: Path = Path(),
-    uri: str = "sqlite:///mlflow.db",
-    progress: Callable[[str, float], None] = lambda _message, _share: None,
+    params: Params, root: Path = Path(), uri: str = "sqlite:///mlflow.db", suites: Sequence[str] | None = None
 ) -> TrackSummary:
-    """Make the MLflow database `uri` show reports/results below `root`, one experiment per suite of `params`.
+    """Make the MLflow database `uri` show reports/results below `root`, one experiment per suite.
 
-    Runs are matched by their tag `cell_key` and compared by `content_hash`: equal ones stay untouched, others are
-    written again, those without a result are removed for good. Runs without the tag are never touched. A relative path
-    in `uri` is below `root`, artifacts go to mlartifacts/ there. Suites without results are passed over unless
-    run.suites selects them. `progress` takes a message and the share done.
+    `suites` default to all of `params` that have results; one that is named, or in run.suites, must have them. Runs are
+    written when what they show has changed; those of other parameters stay (tag `current`), and those of others are
+    never touched. Nothing is imported or opened when nothing has changed. A relative path in `uri` is below `root`;
+    artifacts go to mlartifacts/ there.
 
     Raises `BenchError` for a corrupt result file, a file that is not an MLflow database or has the schema of another
     MLflow, while another process tracks, and where MLflow is not installed.
     """
     database, artifacts = _database(uri, root), (root / "mlartifacts").resolve()
-    experiments = _projections(params, root)
-    tags = [{"mlflow.note.content": e.note, "mlflow_version": _mlflow_version()} for e in experiments]
-    planned = [_planned(database, artifacts, *pair) for pair in zip(experiments, tags, strict=True)]
-    if all(changes is not None and changes.none for changes in planned):
-        return TrackSummary(unchanged=sum(len(experiment.runs) for experiment in experiments))
+    chosen = [suite for suite in params.suites if suites is None or suite in suites]
+    inputs = {suite: inputs_hash(params, root, suite) for suite in chosen}
+    stamp = artifacts / f"{database.name}.tracked.json"
+    shown = unchanged(stamp, database)
+    if inputs.items() <= shown.items():
+        return TrackSummary()
+    if find_spec("mlflow") is None:
+        raise BenchError("mlflow: not installed; `pip install 'dapbench[pipeline]'` brings it")
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # Both import what takes seconds: torch and MLflow.
+    from benchmark.tracking.projection import experiments
     from benchmark.tracking.write import update
 
+    wanted = experiments(params, root, [suite for suite in chosen if inputs[suite] != shown.get(suite)], suites)
     with _alone(artifacts):
-        done = update(database, artifacts, experiments, tags, progress)
-    written = sum(len(changes.write) for changes in done)
-    replaced = sum(changes.replaced for changes in done)
-    return TrackSummary(
-        created=written - replaced,
-        replaced=replaced,
-        deleted=sum(len(changes.remove) for changes in done) - replaced,
-        unchanged=sum(len(changes.kept) for changes in done),
-    )
+        done, ids = update(database, artifacts, wanted)
+        write_stamp(stamp, database, shown | inputs)
+    return TrackSummary(done.created, done.replaced, done.unchanged, done.kept, {k: address(v) for k, v in ids.items()})
 
 
 def _database(uri: str, root: Path) -> Path:
@@ -78,34 +85,6 @@ def _database(uri: str, root: Path) -> Path:
     if not uri.startswith(PREFIX) or not name or name == ":memory:" or "?" in name:
         raise BenchError(f"--uri: expected sqlite:///PATH (got {uri!r}); name a file that `dapbench track` may write")
     return (root / name).resolve()
-
-
-def _projections(params: Params, root: Path) -> list[ExperimentRecord]:
-    experiments = []
-    for suite in params.suites:
-        experiment = project(params, root, suite)
-        if experiment is not None:
-            experiments.append(experiment)
-        elif suite in params.run.suites:
-            folder = root / "reports" / "results" / suite
-            raise BenchError(f"{folder}: no results of the suite {suite!r}; `dvc repro` or `dapbench run` makes them")
-    return experiments
-
-
-def _planned(database: Path, artifacts: Path, experiment: ExperimentRecord, tags: dict[str, str]) -> Changes | None:
-    """What would change; None when the experiment itself has to be made, restored or moved first."""
-    stored = read_experiment(database, experiment.name)
-    if stored is None or not stored.active or stored.location != str(artifacts / experiment.name):
-        return None
-    return compare(experiment, tags, stored)
-
-
-def _mlflow_version() -> str:
-    # As a tag it lets a call that changes nothing see that the schema is the one of the installed MLflow.
-    try:
-        return version("mlflow")
-    except PackageNotFoundError as error:
-        raise BenchError("mlflow: not installed; `pip install 'dapbench[pipeline]'` brings it") from error
 
 
 @contextmanager

@@ -1,36 +1,55 @@
 """From the result files of a suite to the runs that show them."""
 
+import csv
+import io
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.rows import Row
 from benchmark.config.params import Params
-from benchmark.files import share
-from benchmark.tracking.record import Dataset, ExperimentRecord, Metric, RunRecord
+from benchmark.errors import BenchError
+from benchmark.report.labels import label, unit
+from benchmark.tracking.git import commit_of
+from benchmark.tracking.parameters import Recorded, effective, parameters_hash
+from benchmark.tracking.record import Dataset, Experiment, Group, Metric, Run
 from benchmark.tracking.sources import (
-    Estimate,
     MethodFiles,
+    Rate,
+    Summary,
     Trace,
     data_manifests,
-    estimates,
     files_below,
     method_files,
+    summaries,
+    tuned_rates,
 )
+from benchmark.tracking.views import views
 
 GIGA = 1e9
-NOTE = """{title}
+NOTE = """{title}. Written by `dapbench track` from reports/results/{suite}: change the results, not the runs.
 
-Written by `dapbench track` from reports/results/{suite}: change the results, not the runs. To compare, filter by tag
-and select all, e.g. `tags.kind = "cell" and tags.method = "dap"`. Kinds of run: `suite` (figures and tables), `method`
-(means and intervals by budget; steps are hundredths of a percent; architecture files), `cell` (one architecture
-retrained), `search` (the course of one search).
+Kinds of run (tag `kind`): `suite` (figures and tables), `method` (means with 95 % intervals by budget, and the
+architecture files), `job` (one architecture retrained), `search` (the course of one search). Runs that other parameters
+than the present ones gave have the tag `current` = `false`.
 """
 
 
-def project(params: Params, root: Path, suite: str) -> ExperimentRecord | None:
-    """Return the experiment that shows `suite`: an overview, a parent per method and granularity, a child per cell.
+def experiments(params: Params, root: Path, suites: Iterable[str], named: Sequence[str] | None) -> list[Experiment]:
+    """Return the experiments of `suites` that have results; one that is `named`, or else in run.suites, must have."""
+    recorded = Recorded(root)
+    found = {suite: project(params, root, suite, recorded) for suite in suites}
+    for suite, experiment in found.items():
+        if experiment is None and suite in (params.run.suites if named is None else named):
+            folder = root / "reports" / "results" / suite
+            raise BenchError(f"{folder}: no results of the suite {suite!r}; `dvc repro` or `dapbench run` makes them")
+    return [experiment for experiment in found.values() if experiment is not None]
+
+
+def project(params: Params, root: Path, suite: str, recorded: Recorded) -> Experiment | None:
+    """Return the experiment that shows `suite`: an overview, then a group per method, variant, granularity and cost.
 
     None when no method of the suite has results. Raises `BenchError` for a file that is corrupt or missing.
     """
@@ -38,206 +57,194 @@ def project(params: Params, root: Path, suite: str) -> ExperimentRecord | None:
     if not methods:
         return None
     datasets = tuple(Dataset(*manifest) for manifest in data_manifests(root, suite))
-    means = estimates(root, suite)
-    runs: list[RunRecord] = []
+    means = summaries(params, root, suite)
+    groups: list[Group] = []
     for files in methods:
-        for granularity in dict.fromkeys(row.granularity for row in files.rows):
-            rows = [row for row in files.rows if row.granularity == granularity]
-            mine = [e for e in means if (e.method, e.granularity) == (files.method, granularity)]
-            children = [*_variants(files, rows, mine), *_cells(files, rows), *_searches(files, suite, granularity)]
-            runs += [_parent(files, rows, mine, datasets), *children]
-    overview = RunRecord(
-        key=suite,
-        name=suite,
-        started=min(run.started for run in runs),
-        ended=max(run.ended for run in runs),
+        made_with = recorded.behind(params, suite, files.method, files.results)
+        places: dict[tuple[str, ...], list[Row]] = {}
+        for row in files.rows:
+            places.setdefault((row.variant, row.granularity, row.cost), []).append(row)
+        commit = commit_of(root, files.results)
+        groups += [_group(made_with, root, files, rows, means, datasets, commit) for rows in places.values()]
+    overview = Run(
+        name=params.suites[suite].title,
+        started=min(group.parent.started for group in groups),
+        ended=max(group.parent.ended for group in groups),
         tags={"kind": "suite", "suite": suite, "model": params.suites[suite].model.name},
-        artifacts=_reports(root, suite),
+        artifacts={**_below(root, "figures", suite), **_below(root, "tables", suite)},
         datasets=datasets,
     )
     note = NOTE.format(title=params.suites[suite].title, suite=suite)
-    return ExperimentRecord(name=suite, note=note, runs=(overview, *runs))
+    tags = {"mlflow.note.content": note, **views(params, suite)}
+    return Experiment(suite, tags, (Group("suite", "", overview), *groups))
 
 
-def _parent(files: MethodFiles, rows: list[Row], means: list[Estimate], datasets: tuple[Dataset, ...]) -> RunRecord:
+def _group(
+    params: Params,
+    root: Path,
+    files: MethodFiles,
+    rows: list[Row],
+    means: list[Summary],
+    datasets: tuple[Dataset, ...],
+    commit: dict[str, str],
+) -> Group:
+    """The runs of the rows of one method, variant, granularity and cost."""
     first = rows[0]
-    started, ended = files.span(_all_cells(rows))
-    architectures = files.architecture_files(first.granularity)
-    return RunRecord(
-        key=_parent_key(first.suite, first.method, first.granularity),
-        name=f"{first.method} {first.granularity}",
+    values = effective(params, first.suite, first.method, first.variant)
+    name = f"{_plain(label(first.method, first.variant))}, {unit(first.granularity)}"
+    if len(params.suites[first.suite].grid.costs) > 1:
+        name += f", {first.cost}"
+    axes = {"method": _name(first), "granularity": first.granularity, "cost": first.cost}
+    names = ("suite", "model", "method", "variant", "granularity", "cost")
+    tags = {name: str(getattr(first, name)) for name in names} | commit
+    rates = tuned_rates(root, first.suite)
+    started, ended = files.span({job for row in rows for job in (row.cell, row.search_cell) if job})
+    hashed = parameters_hash(values)
+    parent = Run(
+        name=name,
         started=started,
         ended=ended,
-        params={"method": first.method, "granularity": first.granularity},
-        metrics=_means(means, ""),
-        tags={"kind": "method", **_origin(first)},
-        artifacts={files.results.name: files.results, **_below("architectures", architectures)},
+        params=axes | values,
+        metrics=tuple(_means(means, first)),
+        tags={"kind": "method", "parameters": hashed, **tags, **_machine(files)},
+        artifacts={"rows.csv": _csv(rows)}
+        | {f"architectures/{name}": path for name, path in files.architectures(rows).items()},
         datasets=datasets,
     )
+    common = Run(name, 0, 0, axes | values, tags={**tags, "parameters": hashed})
+    children = (*_jobs(files, rows, rates, common), *_searches(files, first, common))
+    return Group("/".join((_name(first), first.granularity, first.cost)), hashed, parent, children)
 
 
-def _variants(files: MethodFiles, rows: list[Row], means: list[Estimate]) -> Iterable[RunRecord]:
-    """The means of the variants, under the same names as the default's in the parent: charts compare equal names."""
-    for variant in dict.fromkeys(row.variant for row in rows if row.variant):
-        mine = [row for row in rows if row.variant == variant]
-        label = _label(mine[0].method, variant)
-        started, ended = files.span(_all_cells(mine))
-        yield RunRecord(
-            key=_parent_key(mine[0].suite, label, mine[0].granularity),
-            name=f"{label} {mine[0].granularity}",
-            started=started,
-            ended=ended,
-            parent=_parent_key(mine[0].suite, mine[0].method, mine[0].granularity),
-            params={"method": label, "granularity": mine[0].granularity},
-            metrics=_means(means, variant),
-            tags={"kind": "method", **_origin(mine[0]), "variant": variant},
-        )
-
-
-def _cells(files: MethodFiles, rows: list[Row]) -> Iterable[RunRecord]:
+def _jobs(files: MethodFiles, rows: list[Row], rates: tuple[Rate, ...], common: Run) -> Iterator[Run]:
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.variant, row.budget, row.seed, row.weights, row.arm), []).append(row)
+        groups.setdefault((row.budget, row.seed, row.weights, row.arm, row.retraining), []).append(row)
     for group in groups.values():
         row = group[0]
-        label = _label(row.method, row.variant)
-        started, ended = files.span({row.cell for row in group})
-        arm = [row.arm] if row.arm else []
-        yield RunRecord(
-            key="/".join((row.suite, label, row.granularity, repr(row.budget), f"s{row.seed}", row.weights, *arm)),
-            name=" ".join((label, row.granularity, f"{share(row.budget)}%", f"s{row.seed}", row.weights, *arm)),
+        started, ended = files.span({one.cell for one in group})
+        more = [row.arm] * bool(row.arm) + [f"retraining {row.retraining}"] * bool(row.retraining)
+        axes = {"budget": repr(row.budget), "weights": row.weights, "seed": str(row.seed)}
+        axes |= {"control": row.arm} if row.arm else {}
+        axes |= {"retraining": str(row.retraining)} if row.retraining else {}
+        tuned = [r for r in rates if (r.granularity, r.budget) == (row.granularity, row.budget)]
+        yield Run(
+            name=", ".join((common.name, f"{100 * row.budget:.3g} %", row.weights, f"seed {row.seed}", *more)),
             started=started,
             ended=ended,
-            parent=_parent_key(row.suite, row.method, row.granularity),
-            params={
-                "method": label,
-                "granularity": row.granularity,
-                "budget": repr(row.budget),
-                "weights": row.weights,
-                "seed": str(row.seed),
-            },
-            metrics=_measured(group),
-            tags={
-                "kind": "cell",
-                **_origin(row),
-                "variant": row.variant,
-                "arm": row.arm,
-                "cell": row.cell,
-                "search_cell": row.search_cell,
-                "architecture": row.architecture,
-            },
+            params=common.params | _as_trained(common.params, row, tuned) | axes,
+            metrics=tuple(_measured(group)),
+            tags=common.tags
+            | {"kind": "job", "arm": row.arm, "cell": row.cell, "search_cell": row.search_cell}
+            | {"architecture": row.architecture},
         )
 
 
-def _measured(group: list[Row]) -> tuple[Metric, ...]:
-    row = group[0]
-    accuracies: dict[int, dict[str, list[float]]] = {}
-    for measured in group:
-        accuracies.setdefault(measured.shots, {}).setdefault(measured.target, []).append(measured.accuracy)
-    metrics = []
-    for shots, targets in sorted(accuracies.items()):
-        means = {target: _mean(values) for target, values in targets.items()}
-        metrics.append(Metric(f"accuracy_{shots}shot", _mean(means.values())))
+def _as_trained(params: dict[str, str], row: Row, rates: Iterable[Rate]) -> dict[str, str]:
+    """What a retraining does otherwise than its suite says: learning rates chosen for its budget, twice the steps."""
+    recipes = {"training": "training", "finetune": "transfer.finetune", "scratch": "transfer.scratch"}
+    changed = {f"{recipes[rate.kind]}.lr": json.dumps(rate.lr) for rate in rates if rate.cost in (None, row.cost)}
+    if row.arm == "twice":
+        changed["training.steps"] = str(2 * int(params["training.steps"]))
+    return changed
+
+
+def _measured(rows: list[Row]) -> Iterator[Metric]:
+    """Accuracies by measure and number of shots, in the mean over draws, then over targets; and what it cost."""
+    found: dict[tuple[str, int], dict[str, list[Row]]] = {}
+    for row in rows:
+        found.setdefault((row.measure, row.shots), {}).setdefault(row.target, []).append(row)
+    for (measure, shots), targets in sorted(found.items()):
+        name = f"{measure}_{shots}shot"
+        means = {target: _mean(row.accuracy for row in some) for target, some in targets.items()}
+        yield Metric(f"accuracy_{name}", _mean(means.values()))
         if len(means) > 1:
-            metrics += [Metric(f"accuracy_{shots}shot_{target}", mean) for target, mean in means.items()]
+            yield from (Metric(f"accuracy_{name}_{target}", mean) for target, mean in means.items())
+        deviations = [row.episode_sd for some in targets.values() for row in some if row.episode_sd is not None]
+        if deviations:
+            yield Metric(f"episode_sd_{name}", _mean(deviations))
+    row = rows[0]
     if row.source_accuracy is not None:
-        metrics.append(Metric("source_accuracy", row.source_accuracy))
-    return (
-        *metrics,
-        Metric("complexity", row.complexity),
-        # The axes of MLflow's comparison page are linear.
-        Metric("log10_complexity", math.log10(row.complexity)),
-        Metric("params", row.params),
-        Metric("macs", row.macs),
-        Metric("search_gflops", row.search_flops / GIGA),
-        Metric("train_gflops", _mean(r.train_flops for r in group) / GIGA),
-    )
+        yield Metric("source_accuracy", row.source_accuracy)
+    yield Metric("complexity", row.complexity)
+    # The axes of MLflow's charts are linear.
+    yield Metric("log10_params", math.log10(row.params))
+    yield Metric("log10_macs", math.log10(row.macs))
+    yield Metric("params", row.params)
+    yield Metric("macs", row.macs)
+    yield Metric("search_gflops", row.search_flops / GIGA)
+    yield Metric("train_gflops", _mean(one.train_flops for one in rows) / GIGA)
 
 
-def _searches(files: MethodFiles, suite: str, granularity: str) -> Iterable[RunRecord]:
-    cells = {(f.variant, f.granularity, f.seed): f.search_cell for f in files.searches.architectures}
-    for trace in files.searches.traces:
-        cell = cells.get((trace.variant, trace.granularity, trace.seed))
-        if trace.granularity != granularity or cell is None:
-            continue
-        label = _label(files.method, trace.variant)
-        started, ended = files.span({cell})
-        yield RunRecord(
-            key=f"{suite}/{label}/{granularity}/search/s{trace.seed}",
-            name=f"{label} {granularity} search s{trace.seed}",
+def _searches(files: MethodFiles, first: Row, common: Run) -> Iterator[Run]:
+    for trace, job in files.traces(first):
+        started, ended = files.span({job})
+        yield Run(
+            name=f"{common.name}, search, seed {trace.seed}",
             started=started,
             ended=ended,
-            parent=_parent_key(suite, files.method, granularity),
-            params={"method": label, "granularity": granularity, "seed": str(trace.seed)},
-            metrics=_course(trace),
-            tags={
-                "kind": "search",
-                "suite": suite,
-                "method": files.method,
-                "granularity": granularity,
-                "variant": trace.variant,
-                "search_cell": cell,
-            },
+            params={**common.params, "seed": str(trace.seed)},
+            metrics=tuple(_course(trace)),
+            tags=common.tags | {"kind": "search", "search_cell": job},
         )
 
 
-def _course(trace: Trace) -> tuple[Metric, ...]:
-    return tuple(
-        Metric(f"search/{name}", value, point.step)
-        for point in trace.points
-        for name, value in (point.model_extra or {}).items()
-        if value is not None
-    )
+def _course(trace: Trace) -> Iterator[Metric]:
+    for point in trace.points:
+        for name, value in (point.model_extra or {}).items():
+            if value is not None:
+                yield Metric(f"search/{name}", value, point.step)
 
 
-def _means(means: list[Estimate], variant: str) -> tuple[Metric, ...]:
-    """Curves over the budget: the step counts hundredths of a percent, so that MLflow's line charts show them.
+def _means(means: list[Summary], row: Row) -> Iterator[Metric]:
+    """Curves over the budget, named by weights, measure, shots and, where there are several, the target.
 
-    With several targets, the name of a curve ends in its target; that of their mean has no such ending.
+    The step counts hundredths of a percent, so that MLflow's line charts show them.
     """
-    several = len({estimate.target for estimate in means}) > 1
-    metrics = []
-    for estimate in means:
-        if estimate.variant != variant:
-            continue
-        target = estimate.target if several and estimate.target != OVERALL else ""
-        curve = "_".join(filter(None, [estimate.weights, f"{estimate.shots}shot", target]))
-        if estimate.budget is None:
-            metrics.append(Metric(f"{curve}/area", estimate.accuracy))
-            continue
-        step = round(estimate.budget * 10_000)
-        metrics.append(Metric(f"{curve}/mean", estimate.accuracy, step))
-        if estimate.half is not None:
-            metrics.append(Metric(f"{curve}/low", round(estimate.accuracy - estimate.half, 6), step))
-            metrics.append(Metric(f"{curve}/high", round(estimate.accuracy + estimate.half, 6), step))
-    return tuple(metrics)
+    place = (row.method, row.variant, row.granularity)
+    for summary in (one for one in means if one.slice.cost == row.cost):
+        mine = [e for e in (*summary.areas, *summary.cells) if (e.method, e.variant, e.granularity) == place]
+        several = len({estimate.target for estimate in mine}) > 1
+        for estimate in mine:
+            target = estimate.target if several and estimate.target != OVERALL else ""
+            shots = f"{estimate.shots}shot"
+            curve = "_".join(filter(None, (estimate.weights, summary.slice.measure, shots, target)))
+            if estimate.budget is None:
+                yield Metric(f"{curve}/area", estimate.accuracy)
+                continue
+            step = round(estimate.budget * 10_000)
+            yield Metric(f"{curve}/mean", estimate.accuracy, step)
+            if estimate.half is not None:
+                yield Metric(f"{curve}/low", round(estimate.accuracy - estimate.half, 6), step)
+                yield Metric(f"{curve}/high", round(estimate.accuracy + estimate.half, 6), step)
 
 
-def _reports(root: Path, suite: str) -> dict[str, Path]:
-    reports = root / "reports"
-    figures, tables = (files_below(reports / kind / suite) for kind in ("figures", "tables"))
-    return {**_below("figures", figures), **_below("tables", tables)}
+def _machine(files: MethodFiles) -> dict[str, str]:
+    """The processor, device and libraries that computed the results, as tags."""
+    made = files.provenance
+    tags = {"cpu": made.get("machine", {}).get("cpu"), "device": made.get("device"), "python": made.get("python")}
+    tags |= {name: made.get("libraries", {}).get(name) for name in ("dapbench", "torch")}
+    return {name: str(value) for name, value in tags.items() if value}
 
 
-def _below(folder: str, files: dict[str, Path]) -> dict[str, Path]:
-    return {f"{folder}/{name}": path for name, path in files.items()}
+def _csv(rows: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(Row.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.model_dump() for row in rows)
+    return text.getvalue()
 
 
-def _all_cells(rows: list[Row]) -> set[str]:
-    return {cell for row in rows for cell in (row.cell, row.search_cell) if cell}
+def _below(root: Path, kind: str, suite: str) -> dict[str, Path | str]:
+    return {f"{kind}/{name}": path for name, path in files_below(root / "reports" / kind / suite).items()}
 
 
-def _origin(row: Row) -> dict[str, str]:
-    names = ("suite", "model", "method", "granularity", "cost")
-    return {name: getattr(row, name) for name in names}
+def _name(row: Row) -> str:
+    return f"{row.method}+{row.variant}" if row.variant else row.method
 
 
-def _parent_key(suite: str, method: str, granularity: str) -> str:
-    return f"{suite}/{method}/{granularity}"
-
-
-def _label(method: str, variant: str) -> str:
-    return f"{method}+{variant}" if variant else method
+def _plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -1,4 +1,4 @@
-"""What a run of MLflow should hold, without MLflow."""
+"""What MLflow should hold, without MLflow."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmark.files import canonical_json, file_sha256, sha256
-
-CELL_KEY = "cell_key"
-CONTENT_HASH = "content_hash"
-PARENT = "mlflow.parentRunId"
 
 
 class Metric(NamedTuple):
@@ -29,44 +25,57 @@ class Dataset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """One run to be. `key` identifies it in its experiment, whatever its content; `parent` is another run's key.
+class Run:
+    """One run to be. Times are Unix milliseconds; `artifacts` maps paths within the run to files, or to their text."""
 
-    Times are Unix milliseconds. `artifacts` maps paths within the run to files.
-    """
-
-    key: str
     name: str
     started: int
     ended: int
-    parent: str | None = None
     params: dict[str, str] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
-    artifacts: dict[str, Path] = field(default_factory=dict)
+    artifacts: dict[str, Path | str] = field(default_factory=dict)
     datasets: tuple[Dataset, ...] = ()
 
-    @cached_property
-    def content_hash(self) -> str:
-        """SHA-256 (hex) of everything above, files by their content."""
-        content = {
-            "key": self.key,
-            "name": self.name,
-            "times": [self.started, self.ended],
-            "parent": self.parent,
-            "params": self.params,
-            "metrics": self.metrics,
-            "tags": self.tags,
-            "artifacts": {name: file_sha256(path) for name, path in self.artifacts.items()},
-            "datasets": self.datasets,
-        }
-        return sha256(canonical_json(content))
+    def content(self) -> dict[str, Any]:
+        """Return everything above as JSON, files by their hash."""
+        files = {name: file_sha256(one) if isinstance(one, Path) else one for name, one in self.artifacts.items()}
+        return {**vars(self), "artifacts": files}
 
 
 @dataclass(frozen=True)
-class ExperimentRecord:
-    """All runs of one suite, parents before their children; `note` is the description shown above them."""
+class Group:
+    """A run and those nested below it, which are written and replaced together.
+
+    `place` is what they are about; `parameters` is the hash of the parameters they were made with ("" where there are
+    none), so that groups of one place with other parameters are other groups.
+    """
+
+    place: str
+    parameters: str
+    parent: Run
+    children: tuple[Run, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What identifies the group in its experiment, whatever its content."""
+        return "/".join(filter(None, (self.place, self.parameters)))
+
+    @property
+    def runs(self) -> int:
+        """How many runs the group has."""
+        return 1 + len(self.children)
+
+    @cached_property
+    def content(self) -> str:
+        """The hash of all its runs."""
+        return sha256(canonical_json([run.content() for run in (self.parent, *self.children)]))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All groups of one suite; `tags` are the experiment's own, among them its description and its views."""
 
     name: str
-    note: str
-    runs: tuple[RunRecord, ...]
+    tags: dict[str, str]
+    groups: tuple[Group, ...]

@@ -1,5 +1,6 @@
-"""The files of a suite that are projected, read and checked."""
+"""The files of a suite that are shown, read and checked."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -7,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.analysis import SCHEMA as SUMMARY_SCHEMA
 from benchmark.analysis.rows import Row, read_results
+from benchmark.analysis.slices import slices
+from benchmark.analysis.summary import slice_file
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.files import read_json
@@ -22,7 +25,7 @@ class _Part(BaseModel):
 
 
 class JobTiming(_Part):
-    """When a cell ran: Unix seconds, and how long it took."""
+    """When a job ran: Unix seconds, and how long it took."""
 
     started: float = Field(gt=0)
     seconds: float = Field(ge=0)
@@ -40,6 +43,7 @@ class FoundArchitecture(_Part):
     seed: int
     file: str
     search_cell: str
+    cost: str
 
 
 class TracePoint(BaseModel):
@@ -52,12 +56,13 @@ class TracePoint(BaseModel):
 
 
 class Trace(_Part):
-    """The course of one search."""
+    """The course of one search; `cost` None: that of the suite, which has one."""
 
     variant: str
     granularity: str
     seed: int
     points: tuple[TracePoint, ...]
+    cost: str | None = None
 
 
 class Searches(_Part):
@@ -81,9 +86,31 @@ class Estimate(_Part):
     budget: float | None = None
 
 
-class _Summary(_Part):
+class _Slice(_Part):
+    cost: str
+    measure: str
+
+
+class Summary(_Part):
+    """The means and areas of one kind of cost and one measure."""
+
+    slice: _Slice
     cells: tuple[Estimate, ...]
     areas: tuple[Estimate, ...]
+
+
+class Rate(_Part):
+    """The learning rate of a recipe at one budget; `cost` None: that of the suite, which has one."""
+
+    granularity: str
+    budget: float
+    kind: str
+    lr: float
+    cost: str | None = None
+
+
+class _Tuning(_Part):
+    rates: tuple[Rate, ...] = ()
 
 
 class Manifest(_Part):
@@ -112,7 +139,7 @@ class MethodFiles:
         folder = root / "reports" / "results" / suite
         self.method = method
         self.results = folder / f"{method}.json"
-        self.rows: list[Row] = read_results(self.results)[0]
+        self.rows, self.provenance = read_results(self.results)
         for row in self.rows:
             if (row.suite, row.method) != (suite, method):
                 found, expected = f"{row.suite}/{row.method}", f"{suite}/{method}"
@@ -123,23 +150,31 @@ class MethodFiles:
         self.searches = _read(path, Searches) if path.exists() else Searches(architectures=())
         self._root = root
 
-    def span(self, cells: set[str]) -> tuple[int, int]:
-        """Return when the first of these cells began and the last ended, in Unix milliseconds."""
-        timings = []
-        for cell in cells:
-            if cell not in self._timings:
-                raise BenchError(
-                    f"{self._timings_path}: no timing of the cell {cell}; `dvc repro` makes the file again"
-                )
-            timings.append(self._timings[cell])
+    def span(self, jobs: set[str]) -> tuple[int, int]:
+        """Return when the first of these jobs began and the last ended, in Unix milliseconds."""
+        for job in jobs:
+            if job not in self._timings:
+                raise BenchError(f"{self._timings_path}: no timing of the job {job}; `dvc repro` makes the file again")
+        timings = [self._timings[job] for job in jobs]
         started = min(timing.started for timing in timings)
         ended = max(timing.started + timing.seconds for timing in timings)
         return round(started * 1000), round(ended * 1000)
 
-    def architecture_files(self, granularity: str) -> dict[str, Path]:
-        """Return the architecture files that are here (they are not in git), by name."""
-        found = [self._root / a.file for a in self.searches.architectures if a.granularity == granularity]
+    def architectures(self, rows: list[Row]) -> dict[str, Path]:
+        """Return the architecture files behind rows that are here (they are not in git), by name."""
+        searches = {row.search_cell for row in rows}
+        found = [self._root / a.file for a in self.searches.architectures if a.search_cell in searches]
         return {path.name: path for path in found if path.is_file()}
+
+    def traces(self, first: Row) -> Iterator[tuple[Trace, str]]:
+        """Yield the traces of the searches at the place of a row, each with the search's job."""
+        place = (first.variant, first.granularity)
+        found = [a for a in self.searches.architectures if (a.variant, a.granularity) == place]
+        jobs = {a.seed: a.search_cell for a in found if a.cost == first.cost}
+        costs = {first.cost} | ({None} if len({a.cost for a in found}) == 1 else set())
+        for trace in self.searches.traces:
+            if (trace.variant, trace.granularity) == place and trace.cost in costs and trace.seed in jobs:
+                yield trace, jobs[trace.seed]
 
 
 def method_files(params: Params, root: Path, suite: str) -> list[MethodFiles]:
@@ -157,13 +192,17 @@ def data_manifests(root: Path, suite: str) -> list[tuple[str, str, dict[str, Any
     return [("source", data.source.name, data.source.model_dump()), *targets]
 
 
-def estimates(root: Path, suite: str) -> list[Estimate]:
-    """Return the means, intervals and areas of reports/analysis/SUITE/summary.json; none when it was not made."""
-    path = root / "reports" / "analysis" / suite / "summary.json"
-    if not path.exists():
-        return []
-    summary = _read(path, _Summary, SUMMARY_SCHEMA)
-    return [*summary.cells, *summary.areas]
+def summaries(params: Params, root: Path, suite: str) -> list[Summary]:
+    """Return the analysis of every slice of a suite, the main one first; none when it was not made."""
+    paths = [root / "reports" / "analysis" / suite / "summary.json"]
+    paths += [slice_file(root, suite, one.name) for one in slices(params.suites[suite])[1:]]
+    return [_read(path, Summary, SUMMARY_SCHEMA) for path in paths if path.exists()]
+
+
+def tuned_rates(root: Path, suite: str) -> tuple[Rate, ...]:
+    """Return the learning rates that were chosen for budgets; none where the recipes have their own."""
+    path = root / "reports" / "results" / suite / "tuning.json"
+    return _read(path, _Tuning).rates if path.exists() else ()
 
 
 def files_below(folder: Path) -> dict[str, Path]:

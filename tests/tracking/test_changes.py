@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from benchmark.tracking.changes import compare
+from benchmark.tracking.stored import StoredExperiment, StoredRun
 from hypothesis import given
 from hypothesis import strategies as st
 from tracked import RUNS, client, query, run_track, runs_of, snapshot, write_method
 
 from benchmark.errors import BenchError
 from benchmark.tracking import TrackSummary
-from benchmark.tracking.changes import compare
 from benchmark.tracking.record import ExperimentRecord, RunRecord
-from benchmark.tracking.stored import StoredExperiment, StoredRun
 
 
 def test_tracking_again_changes_nothing_and_does_not_need_mlflow(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,80 @@
+"""The parameters that results were made with: all that have an effect, with the default where none is given."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmark.config.params import Params, parse
+from benchmark.config.yaml_file import read_yaml
+from benchmark.files import canonical_json, sha256
+from benchmark.pruning.registry import pruner
+
+# What a run says of its place in the grid; a method's parameter of the same name carries the method's name.
+AXES = ("method", "granularity", "cost", "budget", "weights", "seed", "control", "retraining")
+# Axes of the grid, and names, are no parameters: with one seed more, the runs of the others stay.
+_NOT_OF = {"transfer": {"weights", "shots", "finetune_shots", "draws", "headline", "retrainings", "controls"}}
+_SECTIONS = ("model", "data", "training", "transfer")
+
+
+def effective(params: Params, suite: str, method: str, variant: str = "") -> dict[str, str]:
+    """Return every parameter of a method's variant in a suite, as text by name.
+
+    The method's own have the names of its class; the suite's are named by their keys below the suite
+    ("training.lr", "transfer.finetune.steps"). What is None is left out.
+    """
+    config, section = params.suites[suite], params.method(method)
+    changed = section.variants[variant].params if variant else {}
+    given = {**section.params, **changed, **config.method(method).params}
+    own = parse(pruner(method).Parameters, given, "params.yaml", f"methods.{method}.params")
+    found = {f"{method}.{name}" if name in AXES else name: value for name, value in own.model_dump(mode="json").items()}
+    for name in _SECTIONS:
+        found |= _flat(name, getattr(config, name).model_dump(mode="json", exclude=_NOT_OF.get(name)))
+    return {name: _text(value) for name, value in found.items() if value is not None}
+
+
+def parameters_hash(values: dict[str, str]) -> str:
+    """Return eight hexadecimal digits that stand for these parameters."""
+    return sha256(canonical_json(values))[:8]
+
+
+class Recorded:
+    """What dvc.lock says of the parameters behind result files; without that file, nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "dvc.lock"
+        content = read_yaml(self._path) if self._path.exists() else {}
+        self._stages: dict[str, Any] = content.get("stages") or {}
+
+    def behind(self, params: Params, suite: str, method: str, results: Path) -> Params:
+        """Return `params` with the values that the file `results` of a method was made with.
+
+        They differ when params.yaml was edited since. A file that the lock does not know, or knows by another hash, was
+        made outside the pipeline, by `dapbench run`: then `params` are returned. Raises `BenchError` for recorded
+        values that are no longer valid.
+        """
+        stage = self._stages.get(f"transfer@{suite}-{method}")
+        digest = hashlib.md5(results.read_bytes(), usedforsecurity=False).hexdigest()
+        if stage is None or digest not in [out.get("md5") for out in stage.get("outs", ())]:
+            return params
+        content: Any = params.model_dump(mode="json", exclude_unset=True)
+        for key, value in stage["params"]["params.yaml"].items():
+            *path, last = key.split(".")
+            part = content
+            for name in path:
+                part = part.setdefault(name, {})
+            part[last] = value
+        return parse(Params, content, str(self._path))
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {key: one for part, inner in value.items() for key, one in _flat(f"{name}.{part}", inner).items()}
+    if isinstance(value, list) and all(isinstance(item, dict) and "label" in item for item in value):
+        labelled = {item["label"]: {k: v for k, v in item.items() if k != "label"} for item in value}
+        return _flat(name, labelled)
+    return {name: value}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
