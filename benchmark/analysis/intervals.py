@@ -6,6 +6,9 @@ they were independent would divide the variance between searches by the number o
 and give intervals that are too short by up to the square root of that number and tests that
 reject too often (pseudo-replication, Hurlbert 1984). So draws are averaged within a seed first, and
 everything here works on one value per seed.
+
+Below three seeds there are means only. Two have one degree of freedom, where Student's quantile is 12.7: an interval
+of 62 ± 144 points says nothing, and a small p-value there is a matter of two differences that happen to be alike.
 """
 
 import math
@@ -15,13 +18,14 @@ from itertools import pairwise
 from typing import Literal
 
 CONFIDENCE = 0.95
+FEWEST = 3  # seeds, for an interval or a test
 # Below this a standard deviation of shares is rounding, not spread.
 _NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` seeds and the half width of its 95 % interval (None with one seed: unknown, not zero)."""
+    """A mean over `n` seeds and the half width of its 95 % interval (None below `FEWEST` seeds: unknown, not zero)."""
 
     mean: float
     half: float | None
@@ -30,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paired:
-    """A mean difference over `n` seeds, its interval's half width and the two-sided p-value (None with one seed)."""
+    """A mean difference over `n` seeds, its interval's half width and the two-sided p-value (None below `FEWEST`)."""
 
     mean: float
     half: float | None
@@ -39,7 +43,7 @@ class Paired:
 
     @property
     def error(self) -> float | None:
-        """The standard error of the mean difference (None with one seed)."""
+        """The standard error of the mean difference (None below `FEWEST` seeds)."""
         return None if self.half is None else self.half / _quantile(self.n - 1)
 
     @property
@@ -52,8 +56,8 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     """Return the mean of independent values with its Student t interval, `len(values) - 1` degrees of freedom."""
     n = len(values)
     mean = math.fsum(values) / n
-    if n == 1:
-        return Estimate(mean, None, 1)
+    if n < FEWEST:
+        return Estimate(mean, None, n)
     return Estimate(mean, _quantile(n - 1) * deviation(values) / math.sqrt(n), n)
 
 
@@ -111,7 +115,7 @@ def mark_best(candidates: Sequence[Mapping[int, float] | None]) -> list[Literal[
     """Say for each candidate (accuracy by seed, or None) whether it has the best mean of all.
 
     "unresolved": the 95 % interval of its paired difference from the best contains zero, or there is no
-    such interval (one seed). Not corrected for the number of candidates: a mark for reading, not a test.
+    such interval (fewer than `FEWEST` seeds). Not corrected for the number of candidates: a mark, not a test.
     """
     means = [math.fsum(c.values()) / len(c) if c else -math.inf for c in candidates]
     if not any(candidates):
@@ -146,7 +150,7 @@ def _p_value(differences: Sequence[float]) -> float | None:
     from scipy.special import stdtr
 
     n = len(differences)
-    if n == 1:
+    if n < FEWEST:
         return None
     mean = math.fsum(differences) / n
     spread = deviation(differences)

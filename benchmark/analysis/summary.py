@@ -35,7 +35,7 @@ HEADLINE_SHOTS = 5
 CONVENTIONS = {
     "confidence": CONFIDENCE,
     "unit": "search seed: k-shot draws are averaged within a seed, intervals and tests run over seeds (Student t)",
-    "half": "half width of the interval; null with one seed",
+    "half": "half width of the interval; null below three seeds",
     "draw_sd": "standard deviation over the k-shot draws of a seed, pooled over seeds",
     OVERALL: "stands as a target of its own where two or more targets have the number of shots: their unweighted mean "
     "within a seed, over the seeds that have all of them; so means at different shots may be over different targets. "

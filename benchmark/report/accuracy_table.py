@@ -12,7 +12,7 @@ DAGGER = "†"
 MEANS = "Percent, mean over search seeds ± half width of the 95 % interval (k-shot draws are averaged within a seed)."
 MARKS = (
     f"Bold: best mean of the column. {DAGGER}: not resolved from it: the 95 % interval of the difference, paired by "
-    "seed, contains zero or cannot be computed from one seed; not corrected for multiplicity."
+    "seed, contains zero or cannot be computed from fewer than three seeds; not corrected for multiplicity."
 )
 AREA = "Area: mean accuracy over the logarithm of the achieved complexity."
 LEGEND = f"{MEANS} {MARKS} {AREA}"

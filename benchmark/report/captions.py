@@ -40,8 +40,8 @@ def captions(view: View) -> list[Caption]:
     bars = (
         f"Bars: 95 % intervals over {plural(len(view.seeds), 'search seed')}. Grey: the dense control and its interval."
     )
-    if len(view.seeds) == 1:
-        bars = "One search seed, so there are no intervals. Grey: the dense control."
+    if view.too_few:
+        bars = f"{view.too_few} Grey: the dense control."
     scale = f"x: achieved share of {COSTS[view.cost]}, log scale; ticks are the budgets"
     low = percent(min(view.budgets))
     control = ""
@@ -165,8 +165,8 @@ def _study(view: View, name: str) -> Caption:
 
 
 def _differences(view: View) -> str:
-    if len(view.seeds) == 1:
-        return "One search seed, so there are no intervals."
+    if view.too_few:
+        return view.too_few
     return f"Lines: 95 % intervals over {plural(len(view.seeds), 'search seed')}."
 
 

@@ -56,7 +56,8 @@ def _others(views: Sequence[View]) -> list[str]:
 
 def _setting(view: View) -> str:
     shots, seeds = plural(view.headline_shots, "shot"), plural(len(view.seeds), "search seed")
-    return f"weights mode `{view.headline_weights}`, {shots} per class, {seeds}"
+    few = f" ({view.too_few.rstrip('.')})" if view.too_few else ""
+    return f"weights mode `{view.headline_weights}`, {shots} per class, {seeds}{few}"
 
 
 def update(path: Path, params: Params | None = None) -> bool:

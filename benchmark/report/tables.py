@@ -130,6 +130,7 @@ def _setting(view: View) -> str:
         f"Weights mode `{view.headline_weights}`, {plural(view.headline_shots, 'shot')} per class, "
         f"{plural(len(view.seeds), 'search seed')}. Columns: the share of {COSTS[view.cost]} that a method may keep."
         + (f" Headline: {view.measured}." if view.several else "")
+        + (f" {view.too_few}" if view.too_few else "")
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmark.analysis.groups import OVERALL
+from benchmark.analysis.intervals import FEWEST
 from benchmark.protocol.controls import DENSE
 from benchmark.report.labels import listing, plural
 
@@ -76,6 +77,16 @@ class View:
     def area(self, granularity: str, method: str, variant: str, weights: str, target: str, shots: int) -> Record | None:
         """Return the area under a method's curve, or None."""
         return self._areas.get((granularity, method, variant, weights, target, shots))
+
+    @property
+    def too_few(self) -> str:
+        """Why there are no intervals and tests, in a sentence; empty where the suite has seeds enough."""
+        if len(self.seeds) >= FEWEST:
+            return ""
+        return (
+            f"{plural(len(self.seeds), 'search seed').capitalize()}: means only, no intervals and no tests. They would "
+            "rest on at most one difference between seeds, which says next to nothing."
+        )
 
     @property
     def several(self) -> bool:

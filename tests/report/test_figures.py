@@ -183,7 +183,7 @@ def test_architectures_show_the_mean_over_seeds(reported, drawn):
     found = read_search(reported.reports / "results" / "small" / "dap.search.json")["architectures"]
     first = [a for a in found if (a["granularity"], a["variant"], a["budget"]) == ("channel", "", 0.5)]
     mean = sum(a["kept"]["features.3"] for a in first) / len(first) / first[0]["sizes"]["features.3"]
-    assert len(first) == 2
+    assert len(first) == 3
     assert values[view.methods.index("dap"), 3] == pytest.approx(mean)
     assert {record["layer"] for record in kept} == set(range(1, 14))
 

@@ -105,7 +105,7 @@ def test_protocol_is_computed(reported):
     for part in (
         "own:vgg16 at 0.125 times",
         "classes 0 and 1",
-        "2 search seeds",
+        "3 search seeds",
         "4 steps of 8 images",
         "1 and 5 shots",
     ):

@@ -141,7 +141,7 @@ def test_csv_files(reported, view):
     assert len(records_of(reported, "gaps.csv")) == len(view.summary["gaps"])
     layer = next(r for r in records_of(reported, "architectures.csv") if r["method"] == "dap")
     assert float(layer["kept_min"]) <= float(layer["kept"]) <= float(layer["kept_max"]) <= float(layer["size"])
-    assert layer["seeds"] == "2"
+    assert layer["seeds"] == "3"
 
 
 def test_main_csv_is_wide(reported, view):
@@ -220,3 +220,12 @@ def test_bad_input(reported, tmp_path):
     path.write_text('{"schema": 2}')
     with pytest.raises(BenchError, match="expected a search file of schema 1"):
         read_search(path)
+
+
+def test_below_three_seeds_the_page_has_points_only_and_says_why(make, suite):
+    made = make(two=suite("Two", grid={"granularities": ["channel"], "budgets": [0.5, 0.1], "seeds": [0, 1]}))
+    report_suite(made.params, "two", made.root)
+    text = (made.reports / "tables" / "two" / "main.md").read_text()
+    assert "2 search seeds: means only, no intervals and no tests." in text
+    assert not [line for line in text.splitlines() if line.startswith("|") and "±" in line]
+    assert {test["p"] for test in read_summary(made.root, "two")["tests"]} == {None}

@@ -134,7 +134,7 @@ def curve(axes: Axes, cells: Sequence[Record], shift: float = 1.0, **style: Any)
 
 
 def bar(axes: Axes, x: float, cell: Record, colour: str) -> None:
-    """Draw a cell's 95 % interval (%) at x; nothing with one seed."""
+    """Draw a cell's 95 % interval (%) at x; nothing below three seeds."""
     if cell["half"] is not None:
         low, high = (100 * (cell["accuracy"] + sign * cell["half"]) for sign in (-1, 1))
         axes.plot([x, x], [low, high], color=colour, linewidth=0.8, alpha=0.55, zorder=2, solid_capstyle="butt")
