@@ -139,11 +139,32 @@ def deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def _quantile(df: int) -> float:
+def joint_half(test: Paired, count: int) -> float | None:
+    """Return the half width at which `count` intervals hold together with 95 % (Bonferroni; Dunn, JASA 56, 1961).
+
+    Wider than necessary where the comparisons are correlated, as those with one reference are, but exact in needing
+    nothing else: with fewer seeds than comparisons their correlation cannot be estimated. None where `test` has no
+    interval.
+    """
+    return None if test.error is None else test.error * _quantile(test.n - 1, count)
+
+
+def expanded_tail(n: int) -> float:
+    """Return the share that a 95 % percentile interval of `n` resampled values leaves out on either side.
+
+    So much that for a mean it is as wide as Student's interval: a resample varies by the root of (n - 1) / n too
+    little, and knows nothing of the degrees of freedom (Hesterberg, The American Statistician 69, 2015).
+    """
+    from scipy.special import ndtr
+
+    return float(ndtr(-math.sqrt(n / (n - 1)) * _quantile(n - 1)))
+
+
+def _quantile(df: int, count: int = 1) -> float:
     # scipy.special rather than scipy.stats: the same numbers without a second of imports.
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, 0.5 + CONFIDENCE / 2))
+    return float(stdtrit(df, 1 - (1 - CONFIDENCE) / 2 / count))
 
 
 def _p_value(differences: Sequence[float]) -> float | None:

@@ -243,7 +243,7 @@ def test_bad_input(tmp_path):
     path = tmp_path / "reports" / "analysis" / "hand" / "summary.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"schema": 99}')
-    with pytest.raises(BenchError, match="expected a summary of schema 3"):
+    with pytest.raises(BenchError, match="expected a summary of schema 4"):
         read_summary(tmp_path, "hand")
 
 
