@@ -19,7 +19,7 @@ from benchmark.report.readme import check
 from benchmark.studies.zoo import report as zoo
 
 ROOT = Path(__file__).parents[1]
-MADE = ("analysis", "tables", "figures")
+MADE = ("analysis", "slices", "tables", "figures")
 LEVELS = 8  # of 255, for a pixel to count as different
 SHARE = 0.001  # of the pixels may
 

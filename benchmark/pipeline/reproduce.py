@@ -117,7 +117,7 @@ def _remove_half_written(root: Path) -> None:
     lock = root / "dvc.lock"
     with contextlib.suppress(FileNotFoundError):
         try:
-            complete = isinstance(load_yaml(lock), dict)
+            complete = bool(load_yaml(lock))
         except YAMLFileCorruptedError:
             complete = False
         if not complete:

@@ -240,7 +240,8 @@ def test_an_error_while_preparing_leaves_nothing(tmp_path: Path, monkeypatch: py
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchmark.data.prepare.os.fsync", full)
+    # The function of that name hides the module from an import by attribute.
+    monkeypatch.setattr(sys.modules["benchmark.data.prepare"].os, "fsync", full)
     with pytest.raises(BenchError, match=r"cannot be written \(No space left on device\)"):
         prepare(SOURCE, tmp_path)
     assert not list(tmp_path.iterdir())

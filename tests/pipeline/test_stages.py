@@ -105,7 +105,7 @@ def test_code_has_one_file_per_kind_of_job(params, root):
     methods = sorted(f"search-{name}.json" for name in METHODS)
     assert listing(folder) == ["floors.json", "pretrain.json", *methods, "transfer.json", "tune.json"]
     hashes = [json.loads(path.read_text())["code"] for path in folder.iterdir()]
-    assert len(set(hashes)) == len(hashes) == 7
+    assert len(set(hashes)) == len(hashes) == 8
 
 
 def test_a_stage_with_a_failed_job_writes_nothing(params, root, failing, capsys):
@@ -253,7 +253,7 @@ def test_results_that_the_store_contradicts_are_made_again(committed, root):
     assert not Places(root).results("tiny", "data.json").exists()
 
 
-def test_half_written_files_of_a_killed_dvc_are_remove_half_writtened(committed, root):
+def test_half_written_files_of_a_killed_dvc_are_removed(committed, root):
     lock, guard = root / "dvc.lock", root / ".dvc" / "tmp" / "rwlock"
     guard.parent.mkdir(parents=True)
     guard.write_text('{"write": {"a": ')
