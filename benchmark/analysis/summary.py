@@ -6,11 +6,13 @@ beyond marking the best of the rows they print.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmark.analysis import context, controls, noise, studies
 from benchmark.analysis.areas import MEASURES, Areas, by_set, over
+from benchmark.analysis.audit import audit
 from benchmark.analysis.comparisons import Contrast, compare
 from benchmark.analysis.doubled_training import doubled_training
 from benchmark.analysis.endpoints import endpoints
@@ -69,6 +71,8 @@ CONVENTIONS = {
     "paired differences over that of unpaired ones",
     "variances": "sd: of one seed's accuracy, at the headline's shots, averaged as a variance over budgets; "
     "episodes, retrainings and seeds: shares of its square; null: not to be told apart, contained in seeds",
+    "audit": "the rules of the protocol that can be checked from files: a suite that breaks one is no headline",
+    "largest_shares": "the largest part of its budget that a row of a method takes",
     "floats": f"rounded to {DIGITS} significant digits",
 }
 ARMS = (
@@ -99,8 +103,10 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
     summary = analyse(params, suite, results)
     folder = root / "reports" / "analysis" / suite
     others = slices(params.suites[suite])[1:]
-    for one in others:
-        atomic_write(slice_file(root, suite, one.name), lines(analyse(params, suite, results, one)))
+    found = {one.name: analyse(params, suite, results, one) for one in others}
+    summary["audit"] = [asdict(finding) for finding in audit(params, suite, summary, list(found.values()))]
+    for name, slice_summary in found.items():
+        atomic_write(slice_file(root, suite, name), lines(slice_summary))
     write_json(
         root / "reports" / "slices" / suite / "slices.json", {"schema": 1, "slices": [one.name for one in others]}
     )
@@ -161,7 +167,7 @@ def analyse(params: Params, suite: str, results: Path, one: Slice | None = None)
         "conventions": CONVENTIONS,
         "slice": {"cost": one.cost, "measure": one.measure},
         "headline": headline,
-        "floors": floors(results / "floors.json", one.measure, seeds, shots_on),
+        "floors": floors(results / "floors.json", seeds, shots_on),
         "axes": _axes(params, suite, shots_on),
         "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
         "areas": _area_records(areas["all"], seeds),
@@ -173,6 +179,7 @@ def analyse(params: Params, suite: str, results: Path, one: Slice | None = None)
         **_verdict(groups, tested, config, headline),
         "tuning": context.tuning(results),
         "data": context.data(config, results),
+        "largest_shares": _largest_shares(groups),
         "missing": missing(params, suite, _replicates(single, config)),
         "unexpected_rows": unexpected,
         "provenance": provenance,
@@ -221,6 +228,19 @@ def _axes(params: Params, suite: str, shots_on: Mapping[str, Sequence[int]]) -> 
         "seeds": sorted(config.grid.seeds),
         "draws": {target.label: config.draws(target) for target in config.data.targets},
     }
+
+
+def _largest_shares(groups: Groups) -> list[dict[str, Any]]:
+    """Return, by method and variant, the row that takes the largest part of its budget: 1 is all of it."""
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for key, seeds in groups.items():
+        for row in (row for rows in seeds.values() for row in rows):
+            share = (row.complexity / row.budget, row.budget)
+            found[key.method, key.variant] = max(share, found.get((key.method, key.variant), share))
+    return [
+        {"method": method, "variant": variant, "share": share, "budget": budget}
+        for (method, variant), (share, budget) in found.items()
+    ]
 
 
 def _verdict(
@@ -319,6 +339,7 @@ def _cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Seq
         "draw_sd": math.sqrt(mean(variances)) if variances else None,
         "by_seed": [by_seed.get(seed) for seed in seeds],
         "rows": len(rows),
+        "episodes": min(_episodes(found) for found in groups[key].values()),
         "source_accuracy": mean(source) if source else None,
         "params": mean(row.params for row in per_seed),
         "macs": mean(row.macs for row in per_seed),
@@ -326,6 +347,11 @@ def _cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Seq
         "speedup": mean(dense.macs / row.macs for row in per_seed) if dense else None,
         **flops,
     }
+
+
+def _episodes(rows: Sequence[Row]) -> int:
+    """The episodes that a seed's accuracy is a mean over, of the target with the fewest; retrainings share them."""
+    return min(sum({row.draw: row.episodes for row in found}.values()) for found in by_target(rows))
 
 
 def _draw_variance(rows: Sequence[Row]) -> float | None:

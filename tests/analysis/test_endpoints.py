@@ -1,7 +1,6 @@
 import pytest
-from hand_made import ROWS, half_of, p_of, params_of, summarise
+from hand_made import ROWS, half_of, p_of, params_of, summarise, with_primary
 
-from benchmark.config.params import Params, parse
 from benchmark.errors import BenchError
 
 ENDPOINT = {
@@ -11,12 +10,6 @@ ENDPOINT = {
     "measure": "finetune",
     "cost": "params",
 }
-
-
-def with_primary(params: Params, *endpoints: dict) -> Params:
-    content = params.model_dump(mode="json", exclude_none=True)
-    content["suites"]["hand"]["primary"] = list(endpoints)
-    return parse(Params, content, "params")
 
 
 def test_an_endpoint_by_hand(tmp_path):

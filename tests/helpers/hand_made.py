@@ -40,6 +40,13 @@ def params_of(**changes) -> Params:
     return parse(Params, content, "params")
 
 
+def with_primary(params: Params, *endpoints: dict) -> Params:
+    """Return parameters whose suite has these primary endpoints."""
+    content = params.model_dump(mode="json", exclude_none=True)
+    content["suites"]["hand"]["primary"] = list(endpoints)
+    return parse(Params, content, "params")
+
+
 def row(method, budget, seed, draw, accuracy, **changes) -> Row:
     fields = {
         "suite": "hand",
