@@ -70,6 +70,14 @@ def captions(view: View) -> list[Caption]:
             f"points are set sideways by a few percent so that bars do not hide each other. {bars}{guessing} Uniform "
             "width, the same share of every layer, is the rival to beat.",
         ),
+        Caption(
+            "costs",
+            "The same accuracies over parameters and over MACs",
+            ("C4", "C2"),
+            f"Budgets limit {COSTS[view.cost]} only, so at one budget methods may differ in the other by a factor. "
+            f"Left: the cost that budgets are shares of; right: the other one; log scales. {setting}, {mode}. {bars}"
+            f"{guessing}",
+        ),
         *(
             Caption(
                 f"accuracy-{granularity}",

@@ -54,6 +54,8 @@ def hand_made(by_seed):
             "headline": {"weights": "fresh", "shots": 5, "target": "t"},
             "floors": [],
             "cells": cells,
+            "tests": [],
+            "data": {},
             "areas": [],
             "missing": [],
         }
@@ -88,7 +90,7 @@ def test_main_md_is_the_summary(reported, view):
     line = next(line for line in weight.splitlines() if line.startswith("| DAP |"))
     assert f"{100 * cell['accuracy']:.1f}{NBSP}±{NBSP}{100 * cell['half']:.1f}" in line.split("|")[3]
     dense = view.dense("channel", "fresh", "digits-5-9", view.headline_shots)
-    assert f"Dense control (100{NBSP}%): {100 * dense['accuracy']:.1f}{NBSP}±" in text
+    assert f"Dense (100{NBSP}%): {100 * dense['accuracy']:.1f}{NBSP}±" in text
     assert text.count("| method |") == 2
     assert "uniform width, my pruner: no rows with weights inherit, channel and weight pruning" in text
     for name in re.findall(r"`([a-z]+\.(?:md|csv|tex))`", text):
