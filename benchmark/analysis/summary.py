@@ -22,6 +22,7 @@ from benchmark.analysis.grid import CellKey, methods_of, missing, variants_of
 from benchmark.analysis.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.analysis.intervals import CONFIDENCE, deviation, mean_interval
 from benchmark.analysis.output import lines, metrics, plot_data
+from benchmark.analysis.processors import one_kind
 from benchmark.analysis.ranks import rank_records
 from benchmark.analysis.rows import Row, read_results
 from benchmark.analysis.rules import against_rules, free
@@ -140,7 +141,8 @@ def analyse(params: Params, suite: str, results: Path, one: Slice | None = None)
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
-    `BenchError` when no method has one, or when a row is given twice. With several targets their mean stands among them
+    `BenchError` when no method has one, when a row is given twice, or when methods were computed on different kinds of
+    processor. With several targets their mean stands among them
     as the target `OVERALL`.
     """
     if suite not in params.suites:
@@ -208,6 +210,7 @@ def _read(params: Params, suite: str, results: Path) -> tuple[dict[Path, list[Ro
     provenance: dict[str, Any] = {}
     for method, path in present.items():
         rows[path], provenance[method] = read_results(path)
+    one_kind(provenance, str(results))
     return rows, provenance
 
 

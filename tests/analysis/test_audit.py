@@ -1,14 +1,16 @@
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from hand_made import params_of, row, with_primary
 
-from benchmark.analysis import analyse_suite
-from benchmark.analysis.audit import RULES, broken
+from benchmark.analysis import analyse_suite, read_summary
+from benchmark.analysis.audit import RULES, audit, broken
 from benchmark.analysis.rows import Row, write_results
 from benchmark.config.params import Control, Params
+from benchmark.errors import BenchError
 from benchmark.files import write_json
 
 BUDGETS = [0.5, 0.2, 0.1, 0.05, 0.01]
@@ -163,9 +165,18 @@ def test_too_few_seeds_break_what_needs_them(tmp_path):
 
 def test_several_kinds_of_processor_break_a_rule(tmp_path):
     suite = Suite()
+    suite.audit(tmp_path)
+    summary = read_summary(tmp_path, "hand")
+    summary["provenance"]["dap"]["machine"]["cpu"] = "another"
+    findings = [asdict(finding) for finding in audit(suite.params(), "hand", summary)]
+    assert [finding["detail"] for finding in broken(findings) if "processor" in finding["rule"]] == ["one; another"]
+
+
+def test_several_kinds_of_processor_are_not_even_analysed(tmp_path):
+    suite = Suite()
     suite.cpu["dap"] = "another"
-    (finding,) = broken(suite.audit(tmp_path))
-    assert finding["detail"] == "one; another"
+    with pytest.raises(BenchError, match=r"results/hand: results of 2 kinds of processor cannot be paired"):
+        suite.audit(tmp_path)
 
 
 def test_every_rule_is_broken_somewhere_here():
