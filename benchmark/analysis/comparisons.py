@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.analysis.intervals import Paired, common_seed_means, holm, paired
+from benchmark.analysis.intervals import Paired, common_seed_means, holm, joint_half, paired
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Comparison:
     p_holm: float | None
     family: Hashable
     family_size: int
+
+    @property
+    def joint_half(self) -> float | None:
+        """The half width at which the intervals of the whole family hold together with 95 %."""
+        return joint_half(self.test, self.family_size)
 
     def record(self, first: str = "", second: str = "", corrected: bool = True) -> dict[str, Any]:
         """Return the tidy record; the sides' means are in it where they are given names."""

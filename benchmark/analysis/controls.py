@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmark.analysis.comparisons import Contrast, compare
 from benchmark.analysis.grid import BySeed
-from benchmark.analysis.intervals import Paired
+from benchmark.analysis.intervals import FEWEST, Paired
 from benchmark.protocol.controls import WEIGHTS
 
 # What the difference of areas, control minus grid, says: not resolved, negative, positive.
@@ -15,7 +15,7 @@ VERDICTS = {
     "labels": ("labels not seen to matter", "labels matter", "better without labels"),
     "flops": ("no gain seen", "longer is worse", "longer is better"),
 }
-ONE_SEED = "one seed: unknown"
+TOO_FEW = f"fewer than {FEWEST} seeds: unknown"
 
 
 def against_grid(
@@ -53,7 +53,7 @@ def against_grid(
 def verdict(arm: str, change: Paired) -> str:
     """Say what a difference of areas, control minus grid, shows: nothing where its 95 % interval contains zero."""
     if change.half is None:
-        return ONE_SEED
+        return TOO_FEW
     unresolved, worse, better = VERDICTS[arm]
     if not change.resolved:
         return unresolved

@@ -6,6 +6,9 @@ they were independent would divide the variance between searches by the number o
 and give intervals that are too short by up to the square root of that number and tests that
 reject too often (pseudo-replication, Hurlbert 1984). So draws are averaged within a seed first, and
 everything here works on one value per seed.
+
+Below three seeds there are means only. Two have one degree of freedom, where Student's quantile is 12.7: an interval
+of 62 ± 144 points says nothing, and a small p-value there is a matter of two differences that happen to be alike.
 """
 
 import math
@@ -15,13 +18,14 @@ from itertools import pairwise
 from typing import Literal
 
 CONFIDENCE = 0.95
+FEWEST = 3  # seeds, for an interval or a test
 # Below this a standard deviation of shares is rounding, not spread.
 _NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` seeds and the half width of its 95 % interval (None with one seed: unknown, not zero)."""
+    """A mean over `n` seeds and the half width of its 95 % interval (None below `FEWEST` seeds: unknown, not zero)."""
 
     mean: float
     half: float | None
@@ -30,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Paired:
-    """A mean difference over `n` seeds, its interval's half width and the two-sided p-value (None with one seed)."""
+    """A mean difference over `n` seeds, its interval's half width and the two-sided p-value (None below `FEWEST`)."""
 
     mean: float
     half: float | None
@@ -39,7 +43,7 @@ class Paired:
 
     @property
     def error(self) -> float | None:
-        """The standard error of the mean difference (None with one seed)."""
+        """The standard error of the mean difference (None below `FEWEST` seeds)."""
         return None if self.half is None else self.half / _quantile(self.n - 1)
 
     @property
@@ -52,8 +56,8 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     """Return the mean of independent values with its Student t interval, `len(values) - 1` degrees of freedom."""
     n = len(values)
     mean = math.fsum(values) / n
-    if n == 1:
-        return Estimate(mean, None, 1)
+    if n < FEWEST:
+        return Estimate(mean, None, n)
     return Estimate(mean, _quantile(n - 1) * deviation(values) / math.sqrt(n), n)
 
 
@@ -111,7 +115,7 @@ def mark_best(candidates: Sequence[Mapping[int, float] | None]) -> list[Literal[
     """Say for each candidate (accuracy by seed, or None) whether it has the best mean of all.
 
     "unresolved": the 95 % interval of its paired difference from the best contains zero, or there is no
-    such interval (one seed). Not corrected for the number of candidates: a mark for reading, not a test.
+    such interval (fewer than `FEWEST` seeds). Not corrected for the number of candidates: a mark, not a test.
     """
     means = [math.fsum(c.values()) / len(c) if c else -math.inf for c in candidates]
     if not any(candidates):
@@ -135,18 +139,39 @@ def deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def _quantile(df: int) -> float:
+def joint_half(test: Paired, count: int) -> float | None:
+    """Return the half width at which `count` intervals hold together with 95 % (Bonferroni; Dunn, JASA 56, 1961).
+
+    Wider than necessary where the comparisons are correlated, as those with one reference are, but exact in needing
+    nothing else: with fewer seeds than comparisons their correlation cannot be estimated. None where `test` has no
+    interval.
+    """
+    return None if test.error is None else test.error * _quantile(test.n - 1, count)
+
+
+def expanded_tail(n: int) -> float:
+    """Return the share that a 95 % percentile interval of `n` resampled values leaves out on either side.
+
+    So much that for a mean it is as wide as Student's interval: a resample varies by the root of (n - 1) / n too
+    little, and knows nothing of the degrees of freedom (Hesterberg, The American Statistician 69, 2015).
+    """
+    from scipy.special import ndtr
+
+    return float(ndtr(-math.sqrt(n / (n - 1)) * _quantile(n - 1)))
+
+
+def _quantile(df: int, count: int = 1) -> float:
     # scipy.special rather than scipy.stats: the same numbers without a second of imports.
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, 0.5 + CONFIDENCE / 2))
+    return float(stdtrit(df, 1 - (1 - CONFIDENCE) / 2 / count))
 
 
 def _p_value(differences: Sequence[float]) -> float | None:
     from scipy.special import stdtr
 
     n = len(differences)
-    if n == 1:
+    if n < FEWEST:
         return None
     mean = math.fsum(differences) / n
     spread = deviation(differences)

@@ -6,19 +6,26 @@ beyond marking the best of the rows they print.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmark.analysis import context, controls, studies
+from benchmark.analysis import context, controls, noise, studies
 from benchmark.analysis.areas import MEASURES, Areas, by_set, over
+from benchmark.analysis.audit import audit
 from benchmark.analysis.comparisons import Contrast, compare
 from benchmark.analysis.doubled_training import doubled_training
+from benchmark.analysis.endpoints import endpoints
+from benchmark.analysis.equal_cost import at_equal_cost
 from benchmark.analysis.floors import floors
 from benchmark.analysis.grid import CellKey, methods_of, missing, variants_of
 from benchmark.analysis.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.analysis.intervals import CONFIDENCE, deviation, mean_interval
 from benchmark.analysis.output import lines, metrics, plot_data
+from benchmark.analysis.processors import one_kind
+from benchmark.analysis.ranks import rank_records
 from benchmark.analysis.rows import Row, read_results
+from benchmark.analysis.rules import against_rules, free
 from benchmark.analysis.searches import read_search
 from benchmark.analysis.settings import settings
 from benchmark.analysis.slices import Slice, sliced, slices
@@ -28,14 +35,14 @@ from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.protocol.controls import COMPARED, DENSE
 
-SCHEMA = 3
+SCHEMA = 4
 DIGITS = 6
 REFERENCE = "dap"
 HEADLINE_SHOTS = 5
 CONVENTIONS = {
     "confidence": CONFIDENCE,
     "unit": "search seed: k-shot draws are averaged within a seed, intervals and tests run over seeds (Student t)",
-    "half": "half width of the interval; null with one seed",
+    "half": "half width of the interval; null below three seeds",
     "draw_sd": "standard deviation over the k-shot draws of a seed, pooled over seeds",
     OVERALL: "stands as a target of its own where two or more targets have the number of shots: their unweighted mean "
     "within a seed, over the seeds that have all of them; so means at different shots may be over different targets. "
@@ -49,6 +56,24 @@ CONVENTIONS = {
     "paired by seed",
     "family": "Holm's correction runs over all comparisons that share granularity, weights, target, shots, measure "
     "(accuracy, area or small area) and kind of rival (methods: default variants of other methods; variants; dense)",
+    "primary": "the endpoints that params.yaml names before the first row: first minus second, one number per seed; "
+    "Holm's correction over all of them. Every other comparison here is exploratory",
+    "joint_half": "half width at which the intervals of a whole family hold together with 95 % (Bonferroni)",
+    "rules": "search-free methods and variants: no search and no pretraining. A family is all rules and budgets of "
+    "equal granularity, measure and shots",
+    "best_rule": f"{REFERENCE} minus the best rule: the smallest of its differences from all rules; low and high are "
+    "the smallest lower and upper ends of the joint intervals, and best is the rule that is closest in the sample",
+    "equal_cost": f"area of {REFERENCE} minus that of the method over the log of the other cost, within a seed over "
+    "the range that both reach",
+    "ranks": "mean rank of default variants over targets, shots, budgets; low and high: expanded percentile interval "
+    "over resamples of at least five seeds; apart: that of the rank minus the best's excludes zero, not corrected for "
+    "multiplicity",
+    "pairing": f"correlation with {REFERENCE} over seeds, pooled over budgets at the headline's place; variance: of "
+    "paired differences over that of unpaired ones",
+    "variances": "sd: of one seed's accuracy, at the headline's shots, averaged as a variance over budgets; "
+    "episodes, retrainings and seeds: shares of its square; null: not to be told apart, contained in seeds",
+    "audit": "the rules of the protocol that can be checked from files: a suite that breaks one is no headline",
+    "largest_shares": "the largest part of its budget that a row of a method takes",
     "floats": f"rounded to {DIGITS} significant digits",
 }
 ARMS = (
@@ -79,8 +104,10 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
     summary = analyse(params, suite, results)
     folder = root / "reports" / "analysis" / suite
     others = slices(params.suites[suite])[1:]
-    for one in others:
-        atomic_write(slice_file(root, suite, one.name), lines(analyse(params, suite, results, one)))
+    found = {one.name: analyse(params, suite, results, one) for one in others}
+    summary["audit"] = [asdict(finding) for finding in audit(params, suite, summary, list(found.values()))]
+    for name, slice_summary in found.items():
+        atomic_write(slice_file(root, suite, name), lines(slice_summary))
     write_json(
         root / "reports" / "slices" / suite / "slices.json", {"schema": 1, "slices": [one.name for one in others]}
     )
@@ -108,28 +135,24 @@ def read_summary(root: Path, suite: str, name: str | None = None) -> dict[str, A
 
 
 def analyse(params: Params, suite: str, results: Path, one: Slice | None = None) -> dict[str, Any]:
-    """Return the summary of a slice of a suite (schema 3) from the result files METHOD.json in `results`.
+    """Return the summary of a slice of a suite (schema 4) from the result files METHOD.json in `results`.
 
     Without a slice it is the main one: the first cost, and the measure of the headline.
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
-    `BenchError` when no method has one, or when a row is given twice. With several targets their mean stands among them
+    `BenchError` when no method has one, when a row is given twice, or when methods were computed on different kinds of
+    processor. With several targets their mean stands among them
     as the target `OVERALL`.
     """
     if suite not in params.suites:
         raise unknown("suite", suite, params.suites, "suite")
-    one = one or slices(params.suites[suite])[0]
+    main = slices(params.suites[suite])[0]
+    one = one or main
+    rows, provenance = _read(params, suite, results)
+    primary = endpoints(params, suite, rows) if one == main else []
     params = sliced(params, suite, one)
     config = params.suites[suite]
-    files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
-    present = {method: path for method, path in files.items() if path.exists()}
-    if not present:
-        raise BenchError(f"{results}: no result files of the suite {suite}; `dvc repro` or `dapbench run` makes them")
-    provenance: dict[str, Any] = {}
-    rows: dict[Path, list[Row]] = {}
-    for method, path in present.items():
-        rows[path], provenance[method] = read_results(path)
     shots_on = {target.label: config.shots(target) for target in config.data.targets}
     single, unexpected = group(params, suite, rows)
     groups = single | overall(single, shots_on)
@@ -138,10 +161,6 @@ def analyse(params: Params, suite: str, results: Path, one: Slice | None = None)
     areas = by_set(groups, by_seed, config.grid.budgets)
     tested = {"accuracy": by_seed} | {MEASURES[name]: values for name, values in areas.items()}
     doubled = group(params, suite, rows, "twice")[0] if "twice" in config.transfer.controls else {}
-    draws_of = {
-        key: {s: {_replicate(row, config) for row in found} for s, found in seeds.items()}
-        for key, seeds in single.items()
-    }
     headline = _headline(config, shots_on)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
@@ -150,54 +169,107 @@ def analyse(params: Params, suite: str, results: Path, one: Slice | None = None)
         "conventions": CONVENTIONS,
         "slice": {"cost": one.cost, "measure": one.measure},
         "headline": headline,
-        "floors": floors(results / "floors.json", one.measure, seeds, shots_on),
-        "axes": {
-            "granularities": config.grid.granularities,
-            "methods": [
-                {
-                    "method": method,
-                    "variants": {g: variants_of(params, suite, method, g) for g in config.grid.granularities},
-                }
-                for method in methods_of(params, suite)
-            ],
-            "weights": config.transfer.weights,
-            "targets": list(shots_on),
-            "cost": config.grid.costs[0],
-            "budgets": sorted(config.grid.budgets, reverse=True),
-            "shots": shots_on,
-            "seeds": seeds,
-            "draws": {target.label: config.draws(target) for target in config.data.targets},
-        },
+        "floors": floors(results / "floors.json", seeds, shots_on),
+        "axes": _axes(params, suite, shots_on),
         "cells": [_cell(key, groups, by_seed[key], seeds) for key in groups],
         "areas": _area_records(areas["all"], seeds),
         "small_areas": _area_records(areas.get("small", {}), seeds),
         "tests": [record for measure, values in tested.items() for record in _against_reference(values, measure)],
         "gaps": _gaps(areas["all"]),
         "twice": doubled_training(groups, doubled | overall(doubled, shots_on)),
+        "primary": primary,
+        **_verdict(groups, tested, config, headline),
         "tuning": context.tuning(results),
         "data": context.data(config, results),
-        "missing": missing(params, suite, draws_of),
+        "largest_shares": _largest_shares(groups),
+        "missing": missing(params, suite, _replicates(single, config)),
         "unexpected_rows": unexpected,
         "provenance": provenance,
     }
-    asked_controls = [arm for arm in config.transfer.controls if arm in COMPARED]
-    if asked_controls:
+    if asked_controls := [control for control in config.transfer.controls if control in COMPARED]:
         summary["conventions"] = CONVENTIONS | {"arms": ARMS}
-        summary["arms"] = []
-    for arm in asked_controls:
-        own = group(params, suite, rows, arm)[0]
-        own |= overall(own, shots_on)
-        in_arm = _by_seed(own)
-        for measure, grid, other in (
-            ("accuracy", by_seed, in_arm),
-            ("area", areas["all"], over(own, in_arm, config.grid.budgets)),
-        ):
-            summary["arms"] += controls.against_grid(arm, measure, grid, other, headline)
+        summary["arms"] = [
+            record
+            for control in asked_controls
+            for record in _controlled(control, group(params, suite, rows, control)[0], tested, config, headline)
+        ]
     if asked := studies_of(params, suite):
         summary["conventions"] = summary["conventions"] | STUDIES
         summary |= _studied(asked, params, config, results, single, areas, headline)
     rounded: dict[str, Any] = _rounded(summary)
     return rounded
+
+
+def _read(params: Params, suite: str, results: Path) -> tuple[dict[Path, list[Row]], dict[str, Any]]:
+    """Return the rows of every result file of the suite, and the provenance of every method."""
+    files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
+    present = {method: path for method, path in files.items() if path.exists()}
+    if not present:
+        raise BenchError(f"{results}: no result files of the suite {suite}; `dvc repro` or `dapbench run` makes them")
+    rows: dict[Path, list[Row]] = {}
+    provenance: dict[str, Any] = {}
+    for method, path in present.items():
+        rows[path], provenance[method] = read_results(path)
+    one_kind(provenance, str(results))
+    return rows, provenance
+
+
+def _axes(params: Params, suite: str, shots_on: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    config = params.suites[suite]
+    granularities = config.grid.granularities
+    return {
+        "granularities": granularities,
+        "methods": [
+            {"method": method, "variants": {g: variants_of(params, suite, method, g) for g in granularities}}
+            for method in methods_of(params, suite)
+        ],
+        "weights": config.transfer.weights,
+        "targets": list(shots_on),
+        "cost": config.grid.costs[0],
+        "budgets": sorted(config.grid.budgets, reverse=True),
+        "shots": shots_on,
+        "seeds": sorted(config.grid.seeds),
+        "draws": {target.label: config.draws(target) for target in config.data.targets},
+    }
+
+
+def _largest_shares(groups: Groups) -> list[dict[str, Any]]:
+    """Return, by method and variant, the row that takes the largest part of its budget: 1 is all of it."""
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for key, seeds in groups.items():
+        for row in (row for rows in seeds.values() for row in rows):
+            share = (row.complexity / row.budget, row.budget)
+            found[key.method, key.variant] = max(share, found.get((key.method, key.variant), share))
+    return [
+        {"method": method, "variant": variant, "share": share, "budget": budget}
+        for (method, variant), (share, budget) in found.items()
+    ]
+
+
+def _verdict(
+    groups: Groups, tested: Mapping[str, Areas], config: SuiteConfig, headline: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the reference beside the search-free rules, at equal cost, ranks, and where the noise comes from."""
+    by_seed, grid, weights = tested["accuracy"], config.grid, headline["weights"]
+    rules, best_rule = against_rules(tested, free(groups, weights), REFERENCE, headline)
+    return {
+        "rules": rules,
+        "best_rule": best_rule,
+        "equal_cost": at_equal_cost(groups, by_seed, grid.costs[0], grid.budgets, REFERENCE),
+        "ranks": rank_records(by_seed, list(grid.granularities), weights),
+        "pairing": noise.pairing(by_seed, REFERENCE, headline),
+        "variances": noise.sources(groups, weights, headline["shots"]),
+    }
+
+
+def _controlled(
+    control: str, own: Groups, tested: Mapping[str, Areas], config: SuiteConfig, headline: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    own = own | overall(own, {target.label: config.shots(target) for target in config.data.targets})
+    accuracies = _by_seed(own)
+    areas = over(own, accuracies, config.grid.budgets)
+    for measure, values in (("accuracy", accuracies), ("area", areas)):
+        yield from controls.against_grid(control, measure, tested[measure], values, headline)
 
 
 def _studied(
@@ -224,9 +296,13 @@ def _studied(
     return found
 
 
-def _replicate(row: Row, config: SuiteConfig) -> int:
+def _replicates(groups: Groups, config: SuiteConfig) -> dict[CellKey, dict[int, set[int]]]:
+    """Return which replicates a seed has at each place, numbered draw by draw and retraining by retraining."""
     draws = {target.label: config.draws(target) for target in config.data.targets}
-    return row.retraining * draws[row.target] + row.draw
+    return {
+        key: {s: {row.retraining * draws[row.target] + row.draw for row in found} for s, found in seeds.items()}
+        for key, seeds in groups.items()
+    }
 
 
 def _by_seed(groups: Groups) -> dict[CellKey, dict[int, float]]:
@@ -266,6 +342,7 @@ def _cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Seq
         "draw_sd": math.sqrt(mean(variances)) if variances else None,
         "by_seed": [by_seed.get(seed) for seed in seeds],
         "rows": len(rows),
+        "episodes": min(_episodes(found) for found in groups[key].values()),
         "source_accuracy": mean(source) if source else None,
         "params": mean(row.params for row in per_seed),
         "macs": mean(row.macs for row in per_seed),
@@ -273,6 +350,11 @@ def _cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Seq
         "speedup": mean(dense.macs / row.macs for row in per_seed) if dense else None,
         **flops,
     }
+
+
+def _episodes(rows: Sequence[Row]) -> int:
+    """The episodes that a seed's accuracy is a mean over, of the target with the fewest; retrainings share them."""
+    return min(sum({row.draw: row.episodes for row in found}.values()) for found in by_target(rows))
 
 
 def _draw_variance(rows: Sequence[Row]) -> float | None:

@@ -5,6 +5,7 @@ registries (methods, data sets, models) and method parameters are checked by `be
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -278,10 +279,30 @@ class SuiteMethod(Section):
     variants: Annotated[list[Name], AfterValidator(_distinct)] | None = None
 
 
+class Endpoint(Section):
+    """A primary endpoint: one difference that is written down before the first row of a suite exists.
+
+    `contrast` is two methods, the first minus the second, a variant as "flat+last". Accuracies are averaged over
+    `targets` ("mean": all that have the shots, or their labels), `shots` and `budgets`, every combination counting the
+    same. So an endpoint is one number per seed and one test; what is to be tested apart is an endpoint of its own.
+    `granularity` None is the suite's first.
+    """
+
+    contrast: Annotated[list[str], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
+    targets: Literal["mean"] | Distinct[Name] = "mean"
+    shots: Distinct[Count]
+    budgets: Distinct[Budget]
+    measure: Measure
+    cost: CostKind
+    granularity: Granularity | None = None
+    weights: WeightsMode = "fresh"
+
+
 class SuiteConfig(Section):
     """A named experiment of all methods of `run.methods` but those it lists in `exclude`.
 
     `methods` says what some of them do otherwise here. `tuning` None leaves the recipes their own learning rates.
+    `primary` are the endpoints that are tested; every other comparison of the suite is exploratory.
     """
 
     title: str
@@ -293,6 +314,7 @@ class SuiteConfig(Section):
     tuning: TuningSection | None = None
     methods: dict[Name, SuiteMethod] = {}
     exclude: Annotated[list[Name], AfterValidator(_distinct)] = []
+    primary: Annotated[list[Endpoint], AfterValidator(_distinct)] = []
 
     def method(self, name: str) -> SuiteMethod:
         """Return what a method does otherwise in this suite."""
@@ -309,6 +331,28 @@ class SuiteConfig(Section):
     def pool(self, target: TargetRef) -> int:
         """Return the images per class from which a target's shots are drawn."""
         return target.pool or self.data.pool
+
+    @model_validator(mode="after")
+    def _endpoints_are_measured(self) -> Self:
+        for place, endpoint in enumerate(self.primary):
+            own = {target.label: self.shots(target) for target in self.data.targets}
+            named = list(own) if endpoint.targets == "mean" else endpoint.targets
+            asked: dict[str, tuple[Sequence[object], Sequence[object]]] = {
+                "targets": (named, list(own)),
+                "shots": (endpoint.shots, sorted({shots for label in named for shots in own.get(label, [])})),
+                "budgets": (endpoint.budgets, self.grid.budgets),
+                "measure": ([endpoint.measure], self.transfer.measures),
+                "cost": ([endpoint.cost], self.grid.costs),
+                "weights": ([endpoint.weights], self.transfer.weights),
+                "granularity": ([endpoint.granularity] if endpoint.granularity else [], self.grid.granularities),
+            }
+            for name, (wanted, there) in asked.items():
+                if lacking := [value for value in wanted if value not in there]:
+                    raise ValueError(
+                        f"primary.{place}.{name}: {lacking[0]} is not in this suite, which has "
+                        f"{', '.join(map(str, there))}; add it to the suite or take it out of the endpoint"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -405,6 +449,19 @@ class Params(Section):
         for suite in self.run.suites:
             if not self.methods_of(suite):
                 raise ValueError(f"suites.{suite}.exclude: no method of run.methods is left; take one out of it")
+        return self
+
+    @model_validator(mode="after")
+    def _endpoints_name_methods(self) -> Self:
+        for suite, config in self.suites.items():
+            for place, endpoint in enumerate(config.primary):
+                for side in endpoint.contrast:
+                    method, _, variant = side.partition("+")
+                    where = f"suites.{suite}.primary.{place}.contrast"
+                    if method not in self.methods_of(suite):
+                        raise ValueError(str(unknown("method", method, self.methods_of(suite), where)))
+                    if variant and variant not in self.variants_of(suite, method):
+                        raise ValueError(str(unknown("variant", variant, self.variants_of(suite, method), where)))
         return self
 
     @model_validator(mode="after")

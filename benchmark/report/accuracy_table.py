@@ -4,18 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.analysis.intervals import mark_best
-from benchmark.report.labels import NBSP, label, percent
+from benchmark.report.labels import FLOORS, NBSP, label, percent
 from benchmark.report.markdown import table
 from benchmark.report.view import Record, View
 
 DAGGER = "†"
+DENSE_LEVEL = f"dense (100{NBSP}%)"
+DENSE_SCRATCH = f"dense (100{NBSP}%), in scratch"
+SMALLEST = "smallest difference that could be seen"
 MEANS = "Percent, mean over search seeds ± half width of the 95 % interval (k-shot draws are averaged within a seed)."
 MARKS = (
     f"Bold: best mean of the column. {DAGGER}: not resolved from it: the 95 % interval of the difference, paired by "
-    "seed, contains zero or cannot be computed from one seed; not corrected for multiplicity."
+    "seed, contains zero or cannot be computed from fewer than three seeds; not corrected for multiplicity."
 )
 AREA = "Area: mean accuracy over the logarithm of the achieved complexity."
-LEGEND = f"{MEANS} {MARKS} {AREA}"
+SEEN = (
+    "Smallest difference that could be seen: the half width of the 95 % interval of DAP's difference from a rival, "
+    "median over rivals, in points; a true difference of that size is resolved about every other time."
+)
+LEGEND = f"{MEANS} {MARKS} {AREA} {SEEN}"
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,20 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows at one granularity, weights mode, target and number of shots; `dense` is the control."""
+    """The rows at one granularity, weights mode, target and number of shots.
+
+    `levels` are the accuracies that belong to no budget, by name: the dense control first, then its floors. `smallest`
+    has for every column the smallest difference from the reference that could be seen, in points.
+    """
 
     target: str
     granularity: str
     weights: str
     shots: int
     columns: list[str]
-    dense: Entry | None
+    levels: dict[str, Entry]
     rows: list[TableRow]
-    floor: Entry | None = None
+    smallest: list[float | None]
 
 
 def accuracy_table(
@@ -77,8 +88,20 @@ def accuracy_table(
         for r, (method, variant) in enumerate(named)
     ]
     columns = [*(percent(budget) for budget in view.budgets), "area"]
-    dense = _entry(view.dense(granularity, weights, target, shots))
-    return Table(target, granularity, weights, shots, columns, dense, rows, _entry(view.floor(target, shots)))
+    smallest = view.smallest_differences(granularity, weights, target, shots)
+    levels = _levels(view, target, granularity, weights, shots)
+    return Table(target, granularity, weights, shots, columns, levels, rows, [half and 100 * half for half in smallest])
+
+
+def _levels(view: View, target: str, granularity: str, weights: str, shots: int) -> dict[str, Entry]:
+    chance = view.chance(target, shots)
+    found = {
+        DENSE_LEVEL: _entry(view.dense(granularity, weights, target, shots)),
+        DENSE_SCRATCH: _entry(view.dense(granularity, "scratch", target, shots)) if weights != "scratch" else None,
+        **{name: _entry(view.floors(target, shots).get(measure)) for measure, name in FLOORS.items()},
+        "guessing": Entry(100 * chance, None) if chance is not None else None,
+    }
+    return {name: entry for name, entry in found.items() if entry is not None}
 
 
 def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> list[tuple[str, Table]]:
@@ -91,17 +114,24 @@ def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> 
         entries = [entry for entry in view.entries(granularity) if with_variants or not entry[1]]
         where = (target, granularity, view.headline_weights, view.headline_shots)
         made = accuracy_table(view, *where, entries)
-        if target in targets and (made.rows or made.dense):
+        if target in targets and (made.rows or made.levels):
             found.append((f"{title} pruning", made))
     return found
 
 
 def markdown(found: Table) -> str:
-    """Return the table in Markdown, without a heading; the dense control stands below it."""
-    text = table(["method", *found.columns], [[row.label, *map(markdown_entry, row.entries)] for row in found.rows])
-    below = [f"Dense control (100{NBSP}%): {found.dense.text}."] if found.dense else []
-    below += [f"Raw pixels on the same episodes: {found.floor.text}."] if found.floor else []
-    return text + (f"\n\n{' '.join(below)}" if below else "")
+    """Return the table in Markdown, without a heading; what belongs to no budget is in a line below it."""
+    rows = [[row.label, *map(markdown_entry, row.entries)] for row in found.rows]
+    if any(half is not None for half in found.smallest):
+        rows.append([f"*{SMALLEST}*", *map(smallest_text, found.smallest)])
+    text = table(["method", *found.columns], rows)
+    below = "; ".join(f"{name}: {entry.text}" for name, entry in found.levels.items())
+    return text + (f"\n\n{below[0].upper()}{below[1:]}." if below else "")
+
+
+def smallest_text(half: float | None) -> str:
+    """Return the smallest difference of a column as text."""
+    return "–" if half is None else f"{half:.1f}"
 
 
 def markdown_entry(entry: Entry | None) -> str:

@@ -40,8 +40,8 @@ def captions(view: View) -> list[Caption]:
     bars = (
         f"Bars: 95 % intervals over {plural(len(view.seeds), 'search seed')}. Grey: the dense control and its interval."
     )
-    if len(view.seeds) == 1:
-        bars = "One search seed, so there are no intervals. Grey: the dense control."
+    if view.too_few:
+        bars = f"{view.too_few} Grey: the dense control."
     scale = f"x: achieved share of {COSTS[view.cost]}, log scale; ticks are the budgets"
     low = percent(min(view.budgets))
     control = ""
@@ -69,6 +69,14 @@ def captions(view: View) -> list[Caption]:
             f"of the large model? {_measured(view)}, {mode}, default variant of each method; {scale}, "
             f"points are set sideways by a few percent so that bars do not hide each other. {bars}{guessing} Uniform "
             "width, the same share of every layer, is the rival to beat.",
+        ),
+        Caption(
+            "costs",
+            "The same accuracies over parameters and over MACs",
+            ("C4", "C2"),
+            f"Budgets limit {COSTS[view.cost]} only, so at one budget methods may differ in the other by a factor. "
+            f"Left: the cost that budgets are shares of; right: the other one; log scales. {setting}, {mode}. {bars}"
+            f"{guessing}",
         ),
         *(
             Caption(
@@ -165,8 +173,8 @@ def _study(view: View, name: str) -> Caption:
 
 
 def _differences(view: View) -> str:
-    if len(view.seeds) == 1:
-        return "One search seed, so there are no intervals."
+    if view.too_few:
+        return view.too_few
     return f"Lines: 95 % intervals over {plural(len(view.seeds), 'search seed')}."
 
 

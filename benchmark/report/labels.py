@@ -13,6 +13,7 @@ VARIANTS = {
     "hard-narrow": "hard, narrow",
     "straight-through": "straight-through",
 }
+FLOORS = {"nearest": "raw pixels, nearest class mean", "probe": "raw pixels, logistic regression"}
 COSTS = {"params": "parameters", "macs": "MACs"}
 GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks", "block+channel": "blocks and channels"}
 

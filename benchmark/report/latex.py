@@ -30,8 +30,10 @@ def main_tex(view: View) -> str:
                 r"\midrule",
                 rf"\multicolumn{{{columns + 1}}}{{l}}{{\emph{{{plural(shots, 'shot')} per class}}}} \\",
             ]
-            if table.dense:
-                lines.append(rf"dense (100~\%) & \multicolumn{{{columns}}}{{l}}{{{escape(table.dense.text)}}} \\")
+            lines += [
+                rf"{escape(name)} & \multicolumn{{{columns}}}{{l}}{{{escape(entry.text)}}} \\"
+                for name, entry in table.levels.items()
+            ]
             lines += [" & ".join([escape(row.label), *map(_entry, row.entries)]) + r" \\" for row in table.rows]
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]))
     return "\n\n".join(parts) + "\n"

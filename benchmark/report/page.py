@@ -7,8 +7,8 @@ from typing import Any
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params
 from benchmark.files import atomic_write
-from benchmark.report import comparisons, controls, doubled_training, duplicates, tuning
-from benchmark.report.accuracy_table import LEGEND, Table, headline_tables
+from benchmark.report import comparisons, controls, doubled_training, duplicates, tuning, verdict
+from benchmark.report.accuracy_table import LEGEND, SMALLEST, Table, headline_tables, smallest_text
 from benchmark.report.captions import CLAIMS, Caption, captions
 from benchmark.report.comparisons import Contrast
 from benchmark.report.labels import NBSP, label, percent, plural
@@ -36,6 +36,9 @@ class SuitePart:
     comparison_legend: str
     gaps: Contrast
     gap_legend: str
+    verdict: list[verdict.Section]
+    audit: str
+    broken: list[str]
     protocol: list[str]
     rates: tuple[list[str], list[list[str]]]
     duplicates: list[str]
@@ -62,7 +65,13 @@ def write_page(params: Params, root: Path) -> Path:
         lstrip_blocks=True,
     )
     text = environment.get_template("index.html.j2").render(
-        parts=parts, claims=CLAIMS, legend=LEGEND, rates_legend=tuning.CHOSEN, reference=label("dap")
+        parts=parts,
+        claims=CLAIMS,
+        legend=LEGEND,
+        rates_legend=tuning.CHOSEN,
+        reference=label("dap"),
+        smallest=SMALLEST,
+        smallest_text=smallest_text,
     )
     atomic_write(folder / "index.html", (text.strip().replace(" %", f"{NBSP}%") + "\n").encode())
     return folder / "index.html"
@@ -82,6 +91,9 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
+        verdict=verdict.sections(view),
+        audit=verdict.audit_sentence(view),
+        broken=verdict.broken_rules(view),
         protocol=[
             *protocol(params, suite),
             *filter(None, [doubled_training.sentence(view), *controls.questions(view)]),

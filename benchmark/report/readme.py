@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params, load_params
-from benchmark.report import doubled_training
+from benchmark.report import doubled_training, verdict
 from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown, markdown_entry
 from benchmark.report.blocks import holds, marks, put
 from benchmark.report.labels import COSTS, label, plural
@@ -21,9 +21,12 @@ BEGIN, END = marks(BLOCK)
 def render_block(summary: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> str:
     """Return the Markdown between the markers, from the headline suite's summary and those of the `others`.
 
-    Figure, a table of default variants per granularity, links; then the headline areas of every other suite.
+    Figure, a table of default variants per granularity, links; then the headline areas of every other suite. A headline
+    that breaks a rule of the audit has the broken rules in the place of its figure and tables.
     """
     view = View(summary)
+    if verdict.broken_rules(view):
+        return "\n\n".join([*_no_headline(view), *_others([View(other) for other in others])])
     parts = [
         f"![{summary['title']}: transfer accuracy against complexity](reports/figures/{view.suite}/accuracy.png)",
         f"**{summary['title']}**: {view.measured}, {_setting(view)}; "
@@ -35,6 +38,15 @@ def render_block(summary: dict[str, Any], others: Sequence[dict[str, Any]] = ())
     tables = f"[reports/tables/{view.suite}](reports/tables/{view.suite}/main.md)"
     parts.append(" ".join(filter(None, [LEGEND, doubled_training.sentence(view), f"{more}: {tables}."])))
     return "\n\n".join([*parts, *_others([View(other) for other in others])])
+
+
+def _no_headline(view: View) -> list[str]:
+    """What stands in the place of a headline that breaks a rule: which rule, and where its numbers are."""
+    link = f"[reports/tables/{view.suite}](reports/tables/{view.suite}/verdict.md)"
+    return [
+        f"**{view.summary['title']}** is no headline: it breaks rules of the protocol. Its numbers are in {link}.",
+        "\n".join(f"- {line}" for line in verdict.broken_rules(view)),
+    ]
 
 
 def _others(views: Sequence[View]) -> list[str]:
@@ -56,7 +68,8 @@ def _others(views: Sequence[View]) -> list[str]:
 
 def _setting(view: View) -> str:
     shots, seeds = plural(view.headline_shots, "shot"), plural(len(view.seeds), "search seed")
-    return f"weights mode `{view.headline_weights}`, {shots} per class, {seeds}"
+    few = " (means only: too few for intervals and tests)" if view.too_few else ""
+    return f"weights mode `{view.headline_weights}`, {shots} per class, {seeds}{few}"
 
 
 def update(path: Path, params: Params | None = None) -> bool:

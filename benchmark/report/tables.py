@@ -9,8 +9,17 @@ from typing import Any, get_args
 from benchmark.config.params import WeightsMode
 from benchmark.files import atomic_write
 from benchmark.protocol.controls import DENSE
-from benchmark.report import comparisons, controls, doubled_training, settings, studies, tuning
-from benchmark.report.accuracy_table import AREA, LEGEND, MEANS, TableRow, accuracy_table, headline_tables, markdown
+from benchmark.report import comparisons, controls, doubled_training, settings, studies, tuning, verdict
+from benchmark.report.accuracy_table import (
+    AREA,
+    DENSE_LEVEL,
+    LEGEND,
+    MEANS,
+    TableRow,
+    accuracy_table,
+    headline_tables,
+    markdown,
+)
 from benchmark.report.labels import COSTS, label, plural
 from benchmark.report.latex import main_tex
 from benchmark.report.markdown import table
@@ -22,6 +31,7 @@ FILES = {
     "main.md": "the headline's weights mode and shots",
     "full.md": "the same tables for every number of shots and weights mode",
     "areas.md": "areas over all budgets, for every number of shots and weights mode",
+    "verdict.md": "audit, primary endpoints, the best search-free rule, equal cost, ranks, where the noise comes from",
     "main.csv": "all shots at the headline's weights mode, in percent",
     "main.tex": "the same for LaTeX",
     **{
@@ -29,6 +39,12 @@ FILES = {
         for mode in get_args(WeightsMode)
     },
     "tests.csv": "every paired test",
+    "primary.csv": "the primary endpoints, shares instead of percent",
+    "rules.csv": "the method under study minus every search-free rule, shares instead of percent",
+    "equal_cost.csv": "areas at equal MACs (or parameters), shares instead of percent",
+    "ranks.csv": "ranks with their intervals",
+    "pairing.csv": "correlations between methods over seeds",
+    "variances.csv": "parts of the variance between seeds",
     "areas.csv": "areas over all budgets and over the small ones, shares instead of percent",
     "gaps.csv": "area with inherited minus area with fresh weights",
     "twice.md": "the dense control beside one trained on the source for twice as many steps",
@@ -41,6 +57,9 @@ FILES = {
     "settings.csv": "the same, shares instead of percent",
     "architectures.csv": "units kept per layer, mean and range over seeds",
 }
+
+
+VERDICT = ("primary", "rules", "equal_cost", "ranks", "pairing", "variances")
 
 
 def files_of(view: View) -> dict[str, str]:
@@ -63,6 +82,8 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "main.tex": main_tex(view),
         "main.csv": _main_csv(view),
         "tests.csv": to_csv(view.summary["tests"]),
+        "verdict.md": _titled(view, "verdict", verdict.legend(view), verdict.markdown(view)),
+        **{f"{name}.csv": to_csv(view.summary[name]) for name in VERDICT},
         "areas.csv": to_csv(_areas_of_sets(view)),
         "gaps.csv": to_csv(view.summary["gaps"]),
         "twice.md": _titled(
@@ -130,6 +151,7 @@ def _setting(view: View) -> str:
         f"Weights mode `{view.headline_weights}`, {plural(view.headline_shots, 'shot')} per class, "
         f"{plural(len(view.seeds), 'search seed')}. Columns: the share of {COSTS[view.cost]} that a method may keep."
         + (f" Headline: {view.measured}." if view.several else "")
+        + (f" {view.too_few}" if view.too_few else "")
     )
 
 
@@ -178,7 +200,8 @@ def _main_csv(view: View) -> str:
             table = accuracy_table(view, target, granularity, view.headline_weights, shots, view.entries(granularity))
             shared = {"target": target, "granularity": granularity, "weights": table.weights, "shots": shots}
             nothing = [None] * (len(names) - 1)
-            rows = [TableRow(DENSE, "", [table.dense, *nothing])] if table.dense else []
+            dense = table.levels.get(DENSE_LEVEL)
+            rows = [TableRow(DENSE, "", [dense, *nothing])] if dense else []
             rows += [TableRow(row.method, row.variant, [None, *row.entries]) for row in table.rows]
             for row in rows:
                 record: dict[str, Any] = {**shared, "method": row.method, "variant": row.variant}

@@ -1,9 +1,12 @@
 """A summary as tables, figures and page ask for it."""
 
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 from benchmark.analysis.groups import OVERALL
+from benchmark.analysis.intervals import FEWEST
+from benchmark.config.params import CostKind
 from benchmark.protocol.controls import DENSE
 from benchmark.report.labels import listing, plural
 
@@ -24,13 +27,12 @@ class View:
         self.targets: list[str] = axes["targets"]
         self.shots: list[int] = sorted({shots for target in self.targets for shots in axes["shots"][target]})
         self.seeds: list[int] = axes["seeds"]
-        self.cost: str = axes["cost"]
+        self.cost: CostKind = axes["cost"]
         self.headline_weights: str = summary["headline"]["weights"]
         self.headline_shots: int = summary["headline"]["shots"]
         self.headline_target: str = summary["headline"]["target"]
         self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] != DENSE]
         self.measure: str = summary["slice"]["measure"]
-        self._floors = {(f["target"], f["shots"]): f for f in summary["floors"]}
         self.studies: list[Record] = summary.get("studies", [])
         self._studied = {(study["method"], variant) for study in self.studies for variant in study["variants"]}
         self._shots: dict[str, list[int]] = axes["shots"]
@@ -39,6 +41,11 @@ class View:
             (c["granularity"], c["method"], c["variant"], c["weights"], c["target"], c["budget"], c["shots"]): c
             for c in summary["cells"]
         }
+        self._halves: dict[tuple[str, str, str, int, float | None], list[float]] = {}
+        for test in summary["tests"]:
+            if test["family"] == "methods" and test["measure"] in ("accuracy", "area") and test["half"] is not None:
+                where = (test["granularity"], test["weights"], test["target"], test["shots"])
+                self._halves.setdefault((*where, test.get("budget")), []).append(test["half"])
         self._areas: dict[tuple[str, str, str, str, str, int], Record] = {
             (a["granularity"], a["method"], a["variant"], a["weights"], a["target"], a["shots"]): a
             for a in summary["areas"]
@@ -76,6 +83,16 @@ class View:
     def area(self, granularity: str, method: str, variant: str, weights: str, target: str, shots: int) -> Record | None:
         """Return the area under a method's curve, or None."""
         return self._areas.get((granularity, method, variant, weights, target, shots))
+
+    @property
+    def too_few(self) -> str:
+        """Why there are no intervals and tests, in a sentence; empty where the suite has seeds enough."""
+        if len(self.seeds) >= FEWEST:
+            return ""
+        return (
+            f"{plural(len(self.seeds), 'search seed').capitalize()}: means only, no intervals and no tests. They would "
+            "rest on at most one difference between seeds, which says next to nothing."
+        )
 
     @property
     def several(self) -> bool:
@@ -117,9 +134,18 @@ class View:
         found = [self.summary["data"][member]["chance"] for member in members if member in self.summary["data"]]
         return sum(found) / len(found) if len(found) == len(members) else None
 
-    def floor(self, target: str, shots: int) -> Record | None:
-        """Return what raw pixels give on the same episodes, or None where that was not measured."""
-        return self._floors.get((target, shots))
+    def floors(self, target: str, shots: int) -> dict[str, Record]:
+        """Return what raw pixels give on the same episodes, by measure; empty where that was not measured."""
+        return {f["measure"]: f for f in self.summary["floors"] if (f["target"], f["shots"]) == (target, shots)}
+
+    def smallest_differences(self, granularity: str, weights: str, target: str, shots: int) -> list[float | None]:
+        """Return, for every budget and the area, the half width of the reference's difference from a rival.
+
+        The median over the rivals: the smallest difference that the suite could have seen there. None without tests.
+        """
+        where = (granularity, weights, target, shots)
+        found = [self._halves.get((*where, budget), []) for budget in (*self.budgets, None)]
+        return [median(halves) if halves else None for halves in found]
 
     def parts(self) -> Iterator[tuple[str, str, str]]:
         """Yield (target, granularity, title) of every part of a table, the mean over targets first.

@@ -1,14 +1,13 @@
 import math
 
 import pytest
-from hand_made import ROWS, only, params_of, row, summarise
+from hand_made import ROWS, half_of, only, p_of, params_of, row, summarise
 
 from benchmark.analysis.areas import budget_sets
 from benchmark.analysis.output import metrics
 
-T1 = 12.70620474  # 97.5 % quantile of Student's t with one degree of freedom, from a printed table
 BUDGETS = [0.5, 0.1, 0.05]
-# By budget, then seed.
+# By budget, then for the seeds 0 and 1; the seed 2 is half-way.
 ACCURACIES = {
     "uniform": {0.5: (0.8, 0.9), 0.1: (0.6, 0.7), 0.05: (0.4, 0.5)},
     "dap": {0.5: (0.8, 0.7), 0.1: (0.7, 0.9), 0.05: (0.6, 0.7)},
@@ -20,7 +19,7 @@ def rows_of(method):
     return [
         row(method, budget, seed, draw, accuracy)
         for budget, by_seed in ACCURACIES[method].items()
-        for seed, accuracy in enumerate(by_seed)
+        for seed, accuracy in enumerate((*by_seed, sum(by_seed) / 2))
         for draw in (0, 1)
     ]
 
@@ -40,19 +39,19 @@ def test_sets_of_budgets():
 def test_small_areas_by_hand(summary):
     # One segment, from 10 % to 5 %: the mean of its ends.
     by_seed = {area["method"]: area["by_seed"] for area in summary["small_areas"]}
-    assert by_seed == {"uniform": [0.5, 0.6], "dap": [0.65, 0.8], "my_pruner": [0.6, 0.6]}
+    assert by_seed == {"uniform": [0.5, 0.6, 0.55], "dap": [0.65, 0.8, 0.725], "my_pruner": [0.6, 0.6, 0.6]}
     found = only(summary["small_areas"], method="dap")
-    assert (found["accuracy"], found["half"]) == (0.725, pytest.approx(T1 * 0.075, rel=1e-5))
+    assert (found["accuracy"], found["half"]) == (0.725, pytest.approx(half_of(0.15), rel=1e-5))
     # All budgets: the segment from 50 % to 10 % weighs log 5, that from 10 % to 5 % log 2.
     area = (0.75 * math.log(5) + 0.65 * math.log(2)) / math.log(10)
     assert only(summary["areas"], method="dap")["by_seed"][0] == pytest.approx(area, rel=1e-5)
 
 
 def test_small_areas_are_a_measure_and_a_family_of_their_own(summary):
-    # By seed 0.15 and 0.2 over the uniform width, 0.05 and 0.2 over the other: t = 7 and 5/3, one degree of freedom.
-    first, second = (1 - 2 / math.pi * math.atan(t) for t in (7, 5 / 3))
+    # By seed 0.15, 0.2 and half-way over the uniform width, 0.05, 0.2 and half-way over the other.
+    first, second = p_of(0.175, 0.05), p_of(0.125, 0.15)
     uniform = only(summary["tests"], measure="small area", method="uniform")
-    assert (uniform["difference"], uniform["half"]) == (0.175, pytest.approx(T1 * 0.025, rel=1e-5))
+    assert (uniform["difference"], uniform["half"]) == (0.175, pytest.approx(half_of(0.05), rel=1e-5))
     assert (uniform["p"], uniform["p_holm"]) == (pytest.approx(first, rel=1e-5), pytest.approx(2 * first, rel=1e-5))
     other = only(summary["tests"], measure="small area", method="my_pruner")
     assert (other["difference"], other["p_holm"]) == (0.125, pytest.approx(second, rel=1e-5))
@@ -63,8 +62,8 @@ def test_small_areas_are_a_measure_and_a_family_of_their_own(summary):
 def test_a_seed_without_a_large_budget_has_its_small_area(tmp_path):
     rows = {method: [r for r in rows_of(method) if (r.budget, r.seed) != (0.5, 1)] for method in ACCURACIES}
     summary = summarise(tmp_path, rows, params_of(methods=list(ACCURACIES), grid={"budgets": BUDGETS}))
-    assert only(summary["areas"], method="dap")["seeds"] == 1
-    assert only(summary["small_areas"], method="dap")["by_seed"] == [0.65, 0.8]
+    assert only(summary["areas"], method="dap")["seeds"] == 2
+    assert only(summary["small_areas"], method="dap")["by_seed"] == [0.65, 0.8, 0.725]
 
 
 def test_without_a_set_of_small_budgets_there_is_no_small_area(tmp_path):

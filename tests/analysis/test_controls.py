@@ -1,13 +1,9 @@
-import math
-
 import pytest
-from hand_made import ROWS, only, params_of, summarise
+from hand_made import ROWS, half_of, only, p_of, params_of, summarise
 
 from benchmark.analysis.controls import against_grid, verdict
 from benchmark.analysis.grid import CellKey
 from benchmark.analysis.intervals import Paired
-
-T1 = 12.70620474  # 97.5 % quantile of Student's t with one degree of freedom, from a printed table
 
 
 def in_arm(arm, change):
@@ -24,9 +20,9 @@ def summary_of(tmp_path, arms, *rows):
 
 
 def test_an_arm_by_hand(tmp_path):
-    records = summary_of(tmp_path, ["inverted"], in_arm("inverted", {0: -0.10, 1: -0.12}))["arms"]
+    records = summary_of(tmp_path, ["inverted"], in_arm("inverted", {0: -0.10, 1: -0.12, 2: -0.11}))["arms"]
     assert len(records) == 2 * (2 + 1)
-    # In the grid 0.72 and 0.84 by seed.
+    # In the grid 0.72, 0.84 and 0.78 by seed.
     record = only(records, method="dap", budget=0.1)
     assert record == {
         "arm": "inverted",
@@ -39,22 +35,22 @@ def test_an_arm_by_hand(tmp_path):
         "in_grid": pytest.approx(0.78),
         "in_arm": pytest.approx(0.67),
         "difference": pytest.approx(-0.11),
-        "half": pytest.approx(T1 * 0.01, rel=1e-5),
-        "seeds": 2,
-        # t = 11 with one degree of freedom; the smallest p of four equal ones is multiplied by four.
-        "p": pytest.approx(1 - 2 / math.pi * math.atan(11), rel=1e-4),
-        "p_holm": pytest.approx(4 * (1 - 2 / math.pi * math.atan(11)), rel=1e-4),
+        "half": pytest.approx(half_of(0.02), rel=1e-5),
+        "seeds": 3,
+        # The smallest p of four equal ones is multiplied by four.
+        "p": pytest.approx(p_of(0.11, 0.02), rel=1e-4),
+        "p_holm": pytest.approx(4 * p_of(0.11, 0.02), rel=1e-4),
         "verdict": None,
     }
     area = only(records, method="dap", measure="area")
     assert area["difference"] == pytest.approx(-0.11)
-    # 0.11 is less than the half width 0.127.
-    assert (area["budget"], area["verdict"]) == (None, "order not seen to matter")
+    # 0.11 is more than the half width 0.025.
+    assert (area["budget"], area["verdict"]) == (None, "order matters")
     assert area["p_holm"] == pytest.approx(2 * area["p"], rel=1e-4)
 
 
 def test_families_are_those_of_one_arm(tmp_path):
-    arms = [in_arm("inverted", {0: -0.1, 1: -0.12}), in_arm("labels", {0: 0.0, 1: 0.0})]
+    arms = [in_arm("inverted", {0: -0.1, 1: -0.12, 2: -0.11}), in_arm("labels", {0: 0.0, 1: 0.0, 2: 0.0})]
     records = summary_of(tmp_path, ["inverted", "labels"], *arms)["arms"]
     alone = summary_of(tmp_path, ["inverted"], arms[0])["arms"]
     assert [r for r in records if r["arm"] == "inverted"] == alone
@@ -64,9 +60,11 @@ def test_families_are_those_of_one_arm(tmp_path):
 
 def test_granularities_are_families_of_their_own():
     grid = {
-        CellKey(g, "dap", "", "fresh", "t", b, 5): {0: 0.5, 1: 0.5} for g in ("channel", "weight") for b in (0.5, 0.1)
+        CellKey(g, "dap", "", "fresh", "t", b, 5): {0: 0.5, 1: 0.5, 2: 0.5}
+        for g in ("channel", "weight")
+        for b in (0.5, 0.1)
     }
-    other = {key: {0: 0.4, 1: 0.38} for key in grid}
+    other = {key: {0: 0.4, 1: 0.38, 2: 0.39} for key in grid}
     found = against_grid("flops", "accuracy", grid, other, {"target": "t", "shots": 5})
     assert [r["p_holm"] / r["p"] for r in found] == pytest.approx([2.0] * 4)
     assert against_grid("flops", "accuracy", grid, other, {"target": "t", "shots": 1}) == []
@@ -79,7 +77,7 @@ def test_granularities_are_families_of_their_own():
         ("shuffled", -0.02, 0.03, "ratios only"),
         ("shuffled", -0.02, 0.01, "units matter"),
         ("shuffled", 0.02, 0.01, "units matter"),
-        ("shuffled", -0.02, None, "one seed: unknown"),
+        ("shuffled", -0.02, None, "fewer than 3 seeds: unknown"),
         ("inverted", -0.02, 0.01, "order matters"),
         ("inverted", 0.02, 0.01, "better inverted"),
         ("labels", -0.02, 0.01, "labels matter"),
@@ -96,5 +94,5 @@ def test_a_verdict_is_read_from_the_interval(arm, mean, half, word):
 def test_a_suite_without_these_arms_has_no_word_of_them(tmp_path):
     plain = summarise(tmp_path)
     assert "arms" not in plain and "arms" not in plain["conventions"]
-    assert "arms" not in summary_of(tmp_path, ["twice"], in_arm("inverted", {0: 0.0, 1: 0.0}))
-    assert summary_of(tmp_path, ["inverted"], in_arm("inverted", {0: 0.1, 1: 0.0}))["cells"] == plain["cells"]
+    assert "arms" not in summary_of(tmp_path, ["twice"], in_arm("inverted", {0: 0.0, 1: 0.0, 2: 0.0}))
+    assert summary_of(tmp_path, ["inverted"], in_arm("inverted", {0: 0.1, 1: 0.0, 2: 0.0}))["cells"] == plain["cells"]

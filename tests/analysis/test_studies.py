@@ -1,14 +1,13 @@
 import math
 
 import pytest
-from hand_made import ROWS, only, params_of, row, summarise
+from hand_made import ROWS, half_of, only, p_of, params_of, row, summarise
 
 from benchmark.analysis.grid import CellKey
 from benchmark.analysis.studies import against_default, relative_costs, searches, spread
 from benchmark.config.ablations import Study
 from benchmark.files import write_json
 
-T1 = 12.70620474  # 97.5 % quantile of Student's t with one degree of freedom, from a printed table
 STUDY = Study("law", "dap", ("a", "b"))
 HEADLINE = {"target": "t", "shots": 5}
 
@@ -19,9 +18,9 @@ def key(variant, weights="fresh", granularity="channel", **changes):
 
 def test_differences_from_the_default_by_hand():
     areas = {
-        key(""): {0: 0.5, 1: 0.6},
-        key("a"): {0: 0.4, 1: 0.48},
-        key("b"): {0: 0.6, 1: 0.6},
+        key(""): {0: 0.5, 1: 0.6, 2: 0.55},
+        key("a"): {0: 0.4, 1: 0.48, 2: 0.44},
+        key("b"): {0: 0.6, 1: 0.6, 2: 0.6},
         key("a", "inherit"): {0: 0.7, 1: 0.7},
         key("c"): {0: 0.9, 1: 0.9},
         key("a", shots=1): {0: 0.9, 1: 0.9},
@@ -35,8 +34,9 @@ def test_differences_from_the_default_by_hand():
         ("a", "inherit"),
     ]
     default = found[0]
-    assert (default["area"], default["difference"], default["half"], default["p_holm"]) == (0.55, None, None, None)
-    p_a, p_b = (1 - 2 / math.pi * math.atan(t) for t in (11, 1))
+    assert default["area"] == pytest.approx(0.55)
+    assert (default["difference"], default["half"], default["p_holm"]) == (None, None, None)
+    p_a, p_b = p_of(0.11, 0.02), p_of(0.05, 0.1)
     assert found[1] == {
         "study": "law",
         "granularity": "channel",
@@ -45,15 +45,15 @@ def test_differences_from_the_default_by_hand():
         "method": "dap",
         "variant": "a",
         "area": pytest.approx(0.44),
-        "area_half": pytest.approx(T1 * 0.04),
-        # By seed -0.10 and -0.12: the half width is t times 0.01.
+        "area_half": pytest.approx(half_of(0.08)),
+        # By seed -0.10, -0.12 and -0.11.
         "difference": pytest.approx(-0.11),
-        "half": pytest.approx(T1 * 0.01),
-        "seeds": 2,
+        "half": pytest.approx(half_of(0.02)),
+        "seeds": 3,
         "p": pytest.approx(p_a),
         "p_holm": pytest.approx(2 * p_a),
     }
-    # By seed 0.1 and 0: t = 1. The larger of two p-values is multiplied by one.
+    # By seed 0.1, 0 and 0.05. The larger of two p-values is multiplied by one.
     assert (found[2]["p"], found[2]["p_holm"]) == (pytest.approx(p_b), pytest.approx(p_b))
     assert found[3]["difference"] is None, "no default with these weights"
 
@@ -112,7 +112,7 @@ def test_searches_by_hand():
         "budget": None,
         # Means over three budgets within a seed: 0.1 and 0.2.
         "gap": pytest.approx(0.15),
-        "gap_half": pytest.approx(T1 * 0.05),
+        "gap_half": None,  # two seeds
         "seeds": 2,
         "spread": pytest.approx(third / 3),
         "overlap": pytest.approx(0.5 + 0.65 / 3),

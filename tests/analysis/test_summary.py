@@ -2,7 +2,7 @@ import json
 import math
 
 import pytest
-from hand_made import ROWS, only, params_of, row, summarise
+from hand_made import ROWS, SEEDS, T2, half_of, only, p_of, params_of, row, summarise
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,9 +11,6 @@ from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.intervals import common_seed_means
 from benchmark.analysis.rows import write_results
 from benchmark.errors import BenchError
-
-T2 = 4.302652730  # 97.5 % quantile of Student's t with two degrees of freedom, from a printed table
-T1 = 12.70620474  # and with one
 
 shares = st.floats(0.0, 1.0)
 
@@ -25,11 +22,13 @@ def test_interval_by_hand():
     assert estimate.n == 3
 
 
-def test_one_seed_has_no_interval():
-    assert mean_interval([0.7]).half is None
-    test = paired({0: 0.7}, {0: 0.5})
-    assert test is not None
-    assert (test.half, test.p, test.resolved) == (None, None, False)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_there_are_means_only(seeds):
+    first, second = dict.fromkeys(range(seeds), 0.7), {seed: 0.5 + 0.01 * seed for seed in range(seeds)}
+    assert mean_interval(list(second.values())).half is None
+    test = paired(first, second)
+    assert test is not None and test.mean == pytest.approx(0.2 - 0.005 * (seeds - 1))
+    assert (test.half, test.error, test.p, test.resolved) == (None, None, None, False)
 
 
 def test_paired_by_hand():
@@ -45,8 +44,8 @@ def test_paired_by_hand():
 
 def test_paired_edges():
     assert paired({0: 0.5}, {1: 0.5}) is None
-    same = paired({0: 0.5, 1: 0.7}, {0: 0.5, 1: 0.7})
-    shifted = paired({0: 0.6, 1: 0.8}, {0: 0.5, 1: 0.7})
+    same = paired({0: 0.5, 1: 0.7, 2: 0.6}, {0: 0.5, 1: 0.7, 2: 0.6})
+    shifted = paired({0: 0.6, 1: 0.8, 2: 0.7}, {0: 0.5, 1: 0.7, 2: 0.6})
     assert same is not None and shifted is not None
     assert (same.p, shifted.p) == (1.0, 0.0)
     assert not same.resolved
@@ -98,9 +97,9 @@ def test_area_is_a_mean(points):
 
 
 def test_standing():
-    best = {0: 0.80, 1: 0.90}
-    near = {0: 0.81, 1: 0.88}
-    far = {0: 0.30, 1: 0.40}
+    best = {0: 0.80, 1: 0.90, 2: 0.85}
+    near = {0: 0.81, 1: 0.88, 2: 0.85}
+    far = {0: 0.30, 1: 0.40, 2: 0.35}
     assert mark_best([near, best, None, far]) == ["unresolved", "best", "", ""]
     assert mark_best([None]) == [""]
     assert mark_best([{0: 0.5}, {0: 0.6}]) == ["unresolved", "best"]
@@ -108,12 +107,12 @@ def test_standing():
 
 def test_cell_by_hand(tmp_path):
     cell = only(summarise(tmp_path)["cells"], method="dap", budget=0.1)
-    # Draws 0.70, 0.74 and 0.82, 0.86: seed means 0.72 and 0.84.
-    assert cell["by_seed"] == pytest.approx([0.72, 0.84])
+    # Draws 0.70, 0.74 and 0.82, 0.86 and 0.76, 0.80: seed means 0.72, 0.84 and 0.78.
+    assert cell["by_seed"] == pytest.approx([0.72, 0.84, 0.78])
     assert cell["accuracy"] == pytest.approx(0.78)
-    assert cell["half"] == pytest.approx(T1 * 0.06, rel=1e-5)
+    assert cell["half"] == pytest.approx(half_of(0.12), rel=1e-5)
     assert cell["draw_sd"] == pytest.approx(math.sqrt(0.0008), rel=1e-5)
-    assert (cell["seeds"], cell["rows"]) == (2, 4)
+    assert (cell["seeds"], cell["rows"]) == (3, 6)
     assert cell["complexity"] == pytest.approx(0.09)
     assert (cell["compression"], cell["speedup"]) == (10.0, 10.0)
     assert (cell["pretrain_flops"], cell["search_flops"], cell["train_flops"]) == (1, 10, 100)
@@ -121,20 +120,19 @@ def test_cell_by_hand(tmp_path):
 
 def test_draws_are_not_replicates(tmp_path):
     few = only(summarise(tmp_path)["cells"], method="uniform", budget=0.1)
-    more = [row("uniform", 0.1, s, d, 0.61 + 0.1 * s) for s in (0, 1) for d in range(20)]
+    more = [row("uniform", 0.1, s, d, 0.61 + 0.1 * at) for s, at in SEEDS.items() for d in range(20)]
     rows = ROWS | {"uniform": [r for r in ROWS["uniform"] if r.budget != 0.1] + more}
     many = only(summarise(tmp_path, rows, params_of(transfer={"draws": 20}))["cells"], method="uniform", budget=0.1)
-    assert many["half"] == pytest.approx(few["half"]) == pytest.approx(T1 * 0.05, rel=1e-5)
+    assert many["half"] == pytest.approx(few["half"]) == pytest.approx(half_of(0.1), rel=1e-5)
 
 
 def test_tests_and_families_by_hand(tmp_path):
     summary = summarise(tmp_path)
     test = only(summary["tests"], method="uniform", budget=0.1, measure="accuracy")
-    # dap - uniform: 0.72 - 0.61 and 0.84 - 0.71; with one degree of freedom p = 1 - 2/pi * atan(t).
-    t = 0.12 / 0.01
-    p = 1 - 2 / math.pi * math.atan(t)
+    # dap - uniform: 0.72 - 0.61, 0.84 - 0.71 and 0.78 - 0.66.
+    p = p_of(0.12, 0.02)
     assert test["difference"] == pytest.approx(0.12)
-    assert test["half"] == pytest.approx(T1 * 0.01, rel=1e-5)
+    assert test["half"] == pytest.approx(half_of(0.02), rel=1e-5)
     assert (test["family"], test["family_size"]) == ("methods", 2)
     assert test["p"] == pytest.approx(p, rel=1e-5)
     assert test["p_holm"] == pytest.approx(2 * p, rel=1e-5)
@@ -155,11 +153,11 @@ def test_variants_are_a_family_of_their_own(tmp_path):
 def test_areas_by_hand(tmp_path):
     summary = summarise(tmp_path)
     assert {a["method"] for a in summary["areas"]} == {"uniform", "dap"}
-    assert only(summary["areas"], method="dap")["by_seed"] == pytest.approx([0.72, 0.84])
+    assert only(summary["areas"], method="dap")["by_seed"] == pytest.approx([0.72, 0.84, 0.78])
     # A seed without one of the budgets has no area: its range would be another.
     rows = ROWS | {"dap": [r for r in ROWS["dap"] if (r.budget, r.seed) != (0.01, 1)]}
     found = only(summarise(tmp_path, rows)["areas"], method="dap")
-    assert (found["by_seed"], found["half"], found["seeds"]) == ([pytest.approx(0.72), None], None, 1)
+    assert (found["by_seed"], found["half"], found["seeds"]) == (pytest.approx([0.72, None, 0.78]), None, 2)
 
 
 def test_gap_by_hand(tmp_path):
@@ -179,10 +177,10 @@ def test_missing_is_named(tmp_path):
         "variant": "",
         "weights": "fresh",
         "absent": 1,
-        "expected": 8,
+        "expected": 12,
         "cells": [{"target": "t", "budget": 0.01, "shots": 5, "seed": 1, "draws": [0]}],
     }
-    assert (only(missing, method="dap")["absent"], only(missing, method="dap")["cells"]) == (8, [])
+    assert (only(missing, method="dap")["absent"], only(missing, method="dap")["cells"]) == (12, [])
     assert len(missing) == 2
 
 
@@ -245,7 +243,7 @@ def test_bad_input(tmp_path):
     path = tmp_path / "reports" / "analysis" / "hand" / "summary.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"schema": 99}')
-    with pytest.raises(BenchError, match="expected a summary of schema 3"):
+    with pytest.raises(BenchError, match="expected a summary of schema 4"):
         read_summary(tmp_path, "hand")
 
 

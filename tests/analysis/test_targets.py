@@ -1,14 +1,12 @@
 import math
 
 import pytest
-from hand_made import ROWS, only, params_of, row, summarise
+from hand_made import ROWS, SEEDS, half_of, only, p_of, params_of, row, summarise
 
 from benchmark.analysis.grid import expected, variants_of
 from benchmark.analysis.groups import OVERALL
 from benchmark.errors import BenchError
 from benchmark.files import write_json
-
-T1 = 12.70620474  # 97.5 % quantile of Student's t with one degree of freedom, from a printed table
 
 # Two targets: u is another task, with one draw more at 5 shots, and alone at 20.
 TARGETS = {"t": {}, "u": {"shots": [5, 20], "draws": 3}}
@@ -42,8 +40,8 @@ def test_what_a_target_lacks_is_not_missing(tmp_path):
     rows = two_targets()
     rows["uniform"] = [r for r in rows["uniform"] if (r.target, r.shots, r.seed, r.draw) != ("u", 20, 1, 2)]
     hole = only(summarise(tmp_path, rows, params)["missing"], method="uniform")
-    # Draws 2 at two budgets; 2 seeds x 2 budgets x (2 draws on t, 3 and 3 on u) were asked for.
-    assert (hole["absent"], hole["expected"]) == (2, 2 * 2 * (2 + 3 + 3))
+    # Draws 2 at two budgets; 3 seeds x 2 budgets x (2 draws on t, 3 and 3 on u) were asked for.
+    assert (hole["absent"], hole["expected"]) == (2, 3 * 2 * (2 + 3 + 3))
     assert hole["cells"][0] == {"target": "u", "budget": 0.1, "shots": 20, "seed": 1, "draws": [2]}
 
 
@@ -51,9 +49,9 @@ def test_mean_over_targets_by_hand(tmp_path):
     summary = summarise(tmp_path, two_targets(), params_of(targets=TARGETS))
     cell = only(summary["cells"], target=OVERALL, method="dap", budget=0.1)
     # On t 0.72 and 0.84 by seed; on u the first draws 0.70 and 0.82 less 0.3. Every target counts the same.
-    assert cell["by_seed"] == pytest.approx([(0.72 + 0.40) / 2, (0.84 + 0.52) / 2])
-    assert cell["half"] == pytest.approx(T1 * 0.06, rel=1e-5)
-    assert (cell["shots"], cell["seeds"], cell["rows"]) == (5, 2, 2 * (2 + 3))
+    assert cell["by_seed"] == pytest.approx([(0.72 + 0.40) / 2, (0.84 + 0.52) / 2, (0.78 + 0.46) / 2])
+    assert cell["half"] == pytest.approx(half_of(0.12), rel=1e-5)
+    assert (cell["shots"], cell["seeds"], cell["rows"]) == (5, 3, 3 * (2 + 3))
     assert cell["train_flops"] == (100 + 400) / 2
     # One draw of each target: on t a variance of 0.0008, on u none.
     assert cell["draw_sd"] == pytest.approx(math.sqrt(0.0008 / 4), rel=1e-5)
@@ -73,8 +71,8 @@ def test_a_seed_that_lacks_a_target_has_no_mean(tmp_path):
     rows["dap"] = [r for r in rows["dap"] if (r.target, r.seed, r.budget) != ("u", 1, 0.1)]
     summary = summarise(tmp_path, rows, params_of(targets=TARGETS))
     cell = only(summary["cells"], target=OVERALL, method="dap", budget=0.1)
-    assert cell["by_seed"] == [pytest.approx(0.56), None]
-    assert only(summary["areas"], target=OVERALL, method="dap", shots=5)["seeds"] == 1
+    assert cell["by_seed"] == pytest.approx([0.56, None, 0.62])
+    assert only(summary["areas"], target=OVERALL, method="dap", shots=5)["seeds"] == 2
     rows["dap"] = [r for r in rows["dap"] if r.target == "t"]
     means = [c for c in summarise(tmp_path, rows, params_of(targets=TARGETS))["cells"] if c["target"] == OVERALL]
     assert {c["method"] for c in means} == {"dense", "uniform"}
@@ -86,7 +84,7 @@ def test_mean_has_areas_gaps_and_families_of_its_own(tmp_path):
     rows["dap"] += [r.model_copy(update={"weights": "inherit", "accuracy": r.accuracy + 0.05}) for r in rows["dap"]]
     summary = summarise(tmp_path, rows, params)
     area = only(summary["areas"], target=OVERALL, method="dap", weights="fresh")
-    assert area["by_seed"] == pytest.approx([0.56, 0.68])
+    assert area["by_seed"] == pytest.approx([0.56, 0.68, 0.62])
     assert only(summary["gaps"], target=OVERALL)["difference"] == pytest.approx(0.05)
     test = only(summary["tests"], target=OVERALL, method="uniform", measure="area")
     # By seed: uniform has 0.61 and 0.71 on t, 0.30 and 0.40 on u.
@@ -102,7 +100,7 @@ def doubled(gain, **changes):
             update={
                 "arm": "twice",
                 "accuracy": r.accuracy + gain[r.seed],
-                "source_accuracy": r.source_accuracy + 0.02 + 0.01 * r.seed,
+                "source_accuracy": r.source_accuracy + 0.02 + 0.01 * SEEDS[r.seed],
                 **changes,
             }
         )
@@ -114,7 +112,7 @@ ARMS = {"transfer": {"controls": ["twice"]}}
 
 
 def test_twice_by_hand(tmp_path):
-    rows = ROWS | {"dense": ROWS["dense"] + doubled({0: 0.01, 1: -0.03})}
+    rows = ROWS | {"dense": ROWS["dense"] + doubled({0: 0.01, 1: -0.03, 2: -0.01})}
     summary = summarise(tmp_path, rows, params_of(**ARMS))
     source, target = summary["twice"]
     assert source == {
@@ -124,17 +122,17 @@ def test_twice_by_hand(tmp_path):
         "dense": 0.9,
         "twice": pytest.approx(0.925),
         "difference": pytest.approx(0.025),
-        "half": pytest.approx(T1 * 0.005, rel=1e-5),
-        "seeds": 2,
-        "p": pytest.approx(1 - 2 / math.pi * math.atan(5), rel=1e-5),
+        "half": pytest.approx(half_of(0.01), rel=1e-5),
+        "seeds": 3,
+        "p": pytest.approx(p_of(0.025, 0.01), rel=1e-5),
     }
     assert (target["on"], target["target"], target["shots"]) == ("target", "t", 5)
     assert (target["dense"], target["twice"]) == (0.9, pytest.approx(0.89))
-    assert (target["difference"], target["half"]) == (pytest.approx(-0.01), pytest.approx(T1 * 0.02, rel=1e-5))
+    assert (target["difference"], target["half"]) == (pytest.approx(-0.01), pytest.approx(half_of(0.04), rel=1e-5))
 
 
 def test_twice_is_paired_by_seed(tmp_path):
-    only_one = [r for r in doubled({0: 0.01, 1: 0.05}) if r.seed == 1]
+    only_one = [r for r in doubled({0: 0.01, 1: 0.05, 2: 0.0}) if r.seed == 1]
     records = summarise(tmp_path, ROWS | {"dense": ROWS["dense"] + only_one}, params_of(**ARMS))["twice"]
     assert [(r["seeds"], r["half"]) for r in records] == [(1, None)] * 2
     assert records[1]["difference"] == pytest.approx(0.05)
@@ -153,7 +151,7 @@ def test_twice_over_targets(tmp_path):
 
 
 def test_the_dense_control_counts_once_over_granularities(tmp_path):
-    dense = ROWS["dense"] + doubled({0: 0.01, 1: 0.01})
+    dense = ROWS["dense"] + doubled({0: 0.01, 1: 0.01, 2: 0.01})
     dense += [r.model_copy(update={"granularity": "weight"}) for r in dense]
     params = params_of(grid={"granularities": ["channel", "weight"]}, **ARMS)
     assert len(summarise(tmp_path, ROWS | {"dense": dense}, params)["twice"]) == 2
@@ -161,14 +159,14 @@ def test_the_dense_control_counts_once_over_granularities(tmp_path):
 
 def test_arms_are_no_part_of_the_grid(tmp_path):
     plain = summarise(tmp_path)
-    rows = ROWS | {"dense": ROWS["dense"] + doubled({0: 0.01, 1: 0.01})}
+    rows = ROWS | {"dense": ROWS["dense"] + doubled({0: 0.01, 1: 0.01, 2: 0.01})}
     for params in (params_of(), params_of(**ARMS)):
         summary = summarise(tmp_path, rows, params)
         assert summary["cells"] == plain["cells"] and summary["missing"] == []
         assert summary["unexpected_rows"] == 0
         assert len(summary["twice"]) == (2 if params.suites["hand"].transfer.controls else 0)
     with pytest.raises(BenchError, match=r"draw 0, arm twice is given twice"):
-        summarise(tmp_path, {"dense": rows["dense"] + rows["dense"][4:]}, params_of(**ARMS))
+        summarise(tmp_path, {"dense": rows["dense"] + rows["dense"][6:]}, params_of(**ARMS))
 
 
 def test_variants_of_a_suite():

@@ -4,12 +4,13 @@ import itertools
 import math
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 from benchmark.analysis.grid import methods_of, variants_of
 from benchmark.analysis.rows import Row, write_results
 from benchmark.config.ablations import studies_of
 from benchmark.config.params import Params, SuiteConfig
-from benchmark.files import sha256, write_json
+from benchmark.files import read_json, sha256, write_json
 from benchmark.protocol.controls import concerns
 
 WIDTHS = [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
@@ -37,6 +38,13 @@ def write_synthetic(root: Path, params: Params, suite: str) -> None:
         write_json(folder / f"{method}.timings.json", {"schema": 1, "cells": {}})
     _data(params.suites[suite], folder)
     write_json(folder / "tuning.json", {"schema": 1, "rates": _rates(params.suites[suite])})
+
+
+def keep_every_rule(made: SimpleNamespace, suite: str) -> None:
+    """Let the audit of an analysed suite say that it keeps every rule, as if it were a published one."""
+    path = made.reports / "analysis" / suite / "summary.json"
+    summary = read_json(path)
+    write_json(path, summary | {"audit": [finding | {"passed": True} for finding in summary["audit"]]})
 
 
 def _likeness(architectures: list[dict]) -> dict:

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from benchmark.analysis import SCHEMA
 from benchmark.analysis.rows import Row, write_results
 from benchmark.config.params import Params, load_params
 from benchmark.files import write_json
@@ -81,7 +82,9 @@ def write_summary(root: Path, mean: float = 0.7) -> None:
         {**place, "budget": 0.5, "accuracy": 0.8, "half": None},
     ]
     areas = [{**place, "accuracy": 0.75, "half": 0.01}]
-    write_json(root / "reports/analysis/tiny/summary.json", {"schema": 3, "cells": cells, "areas": areas, "tests": []})
+    write_json(
+        root / "reports/analysis/tiny/summary.json", {"schema": SCHEMA, "cells": cells, "areas": areas, "tests": []}
+    )
 
 
 def params_of(root: Path) -> Params:

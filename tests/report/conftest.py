@@ -20,7 +20,7 @@ def suite(title: str, **changes) -> dict:
     """
     targets = changes.get("targets", ["digits-5-9"])
     own = targets if isinstance(targets, dict) else {label: {} for label in targets}
-    grid = {"granularities": ["channel", "weight"], "budgets": [0.5, 0.1, 0.01], "seeds": [0, 1]}
+    grid = {"granularities": ["channel", "weight"], "budgets": [0.5, 0.1, 0.01], "seeds": [0, 1, 2]}
     transfer = {"weights": ["fresh", "scratch", "inherit"], "shots": [1, 5], "draws": 2}
     return {
         "title": title,

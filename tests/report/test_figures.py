@@ -12,6 +12,7 @@ from benchmark.analysis.searches import read_search
 from benchmark.pruning.looks import looks
 from benchmark.report import figures, report_suite
 from benchmark.report.figures import style
+from benchmark.report.figures.costs import costs
 from benchmark.report.layers import layers, traces
 from benchmark.report.view import View
 
@@ -56,6 +57,7 @@ def test_files(reported):
     folder = reported.reports / "figures" / "small"
     names = [
         "accuracy",
+        "costs",
         "variants",
         "weights",
         "compute",
@@ -183,7 +185,7 @@ def test_architectures_show_the_mean_over_seeds(reported, drawn):
     found = read_search(reported.reports / "results" / "small" / "dap.search.json")["architectures"]
     first = [a for a in found if (a["granularity"], a["variant"], a["budget"]) == ("channel", "", 0.5)]
     mean = sum(a["kept"]["features.3"] for a in first) / len(first) / first[0]["sizes"]["features.3"]
-    assert len(first) == 2
+    assert len(first) == 3
     assert values[view.methods.index("dap"), 3] == pytest.approx(mean)
     assert {record["layer"] for record in kept} == set(range(1, 14))
 
@@ -303,3 +305,30 @@ def test_arms_are_the_summary_s(drawn, drawn_across):
     points = [line.get_xdata()[0] for line in panels[1].lines if line.get_marker() not in ("None", None, "")]
     assert sorted(points) == pytest.approx(sorted(100 * r["difference"] for r in records))
     assert len(points) == 4 * len(view.methods)
+
+
+def test_both_costs_are_side_by_side(reported):
+    view = View(read_summary(reported.root, "small"))
+    figure = costs(view)
+    assert [axes.get_xlabel().partition(" (")[0] for axes in figure.axes] == ["parameters", "MACs"] * 2
+    place = ("fresh", view.headline_target, view.headline_shots)
+    cells = view.curve("weight", "uniform", "", *place)
+    dense = view.dense("weight", *place)
+    for axes, cost in zip(figure.axes[2:], ("params", "macs"), strict=True):
+        curves = {line.get_label(): line for line in axes.lines}
+        assert list(curves["uniform width"].get_xdata()) == pytest.approx([100 * c[cost] / dense[cost] for c in cells])
+        assert list(curves["uniform width"].get_ydata()) == pytest.approx([100 * c["accuracy"] for c in cells])
+        assert len(level_lines(axes)) == 3, "guessing, and the dense control, also in scratch"
+
+
+def test_without_the_dense_control_there_is_no_share_of_the_other_cost(make, suite):
+    made = make(one=suite("One", methods=["uniform", "dap"]))
+    assert costs(View(read_summary(made.root, "one"))) is None
+
+
+def test_a_legend_is_as_wide_as_the_page():
+    assert style._legend_columns(["short"] * 7, style.WIDTH) == 7
+    assert style._legend_columns(["short"] * 8, style.WIDTH) == 4, "balanced rows"
+    long = ["raw pixels, logistic regression"] * 12
+    columns = style._legend_columns(long, style.WIDTH)
+    assert 1 < columns < 5 and style._legend_columns(long, 2.0) == 1

@@ -4,6 +4,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from synthetic_results import keep_every_rule
 
 from benchmark.analysis import read_summary
 from benchmark.errors import BenchError
@@ -88,6 +89,7 @@ def test_captions_name_figures_in_order(reported):
     found = captions(View(read_summary(reported.root, "small")))
     assert [c.name for c in found] == [
         "accuracy",
+        "costs",
         "variants",
         "weights",
         "architectures",
@@ -105,7 +107,7 @@ def test_protocol_is_computed(reported):
     for part in (
         "own:vgg16 at 0.125 times",
         "classes 0 and 1",
-        "2 search seeds",
+        "3 search seeds",
         "4 steps of 8 images",
         "1 and 5 shots",
     ):
@@ -143,6 +145,7 @@ def readme_at(made, block="old"):
 def test_readme_block(make, suite):
     made = make(small=suite("Small", grid={"granularities": ["channel"], "budgets": [0.5, 0.1]}))
     path = readme_at(made)
+    keep_every_rule(made, "small")
     assert not readme.check(path, made.params)
     assert readme.update(path, made.params)
     text = path.read_text()
@@ -155,6 +158,16 @@ def test_readme_block(make, suite):
     assert not readme.update(path, made.params)
     path.write_text(text.replace("±", "+-", 1))
     assert not readme.check(path, made.params)
+
+
+def test_a_headline_that_breaks_a_rule_is_not_rendered(make, suite):
+    made = make(small=suite("Small", grid={"granularities": ["channel"], "budgets": [0.5, 0.1]}))
+    path = readme_at(made)
+    readme.update(path, made.params)
+    text = path.read_text()
+    assert "**Small** is no headline: it breaks rules of the protocol." in text
+    assert "- budgets in parameters and in MACs: budgets in params\n" in text
+    assert "accuracy.png" not in text and "| method |" not in text, "neither figure nor table"
 
 
 def test_readme_without_markers(reported, tmp_path):

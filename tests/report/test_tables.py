@@ -54,6 +54,8 @@ def hand_made(by_seed):
             "headline": {"weights": "fresh", "shots": 5, "target": "t"},
             "floors": [],
             "cells": cells,
+            "tests": [],
+            "data": {},
             "areas": [],
             "missing": [],
         }
@@ -88,7 +90,7 @@ def test_main_md_is_the_summary(reported, view):
     line = next(line for line in weight.splitlines() if line.startswith("| DAP |"))
     assert f"{100 * cell['accuracy']:.1f}{NBSP}±{NBSP}{100 * cell['half']:.1f}" in line.split("|")[3]
     dense = view.dense("channel", "fresh", "digits-5-9", view.headline_shots)
-    assert f"Dense control (100{NBSP}%): {100 * dense['accuracy']:.1f}{NBSP}±" in text
+    assert f"Dense (100{NBSP}%): {100 * dense['accuracy']:.1f}{NBSP}±" in text
     assert text.count("| method |") == 2
     assert "uniform width, my pruner: no rows with weights inherit, channel and weight pruning" in text
     for name in re.findall(r"`([a-z]+\.(?:md|csv|tex))`", text):
@@ -141,7 +143,7 @@ def test_csv_files(reported, view):
     assert len(records_of(reported, "gaps.csv")) == len(view.summary["gaps"])
     layer = next(r for r in records_of(reported, "architectures.csv") if r["method"] == "dap")
     assert float(layer["kept_min"]) <= float(layer["kept"]) <= float(layer["kept_max"]) <= float(layer["size"])
-    assert layer["seeds"] == "2"
+    assert layer["seeds"] == "3"
 
 
 def test_main_csv_is_wide(reported, view):
@@ -220,3 +222,12 @@ def test_bad_input(reported, tmp_path):
     path.write_text('{"schema": 2}')
     with pytest.raises(BenchError, match="expected a search file of schema 1"):
         read_search(path)
+
+
+def test_below_three_seeds_the_page_has_points_only_and_says_why(make, suite):
+    made = make(two=suite("Two", grid={"granularities": ["channel"], "budgets": [0.5, 0.1], "seeds": [0, 1]}))
+    report_suite(made.params, "two", made.root)
+    text = (made.reports / "tables" / "two" / "main.md").read_text()
+    assert "2 search seeds: means only, no intervals and no tests." in text
+    assert not [line for line in text.splitlines() if line.startswith("|") and "±" in line]
+    assert {test["p"] for test in read_summary(made.root, "two")["tests"]} == {None}

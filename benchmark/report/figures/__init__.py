@@ -11,6 +11,7 @@ from benchmark.report.figures.accuracy import accuracy, by_target, variants
 from benchmark.report.figures.architectures import architectures
 from benchmark.report.figures.compute import compute
 from benchmark.report.figures.controls import arms
+from benchmark.report.figures.costs import costs
 from benchmark.report.figures.dynamics import dynamics
 from benchmark.report.figures.study import study
 from benchmark.report.figures.weights import weights
@@ -27,6 +28,7 @@ def draw(view: View, kept: list[dict[str, Any]], traces: list[dict[str, Any]], f
     with style.context():
         figures: dict[str, Figure | None] = {
             "accuracy": accuracy(view),
+            "costs": costs(view),
             "variants": variants(view),
             "weights": weights(view),
         }

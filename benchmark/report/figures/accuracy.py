@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from benchmark.report.figures import style
 from benchmark.report.labels import label, plural, variant_label
@@ -61,27 +62,43 @@ def by_target(view: View, granularity: str) -> Figure | None:
 
 
 def _methods(axes: Axes, view: View, granularity: str, target: str, shots: int) -> None:
-    """Draw every method's curve, the dense control and the level of guessing into one panel."""
+    """Draw every method's curve, the dense control and the floors into one panel."""
     look = style.Look(view.methods)
-    style.chance_line(axes, view.chance(target, shots))
-    floor = view.floor(target, shots)
-    style.floor_line(axes, floor["accuracy"] if floor else None)
-    style.dense_line(axes, view.dense(granularity, view.headline_weights, target, shots))
+    levels(axes, view, granularity, target, shots)
     for index, method in enumerate(view.methods):
         cells = view.curve(granularity, method, "", view.headline_weights, target, shots)
         style.curve(axes, cells, shift(index, len(view.methods)), **look.of(method))
     style.budget_axis(axes, view.budgets)
 
 
+def levels(axes: Axes, view: View, granularity: str, target: str, shots: int) -> None:
+    """Draw what belongs to no budget: the dense control, also in scratch, raw pixels and guessing."""
+    style.chance_line(axes, view.chance(target, shots))
+    for measure, floor in view.floors(target, shots).items():
+        style.floor_line(axes, measure, floor["accuracy"])
+    if view.headline_weights != "scratch":
+        style.dense_line(axes, view.dense(granularity, "scratch", target, shots), style.SCRATCH_COLOUR, band=False)
+    style.dense_line(axes, view.dense(granularity, view.headline_weights, target, shots))
+
+
 def _finished(figure: Figure, panels: Any, view: View) -> Figure:
     look = style.Look(view.methods)
     style.complexity_label(figure, view.cost)
     style.accuracy_limits(panels.ravel())
-    known = any(view.chance(target, shots) for target in view.targets for shots in view.shots_of(target))
-    controls = [style.dense_handle(), *([style.chance_handle()] if known else [])]
-    controls += [style.floor_handle()] if view.summary["floors"] else []
-    style.legend(figure, [*(style.handle(**look.of(method)) for method in view.methods), *controls])
+    style.legend(figure, [*(style.handle(**look.of(method)) for method in view.methods), *controls(view)])
     return figure
+
+
+def controls(view: View) -> list[Line2D]:
+    """Return the legend entries of what `levels` draws."""
+    known = any(view.chance(target, shots) for target in view.targets for shots in view.shots_of(target))
+    found = [style.dense_handle()]
+    if view.headline_weights != "scratch" and "scratch" in view.weights:
+        found.append(style.dense_handle("dense, in scratch", color=style.SCRATCH_COLOUR))
+    found += [style.chance_handle()] if known else []
+    return found + [
+        style.floor_handle(measure) for measure in dict.fromkeys(f["measure"] for f in view.summary["floors"])
+    ]
 
 
 def variants(view: View) -> Figure | None:

@@ -15,7 +15,7 @@ def height(row: int, place: int, count: int, band: float) -> float:
 
 
 def point(axes: Axes, mean: float, half: float | None, y: float, linewidth: float, **look: Any) -> None:
-    """Draw a mean (%) at y and its interval, as wide a line as `linewidth`; no interval with one seed."""
+    """Draw a mean (%) at y and its interval, as wide a line as `linewidth`; no interval below three seeds."""
     axes.plot(100 * mean, y, linestyle="none", **look)
     if half is not None:
         ends = [100 * mean - 100 * half, 100 * mean + 100 * half]

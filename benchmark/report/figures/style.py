@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmark.files import atomic_write
 from benchmark.pruning.looks import looks
-from benchmark.report.labels import COSTS, label
+from benchmark.report.labels import COSTS, FLOORS, label
 from benchmark.report.view import Record
 
 WIDTH = 7.2  # inches: the text width of a two-column page
@@ -23,7 +23,11 @@ NARROW = 5.0  # inches, for a single panel
 DENSE_COLOUR = "#555555"
 DENSE_LINE: Any = (0, (6, 2))
 CHANCE_LINE: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 0.9, "linestyle": (0, (1, 1.6))}
-FLOOR_LINE: dict[str, Any] = {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (3, 1.2, 1, 1.2))}
+SCRATCH_COLOUR = "#a8a8a8"
+FLOOR_LINES: dict[str, dict[str, Any]] = {
+    "nearest": {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (3, 1.2, 1, 1.2))},
+    "probe": {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (1, 1))},
+}
 EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
 # Pruners say theirs; these are for those that do not.
@@ -134,7 +138,7 @@ def curve(axes: Axes, cells: Sequence[Record], shift: float = 1.0, **style: Any)
 
 
 def bar(axes: Axes, x: float, cell: Record, colour: str) -> None:
-    """Draw a cell's 95 % interval (%) at x; nothing with one seed."""
+    """Draw a cell's 95 % interval (%) at x; nothing below three seeds."""
     if cell["half"] is not None:
         low, high = (100 * (cell["accuracy"] + sign * cell["half"]) for sign in (-1, 1))
         axes.plot([x, x], [low, high], color=colour, linewidth=0.8, alpha=0.55, zorder=2, solid_capstyle="butt")
@@ -162,15 +166,14 @@ def chance_line(axes: Axes, accuracy: float | None) -> None:
         axes.axhline(100 * accuracy, zorder=1.4, **CHANCE_LINE)
 
 
-def floor_line(axes: Axes, accuracy: float | None) -> None:
-    """Draw the accuracy of raw pixels, where it was measured."""
-    if accuracy is not None:
-        axes.axhline(100 * accuracy, zorder=1.4, **FLOOR_LINE)
+def floor_line(axes: Axes, measure: str, accuracy: float) -> None:
+    """Draw the accuracy of raw pixels by one measure."""
+    axes.axhline(100 * accuracy, zorder=1.4, **FLOOR_LINES[measure])
 
 
-def floor_handle() -> Line2D:
-    """Return the legend entry of the floor."""
-    return handle(label="raw pixels", **FLOOR_LINE)
+def floor_handle(measure: str) -> Line2D:
+    """Return the legend entry of a floor."""
+    return handle(label=FLOORS[measure], **FLOOR_LINES[measure])
 
 
 def chance_handle() -> Line2D:
@@ -185,10 +188,22 @@ def handle(**style: Any) -> Line2D:
 
 def legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Put one shared legend above the panels, in balanced rows."""
-    rows = math.ceil(len(handles) / (7 if figure.get_figwidth() >= WIDTH else 3))
-    columns = math.ceil(len(handles) / rows)
+    columns = _legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+    rows = math.ceil(len(handles) / columns)
     figure.set_figheight(figure.get_figheight() + 0.17 * rows)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.3, handlelength=2.0)
+
+
+def _legend_columns(labels: Sequence[str], inches: float) -> int:
+    """Return how many columns a legend may have, filled column by column, so that its labels fit into the width."""
+    most = min(len(labels), 7 if inches >= WIDTH else 3)
+    for columns in range(most, 1, -1):
+        rows = math.ceil(len(labels) / columns)
+        widths = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
+        # In inches: a character of the legend's font on average, and the line and space beside a label.
+        if sum(0.062 * width + 0.45 for width in widths) <= inches:
+            return len(widths)
+    return 1
 
 
 def legend_beside(axes: Axes, handles: Sequence[Any], title: str) -> None:

@@ -1,0 +1,218 @@
+"""The rules of a sound suite that can be checked from its files (docs/method.md): what breaks one is no headline."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.analysis import processors
+from benchmark.analysis.doubled_training import SOURCE
+from benchmark.analysis.intervals import paired
+from benchmark.config.params import CostKind, Params, SuiteConfig
+from benchmark.protocol.controls import COMPARED, DENSE
+
+FEWEST_BUDGETS, SMALLEST_BUDGET = 5, 0.01  # two orders of magnitude below the dense control
+FEWEST_SEEDS, FEWEST_SEEDS_EMBEDDED = 5, 3
+EMBEDDED = frozenset({"digits", "glyphs"})  # data sets that come with the libraries: suites that anybody can run
+FEWEST_RATES = 5
+FEWEST_EPISODES = {"nearest": 100, "probe": 1, "finetune": 10}
+LONGER_GAINS = 0.005  # at most, of the dense control on the source from twice the training
+ROUNDING = 1e-6  # summaries have six digits
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether a suite keeps a rule, and what was found."""
+
+    rule: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What rules look at: the suite's parameters and its summaries, that of the headline first."""
+
+    params: Params
+    suite: str
+    main: Mapping[str, Any]
+    slices: Sequence[Mapping[str, Any]]
+
+    @property
+    def config(self) -> SuiteConfig:
+        return self.params.suites[self.suite]
+
+    def at_headline(self, name: str, **where: Any) -> list[Mapping[str, Any]]:
+        """Return the main summary's records at the headline's target and shots."""
+        headline = self.main["headline"]
+        where = {"target": headline["target"], "shots": headline["shots"]} | where
+        return [record for record in self.main[name] if all(record[key] == value for key, value in where.items())]
+
+
+def audit(
+    params: Params, suite: str, main: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()
+) -> list[Finding]:
+    """Check every rule on a suite: `main` is its summary, `others` are those of its further costs and measures."""
+    case = _Case(params, suite, main, [main, *others])
+    return [Finding(name, *check(case)) for name, check in RULES.items()]
+
+
+def broken(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the findings, as a summary holds them, of rules that are not kept."""
+    return [finding for finding in findings if not finding["passed"]]
+
+
+Checked = tuple[bool, str]
+
+
+def _budgets(case: _Case) -> Checked:
+    budgets = case.config.grid.budgets
+    kept = len(budgets) >= FEWEST_BUDGETS and min(budgets) <= SMALLEST_BUDGET
+    return kept, f"{len(budgets)} budgets down to {min(budgets):g}"
+
+
+def _seeds(case: _Case) -> Checked:
+    embedded = case.config.data.source.name.partition(":")[0] in EMBEDDED
+    fewest = FEWEST_SEEDS_EMBEDDED if embedded else FEWEST_SEEDS
+    seeds = len(case.config.grid.seeds)
+    return seeds >= fewest, f"{seeds} seeds, at least {fewest} are asked for"
+
+
+def _costs(case: _Case) -> Checked:
+    costs: list[CostKind] = case.config.grid.costs
+    return set(costs) == {"params", "macs"}, f"budgets in {' and '.join(costs)}"
+
+
+def _dense(case: _Case) -> Checked:
+    lacking = [
+        f"{granularity}, weights {weights}"
+        for granularity in case.config.grid.granularities
+        for weights in dict.fromkeys((case.main["headline"]["weights"], "scratch"))
+        if not case.at_headline("cells", method=DENSE, granularity=granularity, weights=weights)
+    ]
+    return not lacking, f"no dense control: {'; '.join(lacking)}" if lacking else "there, also without a source"
+
+
+def _floors(case: _Case) -> Checked:
+    shots_on = case.main["axes"]["shots"]
+    there = {(floor["measure"], floor["target"], floor["shots"]) for floor in case.main["floors"]}
+    wanted = [(m, t, k) for m in ("nearest", "probe") for t, shots in shots_on.items() for k in shots]
+    lacking = [f"{m} on {t} at {k} shots" for m, t, k in wanted if (m, t, k) not in there]
+    lacking += [f"guessing on {target}" for target in shots_on if target not in case.main["data"]]
+    return not lacking, f"not measured: {lacking[0]} ({len(lacking)} in all)" if lacking else f"all {len(wanted)}"
+
+
+def _floors_beaten(case: _Case) -> Checked:
+    found = list(_leads(case))
+    if not found:
+        return False, "no floor or no dense control to compare"
+    return all(resolved for _, resolved in found), "; ".join(text for text, _ in found)
+
+
+def _leads(case: _Case) -> Iterator[tuple[str, bool]]:
+    """The dense control minus each floor where the headline is, paired by seed."""
+    dense = case.at_headline("cells", method=DENSE, weights=case.main["headline"]["weights"])[:1]
+    for floor in case.at_headline("floors"):
+        for cell in dense:
+            lead = paired(_by_seed(case, cell), _by_seed(case, floor))
+            if lead is not None:
+                half = "" if lead.half is None else f" ± {100 * lead.half:.1f}"
+                text = f"{100 * lead.mean:+.1f}{half} points over {floor['measure']} on raw pixels"
+                yield text, lead.resolved and lead.mean > 0
+
+
+def _by_seed(case: _Case, record: Mapping[str, Any]) -> dict[int, float]:
+    seeds = case.main["axes"]["seeds"]
+    return {s: value for s, value in zip(seeds, record["by_seed"], strict=True) if value is not None}
+
+
+def _temperatures(case: _Case) -> Checked:
+    if "dap" not in case.params.methods_of(case.suite):
+        return True, "DAP is not in the suite"
+    from benchmark.dap.pruner import DAP
+
+    set_here = case.params.method("dap").params | case.config.method("dap").params
+    chosen = DAP.Parameters.model_validate(set_here)
+    return chosen.tau_low < chosen.tau_high, f"forward {chosen.tau_low:g}, backward {chosen.tau_high:g}"
+
+
+def _budgets_met(case: _Case) -> Checked:
+    shares = [record for one in case.slices for record in one["largest_shares"]]
+    most = max(shares, key=lambda record: record["share"])
+    name = "+".join(filter(None, (most["method"], most["variant"])))
+    return most[
+        "share"
+    ] <= 1 + ROUNDING, f"at most {100 * most['share']:.4g} % of a budget ({name} at {most['budget']:g})"
+
+
+def _learning_rates(case: _Case) -> Checked:
+    rates = case.main["tuning"]
+    if not rates:
+        return False, "no learning rates were chosen"
+    few = [rate for rate in rates if len(rate["tried"]) < FEWEST_RATES]
+    edge = [rate for rate in rates if rate["lr"] in _ends([tried["lr"] for tried in rate["tried"]])]
+    if few or edge:
+        return False, f"of {len(rates)}, {len(few)} of fewer than {FEWEST_RATES} tried, {len(edge)} at the edge"
+    return True, f"{len(rates)}, each inside of the rates that were tried"
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _processor(case: _Case) -> Checked:
+    found = processors.kinds(case.main["provenance"])
+    return len(found) == 1, "; ".join(found)
+
+
+def _primary(case: _Case) -> Checked:
+    records = case.main["primary"]
+    tested = [record for record in records if record["p"] is not None]
+    return bool(records) and len(tested) == len(records), f"{len(records)} named in params.yaml, {len(tested)} tested"
+
+
+def _episodes(case: _Case) -> Checked:
+    found = {one["slice"]["measure"]: _fewest_episodes(one) for one in case.slices}
+    kept = all(count >= FEWEST_EPISODES[measure] for measure, count in found.items())
+    return kept, ", ".join(f"{measure} {count} (of {FEWEST_EPISODES[measure]})" for measure, count in found.items())
+
+
+def _fewest_episodes(summary: Mapping[str, Any]) -> int:
+    return min((cell["episodes"] for cell in summary["cells"]), default=0)
+
+
+def _complete(case: _Case) -> Checked:
+    # What a method cannot give (own weights, a granularity it does not serve) is absent as a whole.
+    holes = [entry for one in case.slices for entry in one["missing"] if entry["absent"] < entry["expected"]]
+    absent = sum(entry["absent"] for entry in holes)
+    return not holes, f"{absent} rows of {holes[0]['method']} and others are absent" if holes else "no row is absent"
+
+
+def _source_training(case: _Case) -> Checked:
+    gains = [record["difference"] for record in case.main["twice"] if record["on"] == SOURCE]
+    if not gains:
+        return False, "not known: the control twice is not in the suite"
+    return gains[0] <= LONGER_GAINS, f"twice as long: {100 * gains[0]:+.1f} points on the source"
+
+
+def _controls(case: _Case) -> Checked:
+    lacking = [control for control in COMPARED if control not in case.config.transfer.controls]
+    return not lacking, f"lacks {', '.join(lacking)}" if lacking else ", ".join(COMPARED)
+
+
+RULES: dict[str, Callable[[_Case], Checked]] = {
+    f"at least {FEWEST_BUDGETS} budgets over two orders of magnitude": _budgets,
+    "enough search seeds": _seeds,
+    "budgets in parameters and in MACs": _costs,
+    "the dense control, also in scratch": _dense,
+    "floors on every target: guessing and raw pixels": _floors,
+    "the dense control is ahead of raw pixels by more than the interval": _floors_beaten,
+    "two temperatures in DAP's default": _temperatures,
+    "no budget is exceeded": _budgets_met,
+    "no learning rate at the edge of those tried": _learning_rates,
+    "one kind of processor": _processor,
+    "primary endpoints were named and tested": _primary,
+    "enough episodes": _episodes,
+    "no rows are absent": _complete,
+    "the source training is long enough": _source_training,
+    "the sanity and compute controls": _controls,
+}

@@ -1,0 +1,184 @@
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hand_made import params_of, row, with_primary
+
+from benchmark.analysis import analyse_suite, read_summary
+from benchmark.analysis.audit import RULES, audit, broken
+from benchmark.analysis.rows import Row, write_results
+from benchmark.config.params import Control, Params
+from benchmark.errors import BenchError
+from benchmark.files import write_json
+
+BUDGETS = [0.5, 0.2, 0.1, 0.05, 0.01]
+RATES = [0.01, 0.02, 0.05, 0.1, 0.2]
+ENDPOINT = {
+    "contrast": ["dap", "uniform"],
+    "shots": [5],
+    "budgets": [0.1, 0.05, 0.01],
+    "measure": "finetune",
+    "cost": "params",
+}
+
+
+class Suite:
+    """A suite that keeps every rule, of which a test changes one thing."""
+
+    def __init__(self) -> None:
+        self.grid: dict[str, Any] = {"budgets": BUDGETS, "costs": ["params", "macs"]}
+        self.transfer: dict[str, Any] = {
+            "weights": ["fresh", "scratch"],
+            "draws": 10,
+            "controls": list(get_args(Control)),
+            "finetune": {"steps": 1, "batch": 1, "lr": 0.1},
+        }
+        self.methods: dict[str, Any] = {"dap": {"params": {"tau_low": 0.1, "tau_high": 1.0}}}
+        self.primary = [ENDPOINT]
+        self.floor = 0.3
+        self.floors = ["nearest", "probe"]
+        self.lr = 0.05
+        self.doubled = 0.004
+        self.data = {"t": {"count": 50, "classes": ["a", "b"]}}
+        self.change_row: Callable[[Row], Row | None] = lambda found: found
+        self.cpu = {"dense": "one", "uniform": "one", "dap": "one"}
+
+    def params(self) -> Params:
+        made = params_of(grid=self.grid, transfer=self.transfer, method_settings=self.methods)
+        return with_primary(made, *self.primary)
+
+    def rows(self, method: str) -> list[Row]:
+        accuracy = {"dense": 0.9, "uniform": 0.6, "dap": 0.7}[method]
+        found = [
+            row(
+                method, budget, seed, draw, accuracy + 0.01 * seed * (1 + (method == "dap")), weights=weights, cost=cost
+            )
+            for budget in ([1.0] if method == "dense" else self.grid["budgets"])
+            for cost in ("params", "macs")
+            for weights in ("fresh", "scratch")
+            for seed in (0, 1, 2)
+            for draw in range(10)
+        ]
+        if method == "dense":
+            more = {"arm": "twice", "source_accuracy": 0.9 + self.doubled}
+            found += [r.model_copy(update=more) for r in found if r.weights == "fresh"]
+        return [changed for one in found if (changed := self.change_row(one)) is not None]
+
+    def audit(self, root: Path) -> list[dict[str, Any]]:
+        folder = root / "reports" / "results" / "hand"
+        for method, cpu in self.cpu.items():
+            write_results(folder / f"{method}.json", self.rows(method), {"device": "cpu", "machine": {"cpu": cpu}})
+        floors = [
+            {"target": "t", "seed": s, "shots": 5, "measure": m, "episodes": 10, "accuracy": self.floor + 0.02 * s}
+            for m in self.floors
+            for s in (0, 1, 2)
+        ]
+        write_json(folder / "floors.json", {"schema": 1, "floors": floors, "chance": {}})
+        write_json(folder / "data.json", {"schema": 1, "targets": self.data})
+        tried = [{"lr": lr, "accuracy": 0.5} for lr in RATES]
+        rate = {"granularity": "channel", "budget": 0.1, "kind": "training", "lr": self.lr, "tried": tried}
+        write_json(folder / "tuning.json", {"schema": 1, "rates": [rate]})
+        findings: list[dict[str, Any]] = analyse_suite(self.params(), "hand", root)["audit"]
+        return findings
+
+
+def test_a_sound_suite_keeps_every_rule(tmp_path):
+    found = Suite().audit(tmp_path)
+    assert [finding["rule"] for finding in found] == list(RULES)
+    assert broken(found) == []
+    details = {finding["rule"]: finding["detail"] for finding in found}
+    assert details["two temperatures in DAP's default"] == "forward 0.1, backward 1"
+    # Dense minus floor: 0.60, 0.59 and 0.58 by seed.
+    assert "+59.0 ± 2.5 points over probe on raw pixels" in details[next(rule for rule in RULES if "ahead" in rule)]
+
+
+def lose(**where) -> Callable[[Row], Row | None]:
+    return lambda found: None if all(getattr(found, name) == value for name, value in where.items()) else found
+
+
+def change(update: dict[str, Any], **where) -> Callable[[Row], Row | None]:
+    return lambda found: found.model_copy(update=update) if lose(**where)(found) is None else found
+
+
+# What is changed, the words of the rule that it breaks (and no other), and of the detail.
+BOTH = {"costs": ["params", "macs"]}
+LARGE = {"primary": [ENDPOINT | {"budgets": [0.1]}]}
+BREAKS: list[tuple[dict[str, Any], str, str]] = [
+    ({"grid": BOTH | {"budgets": BUDGETS[:4]}} | LARGE, "budgets over two", "4 b"),
+    ({"grid": BOTH | {"budgets": [0.5, 0.2, 0.1, 0.05, 0.02]}} | LARGE, "budgets over two", "0.02"),
+    ({"grid": {"budgets": BUDGETS, "costs": ["params"]}}, "in parameters and in MACs", "budgets in params"),
+    (
+        {"change_row": lose(method="dense", weights="scratch")},
+        "also in scratch",
+        "no dense control: channel, weights scratch",
+    ),
+    ({"floors": ["nearest"]}, "floors on every target", "probe on t at 5 shots (1 in all)"),
+    ({"data": {}}, "floors on every target", "guessing on t"),
+    ({"floor": 0.91}, "ahead of raw pixels", "-2.0 ± 2.5 points"),
+    ({"floor": 0.8999}, "ahead of raw pixels", "points over nearest"),
+    (
+        {"methods": {"dap": {"params": {"tau_low": 0.3, "tau_high": 0.3}}}},
+        "two temperatures",
+        "forward 0.3, backward 0.3",
+    ),
+    (
+        {"change_row": change({"complexity": 0.101}, method="uniform", seed=1, budget=0.1)},
+        "exceeded",
+        "101 % of a budget (uniform at 0.1)",
+    ),
+    ({"lr": 0.2}, "learning rate", "of 1, 0 of fewer than 5 tried, 1 at the edge"),
+    ({"lr": 0.01}, "learning rate", "1 at the edge"),
+    ({"primary": []}, "primary endpoints", "0 named in params.yaml, 0 tested"),
+    ({"transfer": {"draws": 9}}, "enough episodes", "finetune 9 (of 10)"),
+    ({"change_row": lose(method="uniform", seed=1, budget=0.5, cost="macs")}, "rows are absent", "20 rows of uniform"),
+    ({"doubled": 0.006}, "long enough", "+0.6 points on the source"),
+    (
+        {"transfer": {"controls": [c for c in get_args(Control) if c != "twice"]}},
+        "long enough",
+        "the control twice is not",
+    ),
+    (
+        {"transfer": {"controls": [c for c in get_args(Control) if c != "inverted"]}},
+        "compute controls",
+        "lacks inverted",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "rule", "detail"), BREAKS)
+def test_each_rule_is_broken_by_what_breaks_it(tmp_path, changes, rule, detail):
+    suite = Suite()
+    for name, value in changes.items():
+        setattr(suite, name, suite.transfer | value if name == "transfer" else value)
+    (finding,) = broken(suite.audit(tmp_path))
+    assert rule in finding["rule"] and detail in finding["detail"]
+
+
+def test_too_few_seeds_break_what_needs_them(tmp_path):
+    suite = Suite()
+    suite.grid |= {"seeds": [0, 1]}
+    words = [finding["rule"] for finding in broken(suite.audit(tmp_path))]
+    assert words == [rule for rule in RULES if "seeds" in rule or "ahead" in rule or "tested" in rule]
+
+
+def test_several_kinds_of_processor_break_a_rule(tmp_path):
+    suite = Suite()
+    suite.audit(tmp_path)
+    summary = read_summary(tmp_path, "hand")
+    summary["provenance"]["dap"]["machine"]["cpu"] = "another"
+    findings = [asdict(finding) for finding in audit(suite.params(), "hand", summary)]
+    assert [finding["detail"] for finding in broken(findings) if "processor" in finding["rule"]] == ["one; another"]
+
+
+def test_several_kinds_of_processor_are_not_even_analysed(tmp_path):
+    suite = Suite()
+    suite.cpu["dap"] = "another"
+    with pytest.raises(BenchError, match=r"results/hand: results of 2 kinds of processor cannot be paired"):
+        suite.audit(tmp_path)
+
+
+def test_every_rule_is_broken_somewhere_here():
+    tested = [rule for _, rule, _ in BREAKS] + ["search seeds", "kind of processor"]
+    assert all(any(words in rule for words in tested) for rule in RULES)
