@@ -7,7 +7,6 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from benchmark.analysis.summary import HEADLINE_SHOTS
 from benchmark.config.params import Params
 
 TAG = "mlflow.sharedViewState."
@@ -23,7 +22,8 @@ def views(params: Params, suite: str) -> dict[str, str]:
     """Return the experiment's tags for the views `jobs`, `methods` and `searches`, and for its main metric.
 
     `jobs` is the grid of default variants at the first granularity, in the mode `fresh` where there is one: accuracy
-    against parameters and against MACs, and parallel coordinates. `methods` are the curves over the budget, `searches` the courses.
+    against parameters and against MACs, and parallel coordinates. `methods` are the curves over the budget, `searches`
+    the courses.
     """
     config = params.suites[suite]
     measure, weights = config.transfer.first_measure, config.transfer.weights
@@ -44,7 +44,10 @@ def views(params: Params, suite: str) -> dict[str, str]:
         "showAllRuns": False,
     }
     curve = f"{mode}_{measure}_{shots}shot"
-    lines = [{**_line(f"{curve}/mean"), "xAxisScaleType": "log"}, {**_chart("BAR", "area"), "metricKey": f"{curve}/area"}]
+    lines = [
+        {**_line(f"{curve}/mean"), "xAxisScaleType": "log"},
+        {**_chart("BAR", "area"), "metricKey": f"{curve}/area"},
+    ]
     courses = [_line(f"search/{name}") for name in ("loss", "complexity", "undecided")]
     columns = ["params.method", "params.granularity", "params.budget", "params.seed"]
     states = {

@@ -16,7 +16,7 @@ from benchmark.errors import BenchError
 NOWHERE = Places((), Path("nowhere"), lambda _message, _share: None)
 UPRIGHT = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif")
 SIZES = {
-    **{"latin": 52, "greek": 41, "cyrillic": 45, "armenian": 70, "georgian": 41, "ipa": 96, "arrows": 111, "math": 193},
+    **{"latin": 43, "greek": 41, "cyrillic": 45, "armenian": 70, "georgian": 41, "ipa": 96, "arrows": 111, "math": 193},
     **{"cyrillic-extended": 108, "lao": 46, "currency": 26},
 }
 
@@ -25,7 +25,8 @@ def test_blocks_have_these_sizes_and_share_no_character() -> None:
     assert {name: len(characters) for name, characters in glyphs.BLOCKS.items()} == SIZES
     every = "".join(glyphs.BLOCKS.values())
     assert len(set(every)) == len(every) == sum(SIZES.values())
-    assert glyphs.BLOCKS["latin"] == string.ascii_uppercase + string.ascii_lowercase
+    only_smaller = set("cosuvwxz") | {"l"}
+    assert glyphs.BLOCKS["latin"] == "".join(one for one in string.ascii_letters.swapcase() if one not in only_smaller)
 
 
 def test_a_block_is_read_as_any_other_set() -> None:
@@ -37,7 +38,7 @@ def test_a_block_is_read_as_any_other_set() -> None:
 
 def test_the_source_has_more_images() -> None:
     images = glyphs.render("latin", 16, NOWHERE)
-    assert images.shape == (52 * 300, 16, 16) and images.dtype == np.uint8
+    assert images.shape == (43 * 300, 16, 16) and images.dtype == np.uint8
 
 
 def test_equal_seeds_give_equal_pixels_and_images_differ() -> None:
@@ -96,11 +97,11 @@ def test_the_rule_on_letters_that_everybody_knows(faces: list[glyphs.Face]) -> N
 def test_no_character_looks_like_a_latin_letter_or_like_another(block: str, faces: list[glyphs.Face]) -> None:
     characters = glyphs.BLOCKS[block]
     known = [
-        (face.has, {one: drawn(face, one) for one in glyphs.BLOCKS["latin"] + characters if face.has(one)})
+        (face.has, {one: drawn(face, one) for one in string.ascii_letters + characters if face.has(one)})
         for face in faces
     ]
     for place, one in enumerate(characters):
-        for other in [*glyphs.BLOCKS["latin"], *characters[:place]]:
+        for other in [*string.ascii_letters, *characters[:place]]:
             cosines = [float(rows[one] @ rows[other]) for rows in known if one in rows and other in rows]
             assert not cosines or max(cosines) <= glyphs.ALIKE, (one, other)
 

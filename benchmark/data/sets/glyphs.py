@@ -22,8 +22,10 @@ FACES = (
 )
 # Characters that at least half of the faces have. Left out is what looks like a Latin letter, or like a character
 # before it in its block: whose ink, centred, has a cosine above `ALIKE` in one of the upright faces (tests hold this).
+# Of the Latin letters also those lower cases that are their capital's shape at another size (c, o, s, u, v, w, x, z),
+# and l, which sans serif faces draw as I: after a random scale no image tells them apart.
 BLOCKS = {
-    "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghijkmnpqrty",
     "greek": "ΓΔΘΛΞΠΣΦΨΩΪΫάέήίΰαβγδεζηθικλμνξπρςστυφχψω",
     "cyrillic": "БГДЖЗИЙЛПФЦЧШЩЪЫЬЭЮЯбвгджзийклмнптфцчшщъыьэюя",
     "armenian": ("ԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՎՏՐՑՒՓՔՖաբգդեզէըթժիլխծկձղճմյնշչպջռվտրւփքֆև"),
@@ -57,7 +59,7 @@ SCALE, CONTRAST, NOISE = (0.8, 1.15), (0.6, 1.0), 30.0
 CANVAS, EM = 64, 44  # pixels: glyphs are drawn large, then distorted and reduced
 # SHA-256 of the pixels at `SIZE`, as Pillow 13.0 with FreeType 2.14 and matplotlib 3.11 render them.
 HASHES = {
-    "latin": "a0f42fd4cbe8f0ed0a14196c3a6ef11ddfa42e989d7f2852288ff443446ecc8b",
+    "latin": "5d86d9a102f73f4e7a29ce771870a10bedba7c70438318cc21c547cdea93b5ae",
     "greek": "2addcbc9913384fa4c51e067e7eca97c779edccbd5dd76ba517d64d8730d0f43",
     "cyrillic": "5425273e1b93b36d680c08751f7448fbb792b3d369a6055f3ec9ddcc9fbb7a7f",
     "armenian": "20e0e95a9ca594b647add4af36ac2e0c4a8155acc286aaa5c12e41fbc4a8fe55",
@@ -75,8 +77,8 @@ class Glyphs(Dataset):
     """White characters on black, one class each, distorted at random; `glyphs:BLOCK`, or `glyphs:BLOCK:SIZE` in pixels.
 
     Image k of a character is drawn in face k modulo the faces that have it, then rotated, sheared, scaled and shifted,
-    its contrast changed and noise added, all from one seed. Upper and lower case of a letter are two classes: they
-    differ in size by more than the scales do.
+    its contrast changed and noise added, all from one seed. Upper and lower case of a letter are two classes where
+    their shapes differ.
     """
 
     name: ClassVar[str] = "glyphs"
