@@ -56,6 +56,10 @@ class Contractions:
         if name in ("addmm", "baddbmm", "addmv"):
             self._bias(named["self"], out)
 
+    def count_only(self, name: str, named: dict[str, Any], out: Any) -> None:
+        """Count what an operator multiplies whose channels are never cut."""
+        self.products.append((torch.full((1,), NONE), multiplications(name, named, out)))
+
     def _bias(self, bias: Tensor | None, out: Tensor, dim: int = -1) -> None:
         if bias is None or not isinstance(bias, Tensor):
             return
@@ -141,7 +145,7 @@ class Contractions:
             for tensor in (x, weight, *([named["bias"]] if named["bias"] is not None else [])):
                 self._index_sets.keep(self._labels.of(tensor), reason)
             self._computed(weight)
-            self.products.append((torch.full((1,), NONE), multiplications("convolution", named, out)))
+            self.count_only("convolution", named, out)
             return
         name = found[0]
         channels = self._labels.mixed(label, [0, *range(2, x.dim())], "a convolution", strict=False).view(-1)
