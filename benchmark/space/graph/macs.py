@@ -27,24 +27,31 @@ def count(module: nn.Module, example_input: Tensor) -> tuple[int, int]:
     """Return (params, macs) of a network for one input.
 
     Parameters: every entry of every parameter. MACs: one multiply-accumulate is 1; all matrix products and convolutions
-    that PyTorch runs, whatever kernel runs them (recurrent layers, deformable convolutions and bilinear layers too), and
+    that PyTorch runs, whatever kernel runs them (recurrent layers, deformable convolutions, bilinear layers too), and
     those of activations with each other (attention); batch norm is folded, biases are free. An einsum that sums over an
     index of size 1 is such a product, though it runs element by element. Zeroed weights count: it measures shapes. The
     network runs once, in eval mode, and is left as it was. Raises `BenchError` where an operator reads a weight, and
     how much it multiplies is not known.
     """
+    params, macs, fault = tally(module, example_input)
+    if fault:
+        raise BenchError(
+            f"{type(module).__name__}: its MACs cannot be counted, for {fault}; write it with convolutions, linear "
+            "layers and products of tensors"
+        )
+    return params, macs
+
+
+def tally(module: nn.Module, example_input: Tensor) -> tuple[int, int, str]:
+    """Return what `count` returns, as far as it is known, and which operator is not counted (empty: all are)."""
     with plain_operators(module):
         # A copy, for no operators are seen of a tensor of inference mode.
         image = example_input.clone()
         counter = _Counter(Uncounted(module, image))
         with _Einsums(counter), counter:
             module(image)
-    if counter.uncounted.fault:
-        raise BenchError(
-            f"{type(module).__name__}: its MACs cannot be counted, for {counter.uncounted.fault}; write it with "
-            "convolutions, linear layers and products of tensors"
-        )
-    return sum(parameter.numel() for parameter in module.parameters()), counter.macs // len(example_input)
+    params = sum(parameter.numel() for parameter in module.parameters())
+    return params, counter.macs // len(example_input), counter.uncounted.fault
 
 
 class _Counter(TorchDispatchMode):

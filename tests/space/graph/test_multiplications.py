@@ -139,6 +139,50 @@ def test_an_operator_that_nobody_knows_and_that_reads_a_weight_is_named() -> Non
         assert space.architecture(mask).meta["macs"] is None
 
 
+class Steps(nn.Module):
+    """Two residual branches of width 8, with a recurrent layer or a table of prototypes at the end."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 1)
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1))
+            for _ in range(2)
+        )
+        self.last = last
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for branch in self.branches:
+            x = x + branch(x)
+        found = self.last(x.flatten(2).transpose(1, 2))
+        return self.head(found[0][:, -1] if isinstance(found, tuple) else found)
+
+
+class Near(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(4, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -torch.cdist(x.mean(1), self.places, 1.0)
+
+
+def test_blocks_count_the_same() -> None:
+    branch = 64 * (8 * 72 + 8 * 8)
+    expected = 64 * 24 + 64 * 4 * 4 * (8 + 4) + 4 * 2
+    space = build_space(Steps(nn.LSTM(8, 4, batch_first=True)), IMAGE, "block", "macs")
+    assert [space.macs(torch.tensor(kept)) for kept in ([1, 1], [0, 1])] == [expected + 2 * branch, expected + branch]
+    space = build_space(Steps(Near()), IMAGE, "block")
+    assert space.n == 2
+    message = "Steps: its MACs cannot be counted, for the operator _cdist_forward reads last.places"
+    with pytest.raises(BenchError, match=message):
+        space.macs(torch.ones(2, dtype=torch.bool))
+    with pytest.raises(BenchError, match=message):
+        build_space(Steps(Near()), IMAGE, "block", "macs")
+
+
 def test_what_moves_or_scales_a_weight_is_known() -> None:
     class Moved(Prototypes):
         def forward(self, x: Tensor) -> Tensor:
