@@ -53,6 +53,7 @@ class IndexSets:
         self._shapes = shapes
         self._sides: dict[Side, int] = {}
         self._elements: dict[str, int] = {}
+        self._single: set[int] = set()
         self._next = 0
         self._joins: list[tuple[Array, Array]] = []
         self._votes: list[tuple[Array, Array]] = []
@@ -68,6 +69,8 @@ class IndexSets:
             # A tied weight makes by the same indices by which it reads.
             twin = self._sides.get(Side(tensor, dim, not reads))
             self._sides[side] = self._allocate(size) if twin is None else twin
+            if size == 1:
+                self._single.add(self._sides[side])
         return torch.arange(self._sides[side], self._sides[side] + size)
 
     def elements(self, tensor: str) -> Tensor:
@@ -107,6 +110,18 @@ class IndexSets:
         """Return what elements carry in which two tensors met: a channel rather than a parameter's own element."""
         weak = torch.from_numpy(np.append(self._is_element(), False))
         return torch.where((one == NONE) | (weak[one] & ~weak[other] & (other != NONE)), other, one)
+
+    def is_element(self, index_set: int) -> bool:
+        """Tell whether an index set is an element of a parameter or buffer, not an index of a weight's dimension."""
+        return any(0 <= index_set - start < np.prod(self._shapes[name]) for name, start in self._elements.items())
+
+    def mixture(self, index_set: int) -> bool:
+        """Tell whether an index set stands for several that an operation mixed."""
+        return any(index_set in of for of, _ in self._mixed)
+
+    def alone(self, index_set: int) -> bool:
+        """Tell whether an index set is the only index of a weight's dimension."""
+        return index_set in self._single
 
     def _is_element(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return which index sets are elements of parameters."""

@@ -120,7 +120,7 @@ class Tracer(TorchDispatchMode):
         """Nothing that carries an index set is read."""
 
     def _meet(self, call: Call) -> None:
-        label = self.labels.met([self.labels.of(one) for one in call.tensors])
+        label = self.labels.met(call.tensors)
         for result in call.results:
             (self.labels.write if call.mutable else self.labels.set)(result, label.expand(result.shape))
 
