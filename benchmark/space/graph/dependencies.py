@@ -28,7 +28,8 @@ class DependencyGraph:
     does neither: they go through). `whole` names the couplings that stay as they are, with the reason, and `cuts`, for
     groups that went through an operation that cuts at a position, which. `weighted` and `products` are the
     multiply-accumulates of one run: with a weight, and of activations with each other (units [n + 1], the last entry
-    for those that always stay); `uncounted` says why those are not all, if they are not.
+    for those that always stay); `uncounted` says why those are not all, if they are not. `idle` are the modules with
+    parameters that took no part in the run, of which nobody knows what they read: they lie on a branch not taken.
     """
 
     groups: dict[str, int]
@@ -40,6 +41,7 @@ class DependencyGraph:
     weighted: tuple[Weighted, ...]
     products: Indices
     uncounted: str = ""
+    idle: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def trace(model: nn.Module, example_input: Tensor) -> DependencyGraph:
         weighted=tuple(tracer.contractions.weighted),
         products=_products(tracer, outcome, unit, sum(len(group.components) for group in groups)),
         uncounted=tracer.uncounted.fault,
+        idle=tracer.idle(),
     )
 
 

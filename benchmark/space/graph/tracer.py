@@ -49,6 +49,7 @@ class Tracer(TorchDispatchMode):
         super().__init__()
         self._model = model
         self.uncounted = Uncounted(model, image)
+        self.read: set[str] = set()  # the parameters that some operator read
         self._modules = {module: name for name, module in model.named_modules()}
         self._weights = WeakIdKeyDictionary()  # what attention of the library returns, and the module's name
         self.labels = Labels(model)
@@ -84,6 +85,15 @@ class Tracer(TorchDispatchMode):
         for name in [self._weights.pop(tensor) for tensor in tensors if tensor in self._weights]:
             self.index_sets.keep_all(name, f"runs through {name}, whose attention weights are used")
 
+    def idle(self) -> tuple[str, ...]:
+        """The modules with parameters of their own of which no operator read any."""
+        found = []
+        for module, name in self._modules.items():
+            own = [known[0] for known in map(self.labels.parameter, module.parameters(recurse=False)) if known]
+            if own and not self.read.intersection(own):
+                found.append(name)
+        return tuple(found)
+
     def output(self, value: Any) -> None:
         """Say that `value` is what the network returns."""
         tensors = [tensor for tensor in tree_leaves(value) if isinstance(tensor, Tensor)]
@@ -97,6 +107,7 @@ class Tracer(TorchDispatchMode):
         out = func(*args, **kwargs)
         call = Call.of(func, args, kwargs, out)
         if call.name not in SILENT:
+            self.read.update(known[0] for known in map(self.labels.parameter, call.tensors) if known)
             self._follow(call)
         self.uncounted.follow(func, call.name, call.named, call.tensors, call.results)
         return out
