@@ -26,7 +26,7 @@ def output_layers(module: nn.Module, image: Tensor) -> tuple[Any, list[str]]:
     activations, sums, reshaping, products of activations) lies between that product and the output. The run is in eval
     mode without gradients and leaves the module as it was. What the module raises is passed on.
     """
-    with _undisturbed(module), torch.no_grad():
+    with undisturbed(module), torch.no_grad():
         # A copy, for no operators are seen of a tensor of inference mode.
         image = image.to(**_place(module), copy=True)
         sources = _Sources(module, image)
@@ -41,7 +41,7 @@ def some_image(module: nn.Module) -> Tensor | None:
     for shape in _shapes(module):
         image = torch.zeros(1, *shape, **_place(module))
         try:
-            with _undisturbed(module), torch.no_grad():
+            with undisturbed(module), torch.no_grad():
                 module(image)
         except Exception:
             continue
@@ -125,7 +125,7 @@ class _Sources(TorchDispatchMode):
 
 
 @contextmanager
-def _undisturbed(module: nn.Module) -> Iterator[nn.Module]:
+def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
     """Let `module` run in eval mode; its mode and the random numbers of the CPU are afterwards as they were."""
     training = {layer: layer.training for layer in module.modules()}
     try:
