@@ -76,9 +76,9 @@ class _Trial:
     def __init__(self, model: nn.Module, image: Tensor, graph: DependencyGraph, flow: Dataflow) -> None:
         self._graph, self._flow = graph, flow
         self._model = deepcopy(model).double().eval().requires_grad_(False)
-        shake(self._model)
         draw = seeds.generator(0, "admission")
         self._image = torch.randn(image.shape, generator=draw, dtype=torch.float64)
+        shake(self._model, self._image)
         self._channels = torch.cat([_some(*group) for group in graph.groups.items()] or [torch.ones(0)]).bool()
 
     def skipping(self, blocks: Sequence[Block]) -> Skipping:

@@ -88,9 +88,9 @@ class _Trial:
     def __init__(self, model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> None:
         self._graph = graph
         self._model = deepcopy(model).cpu().double().eval().requires_grad_(False)
-        shake(self._model)
         shape = (2, *example_input.shape[1:])
         self._images = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
+        shake(self._model, self._images[:1])
         self._gates = Gates(graph)
         drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in graph.groups.items()}
         draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
@@ -173,8 +173,25 @@ def _flat(output: Any) -> Tensor:
 
 
 @torch.no_grad()
-def shake(model: nn.Module) -> None:
-    """Draw weights and statistics so that every branch counts: no scale at its initial zero or one."""
+def shake(model: nn.Module, image: Tensor) -> None:
+    """Draw weights and statistics so that every branch counts: no scale at its initial zero or one.
+
+    A parameter that is positive throughout stays so. Where `image` then gives no finite output, those of modules that
+    are no layers of PyTorch's have a range of their own: they keep their values.
+    """
+    others = {
+        f"{place}.{leaf}" if place else leaf: value.clone()
+        for place, module in model.named_modules()
+        if not type(module).__module__.startswith("torch.nn.")
+        for leaf, value in module.named_parameters(recurse=False)
+    }
+    _draw(model)
+    if others and not bool(_flat(_keeping_buffers(model, image)).isfinite().all()):
+        for name, value in others.items():
+            model.get_parameter(name).copy_(value)
+
+
+def _draw(model: nn.Module) -> None:
     parameters = dict(model.named_parameters())
     for name, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
@@ -186,6 +203,8 @@ def shake(model: nn.Module) -> None:
         elif name not in parameters:
             if name.endswith("running_mean"):
                 tensor.copy_(0.1 * draw)
+        elif bool((tensor > 0).all()):
+            tensor.copy_(tensor.clamp(min=0.1) * (0.2 * draw).exp())
         elif tensor.dim() > 1:
             tensor.copy_(draw).div_(max(tensor[0].numel(), 1) ** 0.5)
         else:
