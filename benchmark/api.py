@@ -43,6 +43,7 @@ from benchmark.data.splits import split_source
 from benchmark.data.statistics import channel_stats
 from benchmark.jobs.options import options
 from benchmark.jobs.progress import QUIET, Progress
+from benchmark.models.layout import settle_layout
 from benchmark.networks.extraction import extract, large_model, load_network, load_weights, save_network
 from benchmark.networks.finetuning import evaluate, finetune
 from benchmark.networks.subnetwork import SubNetwork
@@ -122,6 +123,7 @@ def problem(
     to be split.
     """
     network = copy.deepcopy(model).to(device)
+    settle_layout(network, torch.zeros(1, *images.shape[1:], device=device))
     given = _copied(network.state_dict(), device) if pretrained else None
     parts = split_source(labels, split, seeds.derive(seed, "split"))
     task = Task(images, labels, *channel_stats(images, parts.train))

@@ -70,11 +70,11 @@ def load_weights(network: nn.Module, ref: ModelRef, description: Mapping[str, An
     if ref.name.startswith("torchvision:"):
         state = {_renamed(key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
-    if convert is not None and _fitted(network, state)[2]:
+    if convert is not None and _fitted(network, state, description)[2]:
         # timm's own step from a published file to its model: other names, another size of images.
         with contextlib.suppress(Exception):  # on a file of another model, whose fault is told below
             state = convert(state, network)
-    fitted, whole, fault = _fitted(network, state)
+    fitted, whole, fault = _fitted(network, state, description)
     if fault:
         raise BenchError(f"{where}: not the weights of {_called(description)}: {fault}; take a file of this very model")
     network.load_state_dict(fitted)
@@ -122,7 +122,7 @@ def _published_state(ref: ModelRef, description: Mapping[str, Any]) -> State:
     configuration: Any = donor.pretrained_cfg
     if configuration["num_classes"] != description["classes"]:
         # timm has drawn another classifier at random.
-        own = tuple(f"{name}." for name in head_names(donor))
+        own = tuple(f"{name}." for name in head_names(donor, _image(description)))
         state = {key: value for key, value in state.items() if not key.startswith(own)}
     return state
 
@@ -133,10 +133,10 @@ def _torchvision_weights(name: str) -> Any:
     return models.get_model_weights(name).DEFAULT
 
 
-def _fitted(network: nn.Module, state: State) -> tuple[State, bool, str]:
+def _fitted(network: nn.Module, state: State, description: Mapping[str, Any]) -> tuple[State, bool, str]:
     """The state dict that the network gets, whether all of it is in `state`, and what else does not fit."""
     own = network.state_dict()
-    heads = tuple(f"{name}." for name in head_names(network))
+    heads = tuple(f"{name}." for name in head_names(network, _image(description)))
     first = next((f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.Conv2d)), "")
     result, whole = dict(own), True
     for key, mine in own.items():
@@ -169,6 +169,12 @@ def _spread(theirs: Tensor, mine: Tensor) -> Tensor:
 def _renamed(key: str) -> str:
     """A name of torchvision's published DenseNets as its present code has it: `norm.1` became `norm1`."""
     return re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key)
+
+
+def _image(description: Mapping[str, Any]) -> Tensor:
+    """A black image as the described model takes it."""
+    size = description["image_size"]
+    return torch.zeros(1, description["in_channels"], size, size)
 
 
 def _called(description: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError, unknown
 from benchmark.models import own
 from benchmark.models.initialisation import initialise
+from benchmark.models.layout import in_layout, settle_layout
 from benchmark.models.loader import build_large_model, own_model
 from benchmark.models.pretrained import check_weights, load_weights
 
@@ -114,6 +115,8 @@ def build(ref: ModelRef, in_channels: int, classes: int, image_size: int) -> nn.
             "choose another model, size or options"
         ) from error
     initialise(network, 0)
+    if not ref.name.startswith("own:"):
+        settle_layout(network, torch.zeros(1, in_channels, image_size, image_size))
     return network
 
 
@@ -127,8 +130,12 @@ def build_pretrained(ref: ModelRef, in_channels: int, classes: int, image_size: 
 
 
 def check_images(network: nn.Module, ref: ModelRef, in_channels: int, classes: int, image_size: int) -> None:
-    """Raise `BenchError` unless `network` makes logits of such images, in training and afterwards. Moves statistics."""
-    images = torch.zeros(2, in_channels, image_size, image_size)
+    """Raise `BenchError` unless `network` makes logits of such images, in training and afterwards.
+
+    Images and weights are in the layout that jobs have them in. Moves statistics.
+    """
+    images = torch.zeros(2, in_channels, image_size, image_size).contiguous(memory_format=torch.channels_last)
+    in_layout(network)
     for training in (True, False):
         fault = ""
         try:

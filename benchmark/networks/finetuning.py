@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from benchmark.config.params import FineTuning, Recipe, WeightsMode
 from benchmark.errors import BenchError, unknown
 from benchmark.jobs.progress import QUIET, Progress
+from benchmark.models.layout import settle_layout
 from benchmark.networks.subnetwork import SubNetwork
 from benchmark.protocol.fewshot import Draw, adapted
 from benchmark.protocol.retrain import reinitialised
@@ -68,7 +69,9 @@ def evaluate(
         raise BenchError("evaluate: give images and labels, or neither of them for the source's validation part")
     task = problem.validation if images is None or labels is None else _task(problem, images, labels)
     if isinstance(found, nn.Module):
-        network = on_device(copy.deepcopy(found), problem.device)
+        network = copy.deepcopy(found).to(problem.device)
+        settle_layout(network, torch.zeros(1, *task.shape, device=problem.device))
+        network = on_device(network, problem.device)
     else:
         network = _network(problem, found, "inherit")
     return accuracy(network.eval(), task)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmark import provenance
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json
+from benchmark.models.layout import in_layout
 from benchmark.networks.extraction import dense_network, example_of, open_network
 from benchmark.networks.memory import peak_bytes
 from benchmark.networks.timing import quartiles
@@ -92,7 +93,7 @@ def _subjects(files: Sequence[Path], device: str) -> list[Subject]:
 
 
 def _placed(network: nn.Module, device: str) -> nn.Module:
-    return network.to(device).to(memory_format=torch.channels_last)
+    return in_layout(network.to(device))
 
 
 def _rows(subjects: Sequence[Subject], batch: int, settings: Settings) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ def features(network: nn.Module, task: Task) -> Tensor:
     classifiers the first counts.
     """
     seen: list[Tensor] = []
-    head = network.get_submodule(head_names(network)[0])
+    head = network.get_submodule(head_names(network, torch.zeros(1, *task.shape))[0])
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     found = []
     try:

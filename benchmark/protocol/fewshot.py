@@ -74,13 +74,14 @@ def adapted(
     `network` itself is left as it is.
     """
     states, template = [], set_train_mode(copy.deepcopy(network), recipe)
+    image = torch.zeros(1, *draws[0].train.shape)
     for draw in draws:
-        models.replace_head(template, draw.classes, draw.seed)
+        models.replace_head(template, draw.classes, draw.seed, image)
         states.append({name: tensor.detach().clone() for name, tensor in template.state_dict().items()})
     if isinstance(recipe, FineTuning) and recipe.trained == "head":
         trained = _probed(template, states, draws, recipe)
     else:
-        heads = tuple(f"{name}." for name in models.head_names(network))
+        heads = tuple(f"{name}." for name in models.head_names(template, image))
         body = {name: mask for name, mask in masks.items() if not name.startswith(heads)}
         trained = _fine_tuned(template, states, draws, recipe, body)
     return template.eval(), trained
@@ -117,7 +118,7 @@ def _batches(draw: Draw, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _probed(template: nn.Module, states: Sequence[State], draws: Sequence[Draw], recipe: Recipe) -> list[State]:
     """Train the heads on the features of the frozen body in eval mode; all draws share one pass through the body."""
-    head, *others = models.head_names(template)
+    head, *others = models.head_names(template, torch.zeros(1, *draws[0].train.shape))
     if others or not _ends_in(template, head, draws[0].train):
         return [_probed_alone(template, state, draw, recipe) for state, draw in zip(states, draws, strict=True)]
     names = [name for name in states[0] if name.startswith(f"{head}.")]
@@ -138,7 +139,8 @@ def _probed(template: nn.Module, states: Sequence[State], draws: Sequence[Draw],
 
 def _probed_alone(template: nn.Module, state: State, draw: Draw, recipe: Recipe) -> State:
     template.load_state_dict(state)
-    fit(template.eval(), models.freeze_body(template), _batches(draw, recipe), recipe)
+    head = models.freeze_body(template, torch.zeros(1, *draw.train.shape))
+    fit(template.eval(), head, _batches(draw, recipe), recipe)
     return {name: tensor.detach().clone() for name, tensor in template.state_dict().items()}
 
 

@@ -56,10 +56,11 @@ def _given(job: Job[PretrainSpec], source: Source) -> tuple[nn.Module, int]:
     ref = source.model.model_copy(update=named)
     network, whole = models.build_pretrained(ref, channels, source.classes, size)
     if not whole:
-        models.replace_head(network, source.classes, seeds.derive(source.seed, "init"))
+        models.replace_head(network, source.classes, seeds.derive(source.seed, "init"), source.example())
     network = on_device(network, source.device).eval()
     if whole:
         return network, 0
     order = seeds.generator(source.seed, "source-order")
-    fit(network, models.freeze_body(network), batches(source.train, source.recipe, order), source.recipe)
+    head = models.freeze_body(network, source.example())
+    fit(network, head, batches(source.train, source.recipe, order), source.recipe)
     return network, source.recipe.steps

@@ -45,6 +45,7 @@ class SearchSpace(ABC):
         groups: tuple[Group, ...],
         cost_kind: str,
         whole: Mapping[str, str] = MappingProxyType({}),
+        uncounted: str = "",
     ) -> None:
         if cost_kind not in COSTS:
             raise BenchError(f"cost: {cost_kind!r} is unknown; expected one of {', '.join(COSTS)}")
@@ -54,6 +55,10 @@ class SearchSpace(ABC):
             raise BenchError(
                 f"{type(model).__name__}: has no unit that could be pruned{reasons}; use another model or granularity"
             )
+        # Why the multiply-accumulates are not known, empty where they are.
+        self._uncounted = f"{type(model).__name__}: its MACs cannot be counted, for {uncounted}" if uncounted else ""
+        if cost_kind == "macs":
+            self._need_macs()
         self.cost_kind = cost_kind
         self.groups = groups
         self.sizes = [group.size for group in groups]
@@ -133,8 +138,13 @@ class SearchSpace(ABC):
         return self._exact("params", a)
 
     def macs(self, a: Tensor) -> int:
-        """Return the exact multiply-accumulates of the 0/1 vector `a` [n], for one input."""
+        """Return the exact multiply-accumulates of the 0/1 vector `a` [n], for one input; `BenchError` if unknown."""
+        self._need_macs()
         return self._exact("macs", a)
+
+    def _need_macs(self) -> None:
+        if self._uncounted:
+            raise BenchError(f"{self._uncounted}; write it with convolutions, linear layers and products of tensors")
 
     def exact_cost(self, a: Tensor) -> int:
         """Return `params` or `macs` of the 0/1 vector `a`, whichever budgets are shares of."""
@@ -193,7 +203,8 @@ class SearchSpace(ABC):
     def architecture(self, mask: Tensor, meta: Mapping[str, Any] | None = None) -> Architecture:
         """Return the architecture of `mask` [n] bool.
 
-        Its metadata are `meta` plus what the space knows: digest, cost kind, complexity, params, macs.
+        Its metadata are `meta` plus what the space knows: digest, cost kind, complexity, params, macs (None
+        where nobody knows them).
         Raises `BenchError` when a group would be empty.
         """
         kept = mask.detach().to("cpu", torch.bool)
@@ -206,7 +217,7 @@ class SearchSpace(ABC):
             "cost": self.cost_kind,
             "complexity": self.complexity(kept),
             "params": self.params(kept),
-            "macs": self.macs(kept),
+            "macs": None if self._uncounted else self.macs(kept),
         }
         return Architecture(self.granularity, masks, {**(meta or {}), **known})
 

@@ -31,7 +31,7 @@ class BlockSpace(SearchSpace):
 
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
         graph = self._wired(model, example_input)
-        found, whole = skippable(model, example_input, graph)
+        found, whole, uncounted = skippable(model, example_input, graph)
         if found is None:
             reason = next((f" ({name} {reason})" for name, reason in whole.items()), "")
             raise BenchError(
@@ -45,7 +45,7 @@ class BlockSpace(SearchSpace):
         groups = [Group(_unlike(first[kind], graph), size) for kind, size in sizes.items()]
         self._block_groups = len(groups)
         groups += [Group(name, size) for name, size in graph.groups.items()]
-        super().__init__(model, tuple(groups), cost_kind)
+        super().__init__(model, tuple(groups), cost_kind, uncounted=uncounted)
 
     @staticmethod
     def _wired(_model: nn.Module, _example_input: Tensor) -> DependencyGraph:

@@ -30,7 +30,7 @@ class ChannelSpace(SearchSpace):
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
         self.graph: DependencyGraph = admitted(model, example_input, trace(model, example_input))
         groups = tuple(Group(name, size) for name, size in self.graph.groups.items())
-        super().__init__(model, groups, cost_kind, self.graph.whole)
+        super().__init__(model, groups, cost_kind, self.graph.whole, self.graph.uncounted)
         self.share = share(model, self.graph)
         # Its modules say what extraction has to change in them; it holds no weights.
         self._modules = deepcopy(model).to("meta")

@@ -28,7 +28,8 @@ class WeightSpace(SearchSpace):
         parameters = dict(model.named_parameters())
         multiplied = {product.tensor for product in graph.weighted}
         weights = {name: weight for name, weight in parameters.items() if name in multiplied}
-        super().__init__(model, tuple(Group(name, weight.numel()) for name, weight in weights.items()), cost_kind)
+        groups = tuple(Group(name, weight.numel()) for name, weight in weights.items())
+        super().__init__(model, groups, cost_kind, uncounted=graph.uncounted)
         self._weight_shapes = {name: weight.shape for name, weight in weights.items()}
         self._others = sum(p.numel() for name, p in parameters.items() if name not in weights)
         self._times = _times(graph, self._weight_shapes)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from benchmark.config.params import Recipe
 from benchmark.errors import BenchError
+from benchmark.models.layout import in_layout
 
 TRAINING_FORWARDS = 3  # a training step costs a forward pass and a backward pass of twice its operations
 FLOPS_PER_MAC = 2
@@ -255,5 +256,5 @@ def set_train_mode(network: nn.Module, recipe: Recipe) -> nn.Module:
 
 
 def on_device(network: nn.Module, device: str) -> nn.Module:
-    """Return the network on the device, in the channels-last layout that convolutions run fastest in."""
-    return network.to(device).to(memory_format=torch.channels_last)
+    """Return the network on the device, in the channels-last layout where it runs in that (see `settle_layout`)."""
+    return in_layout(network.to(device))

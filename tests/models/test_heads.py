@@ -1,8 +1,12 @@
 """The classifier is found in every kind of model, and replaced."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
@@ -16,14 +20,163 @@ def squeezed() -> nn.Module:
     )
 
 
-def test_the_last_linear_layer_else_the_last_pointwise_convolution() -> None:
-    assert head_names(nn.Sequential(nn.Linear(2, 3), nn.Conv2d(1, 1, 1), nn.Linear(3, 4), nn.ReLU())) == ("2",)
-    assert head_names(squeezed()) == ("2",)
+class Classifier(nn.Module):
+    """Three colours to 24 features, and a linear layer of five classes on them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 24, 3, 2)
+        self.fc = nn.Linear(24, 5)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.body(x).relu().mean((2, 3))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.features(x))
 
 
-def test_a_network_without_such_a_layer_has_no_head() -> None:
-    with pytest.raises(BenchError, match="no linear layer"):
+class Pooled(Classifier):
+    """The weights of the places are defined after the classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = nn.Linear(24, 2)
+
+    def features(self, x: Tensor) -> Tensor:
+        places = self.body(x).relu().flatten(2).mT
+        return (places * self.score(places).softmax(1).mean(-1, keepdim=True)).sum(1)
+
+
+class PlaceByPlace(Pooled):
+    """The places are classified, and their logits weighted."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.body(x).relu().flatten(2).mT
+        weights = self.score(places).softmax(1).mean(-1, keepdim=True)
+        return (weights.mT @ self.fc(places)).squeeze(1)
+
+
+class Unused(Classifier):
+    """A projection for another loss is defined last, and is as wide as the classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = nn.Linear(24, 5)
+
+
+class Averaged(Classifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = self.features(x)
+        return (self.fc(found) + self.second(found.tanh())) / 2
+
+
+class LogProbabilities(Classifier):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).div_(0.5).log_softmax(-1)
+
+
+class Written(Classifier):
+    """The logits are written into a tensor that was there before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = x.new_zeros(len(x), self.fc.out_features)
+        logits[:] = self.fc(self.features(x))
+        return logits
+
+
+class Cosine(Classifier):
+    """The classifier's weight is normalised first, and so it is no linear layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.normalize(self.features(x)), F.normalize(self.fc.weight))
+
+
+class OwnForward(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class NormAfter(Classifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(super().forward(x))
+
+
+class Described(Classifier):
+    def forward(self, x: Tensor) -> Any:
+        return {"logits": super().forward(x)}
+
+
+@pytest.mark.parametrize(
+    ("network", "heads"),
+    [
+        (Pooled, ("fc",)),
+        (PlaceByPlace, ("fc",)),
+        (Unused, ("fc",)),
+        (Averaged, ("fc", "second")),
+        (LogProbabilities, ("fc",)),
+        (Written, ("fc",)),
+        (NormAfter, ("fc",)),
+        (squeezed, ("2",)),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 7), nn.ReLU(), nn.Linear(7, 3)), ("3",)),
+    ],
+)
+def test_the_head_is_the_layer_whose_output_is_the_networks(
+    network: Callable[[], nn.Module], heads: tuple[str, ...]
+) -> None:
+    module = network().train()
+    drawn = torch.random.get_rng_state()
+    assert head_names(module) == heads
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert all(layer.training and not layer._forward_hooks for layer in module.modules())
+    assert list(freeze_body(module)) == [f"{head}.{leaf}" for head in heads for leaf in ("weight", "bias")]
+
+
+@pytest.mark.parametrize("network", [Pooled, PlaceByPlace, Unused, Averaged, LogProbabilities, Written])
+def test_only_the_head_is_replaced(network: Callable[[], nn.Module]) -> None:
+    module = network()
+    heads = head_names(module)
+    before = {name: p.clone() for name, p in module.named_parameters() if name.partition(".")[0] not in heads}
+    for image in (None, torch.zeros(3, 3, 20, 20)):
+        replace_head(module, 4, 0, image)
+        assert module(torch.rand(2, 3, 16, 16)).shape == (2, 4)
+        assert head_names(module) == heads
+    assert all(torch.equal(module.get_parameter(name), old) for name, old in before.items())
+
+
+def test_what_is_no_linear_layer_is_not_replaced() -> None:
+    with pytest.raises(BenchError, match=r"its 5 logits come from the network itself \(Cosine\)"):
+        head_names(Cosine())
+    with pytest.raises(BenchError, match=r"come from 1 \(OwnForward with 5 outputs\)"):
+        head_names(nn.Sequential(nn.Flatten(), OwnForward(64, 5)))
+    with pytest.raises(BenchError, match="output is of type dict, expected logits"):
+        head_names(Described())
+    with pytest.raises(BenchError, match=r"output is of shape \(1, 1, 30, 30\), expected logits"):
         head_names(nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 3)))
+
+
+def test_a_head_that_others_depend_on_stays() -> None:
+    module = NormAfter()
+    with pytest.raises(BenchError, match="with a classifier of 4 classes it cannot run on images"):
+        replace_head(module, 4, 0)
+    assert module.fc.out_features == 5
+    assert module(torch.rand(2, 3, 16, 16)).shape == (2, 5)
+
+
+def test_an_image_that_the_network_takes_can_be_given() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(4 * 5 * 9, 3))
+    with pytest.raises(BenchError, match="runs on no black image of a usual size"):
+        head_names(module)
+    assert head_names(module, torch.zeros(6, 2, 7, 11)) == ("2",)
+    with pytest.raises(BenchError, match=r"it cannot run on images \[2, 7, 12\] \(RuntimeError: .*shapes cannot be"):
+        head_names(module, torch.zeros(1, 2, 7, 12))
 
 
 def test_a_convolution_is_replaced_by_one() -> None:

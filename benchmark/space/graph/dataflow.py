@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,9 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from benchmark.space.graph.call import Call as Operation
 from benchmark.space.graph.multiplications import multiplications
 from benchmark.space.graph.operators import SILENT
 from benchmark.space.graph.plain_run import plain_operators
+from benchmark.space.graph.uncounted import Uncounted
 
 # What an operator reads: the result of an earlier operator (its number), or a parameter or buffer (its name).
 Operand = int | str
@@ -54,7 +56,8 @@ class Call:
 class Dataflow(TorchDispatchMode):
     """The graph of one run of `model` on `example_input`, in eval mode on the CPU; `nodes` are in the order of the run.
 
-    `calls` are those of every module, by name, and `users` the operators that read a parameter or buffer.
+    `calls` are those of every module, by name, and `users` the operators that read a parameter or buffer; `uncounted`
+    knows which operator's multiply-accumulates are missing, if any.
     What a result is not needed for is not among its readers.
     """
 
@@ -63,6 +66,7 @@ class Dataflow(TorchDispatchMode):
         self.nodes = [Node("image", {}, (), True, tuple(example_input.shape))]
         self.calls: dict[str, list[Call]] = {}
         self.users: dict[str, set[int]] = {}
+        self.uncounted = Uncounted(model, example_input)
         self._stack: list[str] = []
         self._made = WeakIdKeyDictionary()
         self._written: dict[int, int] = {}
@@ -91,23 +95,22 @@ class Dataflow(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and note it."""
         kwargs = kwargs or {}
-        name = func._schema.name.removeprefix("aten::")
-        if name in SILENT:
+        given = Operation.of(func, args, kwargs, None)
+        if given.name in SILENT:
             return func(*args, **kwargs)
-        named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
         reads = {}
-        for argument, value in named.items():
+        for argument, value in given.named.items():
             tensors = [tensor for tensor in tree_leaves(value) if isinstance(tensor, Tensor)]
             if tensors:
                 reads[argument] = [operand for tensor in tensors for operand in self._sources(tensor)]
         out = func(*args, **kwargs)
-        number, mutable = len(self.nodes), func._schema.is_mutable
-        node = Node(name.removesuffix("_") if mutable else name, reads, tuple(self._stack), False)
+        number, named, results = len(self.nodes), given.named, replace(given, out=out).results
+        node = Node(given.name, reads, tuple(self._stack), False)
         node.live = any(isinstance(operand, int) and self.nodes[operand].live for operand in node.operands)
-        results = [tensor for tensor in tree_leaves(out) if isinstance(tensor, Tensor)]
         if results:
             node.shape = tuple(results[0].shape)
             node.macs = multiplications(node.op, named, results[0])
+        self.uncounted.follow(func, node.op, named, given.tensors, results)
         self.nodes.append(node)
         for operand in node.operands:
             if isinstance(operand, int):

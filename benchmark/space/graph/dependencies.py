@@ -28,7 +28,8 @@ class DependencyGraph:
     does neither: they go through). `whole` names the couplings that stay as they are, with the reason, and `cuts`, for
     groups that went through an operation that cuts at a position, which. `weighted` and `products` are the
     multiply-accumulates of one run: with a weight, and of activations with each other (units [n + 1], the last entry
-    for those that always stay).
+    for those that always stay); `uncounted` says why those are not all, if they are not. `idle` are the modules with
+    parameters that took no part in the run, of which nobody knows what they read: they lie on a branch not taken.
     """
 
     groups: dict[str, int]
@@ -39,6 +40,8 @@ class DependencyGraph:
     cuts: dict[str, str]
     weighted: tuple[Weighted, ...]
     products: Indices
+    uncounted: str = ""
+    idle: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ def trace(model: nn.Module, example_input: Tensor) -> DependencyGraph:
         cuts={g.name: outcome.cuts[c] for g in groups for c in reversed(g.components) if c in outcome.cuts},
         weighted=tuple(tracer.contractions.weighted),
         products=_products(tracer, outcome, unit, sum(len(group.components) for group in groups)),
+        uncounted=tracer.uncounted.fault,
+        idle=tracer.idle(),
     )
 
 
@@ -80,9 +85,10 @@ def _traced(model: nn.Module, example_input: Tensor) -> Tracer:
     """The tracer after one run on the CPU."""
     if next(model.parameters()).device.type != "cpu":
         model = deepcopy(model).cpu()
-    tracer = Tracer(model)
+    image = example_input[:1].detach().cpu()
+    tracer = Tracer(model, image)
     with tracer.watching():
-        tracer.output(model(example_input[:1].detach().cpu()))
+        tracer.output(model(image))
     return tracer
 
 

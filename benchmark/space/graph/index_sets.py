@@ -53,9 +53,11 @@ class IndexSets:
         self._shapes = shapes
         self._sides: dict[Side, int] = {}
         self._elements: dict[str, int] = {}
+        self._single: set[int] = set()
         self._next = 0
         self._joins: list[tuple[Array, Array]] = []
         self._votes: list[tuple[Array, Array]] = []
+        self._follows: list[tuple[Array, Array]] = []  # elements, and those they go with
         self._whole: list[tuple[Array, str]] = []
         self._mixed: list[tuple[Array, str]] = []
         self._cuts: list[tuple[Array, str]] = []
@@ -68,6 +70,8 @@ class IndexSets:
             # A tied weight makes by the same indices by which it reads.
             twin = self._sides.get(Side(tensor, dim, not reads))
             self._sides[side] = self._allocate(size) if twin is None else twin
+            if size == 1:
+                self._single.add(self._sides[side])
         return torch.arange(self._sides[side], self._sides[side] + size)
 
     def elements(self, tensor: str) -> Tensor:
@@ -93,7 +97,9 @@ class IndexSets:
     def meet(self, one: Tensor, other: Tensor) -> None:
         """Say that two tensors meet element by element: they are joined.
 
-        An element of a parameter that meets several units serves them all and belongs to none.
+        An element of a parameter that meets several units at once serves them all and belongs to none; if it meets one
+        after the other, as in a norm that two layers share, these can only go together. Where elements meet each other
+        (constants that are combined first), one that meets several goes with those.
         """
         left, right = _pairs(one, other)
         element = self._is_element()
@@ -102,11 +108,36 @@ class IndexSets:
             self._votes.append((first[vote], second[vote]))
         strong = ~element[left] & ~element[right]
         self._joins.append((left[strong], right[strong]))
+        left, right = (side[element[left] & element[right]] for side in (left, right))
+        if len(left):
+            met = [np.bincount(side, minlength=self._next) for side in (left, right)]
+            wide = (met[0][left] > 1) & (met[1][right] == 1)
+            self._follows.append((np.where(wide, left, right), np.where(wide, right, left)))
+            one_each = (met[0][left] == 1) & (met[1][right] == 1)
+            self._follows.append((left[one_each], right[one_each]))
 
     def stronger(self, one: Tensor, other: Tensor) -> Tensor:
         """Return what elements carry in which two tensors met: a channel rather than a parameter's own element."""
         weak = torch.from_numpy(np.append(self._is_element(), False))
-        return torch.where((one == NONE) | (weak[one] & ~weak[other] & (other != NONE)), other, one)
+        found = torch.where((one == NONE) | (weak[one] & ~weak[other] & (other != NONE)), other, one)
+        left, right = _pairs(one, other)
+        if not len(left):
+            return found
+        # Of two elements the one that meets no other says more of the place.
+        met = [torch.from_numpy(np.append(np.bincount(side, minlength=self._next), 0)) for side in (left, right)]
+        return torch.where(weak[one] & weak[other] & (met[0][one] > 1) & (met[1][other] == 1), other, found)
+
+    def is_element(self, index_set: int) -> bool:
+        """Tell whether an index set is an element of a parameter or buffer, not an index of a weight's dimension."""
+        return any(0 <= index_set - start < np.prod(self._shapes[name]) for name, start in self._elements.items())
+
+    def mixture(self, index_set: int) -> bool:
+        """Tell whether an index set stands for several that an operation mixed."""
+        return any(index_set in of for of, _ in self._mixed)
+
+    def alone(self, index_set: int) -> bool:
+        """Tell whether an index set is the only index of a weight's dimension."""
+        return index_set in self._single
 
     def _is_element(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return which index sets are elements of parameters."""
@@ -140,9 +171,10 @@ class IndexSets:
 
     def outcome(self) -> Outcome:
         """Return the components."""
-        one, other = _concatenated(self._joins)
-        matrix = coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(self._next, self._next))
-        component = connected_components(matrix, directed=False)[1].astype(np.int64)
+        component = self._components()
+        while shared := _met_in_turn(self._votes, component):
+            self._joins += shared
+            component = self._components()
         cut_by_sides = np.zeros(self._next + 1, dtype=bool)
         for _, index_sets in self._of_sides():
             cut_by_sides[component[index_sets]] = True
@@ -160,6 +192,12 @@ class IndexSets:
             component=component,
         )
 
+    def _components(self) -> Array:
+        one, other = _concatenated(self._joins)
+        matrix = coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(self._next, self._next))
+        found: Array = connected_components(matrix, directed=False)[1].astype(np.int64)
+        return found
+
     def _of_sides(self) -> Iterator[tuple[Side, slice]]:
         for side, start in self._sides.items():
             yield side, slice(start, start + self._shapes[side.tensor][side.dim])
@@ -168,10 +206,36 @@ class IndexSets:
         """Give every element of a parameter to the one component it meets; one that meets several serves them all."""
         voters, voted = _concatenated(self._votes)
         votes = np.unique(np.stack([voters, component[voted]]), axis=1)
+        votes = _with_followers(votes, *_concatenated(self._follows))
         elements, counts = np.unique(votes[0], return_counts=True)
         single = np.isin(votes[0], elements[counts == 1]) & (owner[votes[0]] == NONE)
         owner[votes[0][single]] = votes[1][single]
         owner[elements[counts > 1]] = NONE
+
+
+def _met_in_turn(votes: list[tuple[Array, Array]], component: Array) -> list[tuple[Array, Array]]:
+    """Return which index sets have to be joined as well: those that one element met alone, one after the other."""
+    single = []
+    for voters, voted in votes:
+        pairs, places = np.unique(np.stack([voters, component[voted]]), axis=1, return_index=True)
+        elements, first, counts = np.unique(pairs[0], return_index=True, return_counts=True)
+        single.append((elements[counts == 1], voted[places[first[counts == 1]]]))
+    elements, met = _concatenated(single)
+    _, first, turn = np.unique(elements, return_index=True, return_inverse=True)
+    before = met[first[turn]] if len(met) else met
+    apart = component[before] != component[met]
+    return [(before[apart], met[apart])] if apart.any() else []
+
+
+def _with_followers(votes: Array, followers: Array, leaders: Array) -> Array:
+    """Return votes [2, n] (element, component) and those of the elements that go with these elements."""
+    while True:
+        links = [np.flatnonzero(leaders == element) for element in votes[0]] if len(leaders) else []
+        new = [np.stack([followers[at], np.full(len(at), votes[1, n])]) for n, at in enumerate(links)]
+        grown = np.unique(np.concatenate([votes, *new], axis=1), axis=1)
+        if grown.shape[1] == votes.shape[1]:
+            return votes
+        votes = grown
 
 
 def _by_component(told: list[tuple[Array, str]], owner: Array) -> dict[int, str]:

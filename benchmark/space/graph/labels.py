@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from benchmark.space.graph.gates import gates
 from benchmark.space.graph.index_sets import NONE, IndexSets
 
 
@@ -91,8 +92,17 @@ class Labels:
         else:
             held.copy_(label.clone())
 
-    def met(self, labels: Sequence[Tensor]) -> Tensor:
-        """Join the index sets that meet element by element; returns one for each element."""
+    def met(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Join the index sets of what meets element by element; returns one for each element.
+
+        A gate of one channel is joined with nothing, and stays.
+        """
+        labels = [self.of(tensor) for tensor in tensors]
+        if len(labels) > 1:
+            spread = gates(tensors, labels, self.index_sets)
+            for label in (label for label, gate in zip(labels, spread, strict=True) if gate):
+                self.index_sets.keep(label, f"is one channel that meets all channels of another layer in {self.where}")
+            labels = [label for label, gate in zip(labels, spread, strict=True) if not gate]
         whole = labels[0]
         for place, label in enumerate(labels[1:], start=1):
             for other in labels[:place]:

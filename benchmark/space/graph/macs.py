@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmark.errors import BenchError
+from benchmark.space.graph.call import Call
 from benchmark.space.graph.multiplications import multiplications
 from benchmark.space.graph.plain_run import plain_operators
+from benchmark.space.graph.uncounted import Uncounted
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -24,29 +27,45 @@ def count(module: nn.Module, example_input: Tensor) -> tuple[int, int]:
     """Return (params, macs) of a network for one input.
 
     Parameters: every entry of every parameter. MACs: one multiply-accumulate is 1; all matrix products and convolutions
-    that PyTorch runs, those of activations with each other (attention) too; batch norm is folded, biases are free.
-    An einsum that sums over an index of size 1 is such a product, though it runs element by element. Zeroed weights
-    count: it measures shapes. The network runs once, in eval mode, and is left as it was.
+    that PyTorch runs, whatever kernel runs them (recurrent layers, deformable convolutions, bilinear layers too), and
+    those of activations with each other (attention); batch norm is folded, biases are free. An einsum that sums over an
+    index of size 1 is such a product, though it runs element by element. Zeroed weights count: it measures shapes. The
+    network runs once, in eval mode, and is left as it was. Raises `BenchError` where an operator reads a weight, and
+    how much it multiplies is not known.
     """
-    counter = _Counter()
+    params, macs, fault = tally(module, example_input)
+    if fault:
+        raise BenchError(
+            f"{type(module).__name__}: its MACs cannot be counted, for {fault}; write it with convolutions, linear "
+            "layers and products of tensors"
+        )
+    return params, macs
+
+
+def tally(module: nn.Module, example_input: Tensor) -> tuple[int, int, str]:
+    """Return what `count` returns, as far as it is known, and which operator is not counted (empty: all are)."""
     with plain_operators(module):
         # A copy, for no operators are seen of a tensor of inference mode.
         image = example_input.clone()
+        counter = _Counter(Uncounted(module, image))
         with _Einsums(counter), counter:
             module(image)
-    return sum(parameter.numel() for parameter in module.parameters()), counter.macs // len(example_input)
+    params = sum(parameter.numel() for parameter in module.parameters())
+    return params, counter.macs // len(example_input), counter.uncounted.fault
 
 
 class _Counter(TorchDispatchMode):
-    def __init__(self) -> None:
+    def __init__(self, uncounted: Uncounted) -> None:
         super().__init__()
+        self.uncounted = uncounted
         self.macs = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
-        self.macs += multiplications(func._schema.name.removeprefix("aten::"), named, out)
+        call = Call.of(func, args, kwargs, out)
+        self.macs += multiplications(call.name, call.named, out)
+        self.uncounted.follow(func, call.name, call.named, call.tensors, call.results)
         return out
 
 

@@ -39,6 +39,26 @@ SILENT = _names("""
     sym_size sym_stride sym_numel is_same_size size stride numel dim equal item _local_scalar_dense
 """)
 PRODUCTS = _names("mm addmm bmm baddbmm mv addmv dot convolution")
+# They multiply nothing that is counted: they move or compare numbers, scale single ones, or draw them.
+FREE = (
+    MOVES
+    | FACTORIES
+    | POINTWISE
+    | REDUCTIONS
+    | ALONG
+    | BATCH_NORMS
+    | LAYER_NORMS
+    | SILENT
+    | _names("""
+    native_group_norm _weight_norm_interface native_dropout view_as_complex view_as_real complex conj _conj argmax
+    argmin nonzero masked_select masked_scatter index_put _index_put_impl index_add index_copy scatter scatter_add
+    scatter_reduce tril triu cumprod cummax cummin bernoulli multinomial randn_like rand_like normal uniform fill zero
+    one_hot bucketize searchsorted unique _unique2 histc bincount _embedding_bag resize set diag_embed msort kthvalue
+    median mode take take_along_dim lift empty_strided new_empty_strided count_nonzero trace _assert_async
+    _fake_quantize_learnable_per_tensor_affine fake_quantize_per_tensor_affine_cachemask
+    fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams
+    """)
+)
 _SPATIAL = ("avg_pool", "max_pool", "upsample_", "grid_sampler")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark.space.graph.gates import varies
 from benchmark.space.graph.index_sets import NONE
 from benchmark.space.graph.labels import Labels
 from benchmark.space.graph.multiplications import factors, multiplications
@@ -55,6 +56,10 @@ class Contractions:
         self._product(*factors(name, named), out)
         if name in ("addmm", "baddbmm", "addmv"):
             self._bias(named["self"], out)
+
+    def count_only(self, name: str, named: dict[str, Any], out: Any) -> None:
+        """Count what an operator multiplies whose channels are never cut."""
+        self.products.append((torch.full((1,), NONE), multiplications(name, named, out)))
 
     def _bias(self, bias: Tensor | None, out: Tensor, dim: int = -1) -> None:
         if bias is None or not isinstance(bias, Tensor):
@@ -123,11 +128,23 @@ class Contractions:
         one, other = one.expand(count, *one.shape[1:]), other.expand(count, *other.shape[1:])
         rows = self._labels.mixed(one, [2], operation)
         columns = self._labels.mixed(other, [1], operation)
-        both = torch.broadcast_tensors(rows, columns)
+        both = torch.broadcast_tensors(*self._without_gate(rows, columns))
         self._index_sets.join(both[0], both[1], f"{operation} in {self._labels.where}")
         result = torch.where(both[0] == NONE, both[1], both[0])
         self.products.append((result, one.shape[2]))
         self._labels.set(out, result.reshape(out.shape))
+
+    def _without_gate(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the label from a factor of one channel (weights of places that are summed) that meets several."""
+        both = [rows, columns]
+        for place, other in ((0, columns), (1, rows)):
+            found = int(both[place].max())
+            alone = self._index_sets.alone(found) and not bool((both[place] != found).any())
+            if alone and varies(other, [0, 1, 2]):
+                reason = f"is one channel that multiplies all channels of another layer in {self._labels.where}"
+                self._index_sets.keep(both[place], reason)
+                both[place] = torch.full_like(both[place], NONE)
+        return both[0], both[1]
 
     def _convolution(self, named: dict[str, Any], out: Tensor) -> None:
         x, weight, groups = named["input"], named["weight"], named["groups"]
@@ -141,7 +158,7 @@ class Contractions:
             for tensor in (x, weight, *([named["bias"]] if named["bias"] is not None else [])):
                 self._index_sets.keep(self._labels.of(tensor), reason)
             self._computed(weight)
-            self.products.append((torch.full((1,), NONE), multiplications("convolution", named, out)))
+            self.count_only("convolution", named, out)
             return
         name = found[0]
         channels = self._labels.mixed(label, [0, *range(2, x.dim())], "a convolution", strict=False).view(-1)

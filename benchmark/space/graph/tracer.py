@@ -10,7 +10,6 @@ What an operator without a rule reads is never cut.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
+from benchmark.space.graph.call import Call
 from benchmark.space.graph.index_sets import NONE
 from benchmark.space.graph.labels import Labels
 from benchmark.space.graph.operators import (
@@ -37,39 +37,19 @@ from benchmark.space.graph.operators import (
 )
 from benchmark.space.graph.plain_run import plain_operators
 from benchmark.space.graph.products import Contractions
+from benchmark.space.graph.uncounted import Uncounted
 
 OUTPUT = "is the network's output"
 
 
-@dataclass(frozen=True)
-class Call:
-    """One operator that ran: `name` without the mark of its in-place form, `named` its arguments by their names."""
-
-    func: Any
-    name: str
-    args: Any
-    kwargs: Any
-    named: dict[str, Any]
-    out: Any
-    mutable: bool
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """The tensors among the arguments."""
-        return [one for one in tree_leaves((self.args, self.kwargs)) if isinstance(one, Tensor)]
-
-    @property
-    def results(self) -> list[Tensor]:
-        """The tensors that came out."""
-        return [one for one in tree_leaves(self.out) if isinstance(one, Tensor)]
-
-
 class Tracer(TorchDispatchMode):
-    """Follows one run of `model`; `labels`, `aliases` and `contractions` are what it learns."""
+    """Follows one run of `model` on `image`; `labels`, `contractions` and `uncounted` are what it learns."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, image: Tensor) -> None:
         super().__init__()
         self._model = model
+        self.uncounted = Uncounted(model, image)
+        self.read: set[str] = set()  # the parameters that some operator read
         self._modules = {module: name for name, module in model.named_modules()}
         self._weights = WeakIdKeyDictionary()  # what attention of the library returns, and the module's name
         self.labels = Labels(model)
@@ -105,6 +85,15 @@ class Tracer(TorchDispatchMode):
         for name in [self._weights.pop(tensor) for tensor in tensors if tensor in self._weights]:
             self.index_sets.keep_all(name, f"runs through {name}, whose attention weights are used")
 
+    def idle(self) -> tuple[str, ...]:
+        """The modules with parameters of their own of which no operator read any."""
+        found = []
+        for module, name in self._modules.items():
+            own = [known[0] for known in map(self.labels.parameter, module.parameters(recurse=False)) if known]
+            if own and not self.read.intersection(own):
+                found.append(name)
+        return tuple(found)
+
     def output(self, value: Any) -> None:
         """Say that `value` is what the network returns."""
         tensors = [tensor for tensor in tree_leaves(value) if isinstance(tensor, Tensor)]
@@ -116,11 +105,11 @@ class Tracer(TorchDispatchMode):
         """Run the operator and follow what its elements carry."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        name = func._schema.name.removeprefix("aten::")
-        if name not in SILENT:
-            mutable = func._schema.is_mutable
-            named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
-            self._follow(Call(func, name.removesuffix("_") if mutable else name, args, kwargs, named, out, mutable))
+        call = Call.of(func, args, kwargs, out)
+        if call.name not in SILENT:
+            self.read.update(known[0] for known in map(self.labels.parameter, call.tensors) if known)
+            self._follow(call)
+        self.uncounted.follow(func, call.name, call.named, call.tensors, call.results)
         return out
 
     def _follow(self, call: Call) -> None:
@@ -142,7 +131,7 @@ class Tracer(TorchDispatchMode):
         """Nothing that carries an index set is read."""
 
     def _meet(self, call: Call) -> None:
-        label = self.labels.met([self.labels.of(one) for one in call.tensors])
+        label = self.labels.met(call.tensors)
         for result in call.results:
             (self.labels.write if call.mutable else self.labels.set)(result, label.expand(result.shape))
 
@@ -158,6 +147,7 @@ class Tracer(TorchDispatchMode):
     def _keep(self, call: Call) -> None:
         for one in call.tensors:
             self.index_sets.keep(self.labels.of(one), f"runs through {call.name} in {self.labels.where}")
+        self.contractions.count_only(call.name, call.named, call.out)
 
     def _move(self, call: Call) -> None:
         inputs = [t for t in tree_leaves(call.args) if isinstance(t, Tensor) and not _is_index(t)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmark import seeds
 from benchmark.space.graph.dataflow import Dataflow
 from benchmark.space.graph.dependencies import DependencyGraph
-from benchmark.space.graph.macs import count
+from benchmark.space.graph.macs import tally
 from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
 from benchmark.space.surgery.find_blocks import Block, find
 from benchmark.space.surgery.mask_and_cut import run
@@ -19,8 +19,10 @@ from benchmark.space.surgery.skip import Skipping
 
 def skippable(
     model: nn.Module, example_input: Tensor, graph: DependencyGraph
-) -> tuple[Skipping | None, dict[str, str]]:
+) -> tuple[Skipping | None, dict[str, str], str]:
     """Return the blocks of `model` that can be skipped, beside cutting the units of `graph`, and why others are whole.
+
+    The last is why the model's multiply-accumulates are not known, empty where they are.
 
     Blocks of a kind are a group, of which an architecture keeps at least one: a block that is alone is none. The rest
     runs in a copy of `model` in double precision with weights drawn so that no branch is silent, on a random image:
@@ -46,7 +48,7 @@ def skippable(
             else:
                 found.append(block)
         blocks = _grouped(found, whole)
-    return (trial.skipping(blocks) if blocks else None), whole
+    return (trial.skipping(blocks) if blocks else None), whole, flow.uncounted.fault
 
 
 def _grouped(blocks: Sequence[Block], whole: dict[str, str]) -> list[Block]:
@@ -74,9 +76,9 @@ class _Trial:
     def __init__(self, model: nn.Module, image: Tensor, graph: DependencyGraph, flow: Dataflow) -> None:
         self._graph, self._flow = graph, flow
         self._model = deepcopy(model).double().eval().requires_grad_(False)
-        shake(self._model)
         draw = seeds.generator(0, "admission")
         self._image = torch.randn(image.shape, generator=draw, dtype=torch.float64)
+        shake(self._model, self._image)
         self._channels = torch.cat([_some(*group) for group in graph.groups.items()] or [torch.ones(0)]).bool()
 
     def skipping(self, blocks: Sequence[Block]) -> Skipping:
@@ -110,7 +112,7 @@ class _Trial:
         if not difference <= TOLERANCE:
             return f"skipping it is not silencing it (outputs differ by {difference:.0e})"
         stated = tuple(skipping.costs[kind].of_kept(skipping.kept(mask)) for kind in ("params", "macs"))
-        counted = count(network, self._image)
+        counted = tally(network, self._image)[:2]
         return "" if stated == counted else f"its cost does not go with it (stated {stated}, counted {counted})"
 
 

@@ -3,7 +3,7 @@
 import re
 import traceback
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +16,12 @@ from torch.utils._pytree import tree_leaves
 
 from benchmark import seeds
 from benchmark.space.graph.dependencies import DependencyGraph, only
+from benchmark.space.surgery.branches import endangered, other_images, reached
 from benchmark.space.surgery.mask_and_cut import Gates, extracted, run
 
 TOLERANCE = 1e-9  # relative, in double precision
 SMALL = 8  # units, below which a group always loses half of them
+NOT_TRACED = "did not run on the traced image, so its channels are not known"
 NO_OTHERS: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -28,19 +30,23 @@ def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) ->
 
     A copy of `model` in double precision, with weights drawn so that no branch is silent, runs on a random image: once
     with units of the groups in question masked, once without them, for two choices of units; and on two images in
-    training mode, if it draws no random numbers there. Groups are tried together, and where the two differ or the
-    smaller network does not run, kind by kind and in halves, on top of those admitted before.
+    training mode, where the smaller network has only to run if random numbers are drawn. Groups are tried together, and
+    where the two differ or the smaller network does not run, kind by kind and in halves, on top of those admitted
+    before. Layers that the traced image did not reach are looked for with other images, on which it runs as well; a
+    group that goes by its widths with a layer that none reaches stays whole.
     """
     if not graph.groups:
-        return graph
+        return only(graph, [], dict.fromkeys(graph.idle, NOT_TRACED))
     trial = _Trial(model, example_input, graph)
-    names = list(graph.groups)
-    if not trial.problem(names):
-        return graph
+    whole = dict.fromkeys(graph.idle, NOT_TRACED) | endangered(model, graph, trial.unreached)
+    names = [name for name in graph.groups if name not in whole]
+    if names and not trial.problem(names):
+        return only(graph, names, whole) if whole else graph
     found: list[str] = []
-    whole: dict[str, str] = {}
     for kind in _kinds(graph):
-        _admit(trial, kind, found, whole)
+        candidates = [name for name in kind if name in names]
+        if candidates:
+            _admit(trial, candidates, found, whole)
     return only(graph, [name for name in names if name in found], whole)
 
 
@@ -82,31 +88,44 @@ class _Trial:
     def __init__(self, model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> None:
         self._graph = graph
         self._model = deepcopy(model).cpu().double().eval().requires_grad_(False)
-        shake(self._model)
         shape = (2, *example_input.shape[1:])
         self._images = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
+        shake(self._model, self._images[:1])
         self._gates = Gates(graph)
         drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in graph.groups.items()}
         draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
-        self._turns = [(draw, False) for draw in draws]
-        if self._trains():
-            self._turns.append((draws[0], True))
+        self._turns = [(draw, False, self._images[:1]) for draw in draws]
+        self._draws, trains = self._in_training()
+        if trains:
+            self._turns.append((draws[0], True, self._images))
+        self.unreached = set(graph.idle)
+        for training, images in ((False, self._images[:1]), (True, self._images), *self._others()):
+            if self.unreached and (trains or not training):
+                found = reached(self._model.train(training), self.unreached, images)
+                self.unreached -= found
+                if found and not training:
+                    self._turns.append((draws[0], False, images))
+
+    def _others(self) -> Iterator[tuple[bool, Tensor]]:
+        return ((False, image) for image in other_images(self._images[:1]))
 
     def problem(self, names: list[str]) -> str:
         """Return why the groups of these names cannot be cut together, or nothing."""
         return next(filter(None, (self._problem(names, *turn) for turn in self._turns)), "")
 
-    def _problem(self, names: list[str], draw: dict[str, Tensor], training: bool) -> str:
+    def _problem(self, names: list[str], draw: dict[str, Tensor], training: bool, images: Tensor) -> str:
         chosen = set(names)
         mask = torch.cat([kept if name in chosen else torch.ones_like(kept) for name, kept in draw.items()])
-        images = self._images if training else self._images[:1]
         self._model.train(training)
-        with torch.no_grad():
+        when = " in training mode" if training else ""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             # The smaller one first: where it does not run, it mostly fails early.
             try:
                 cut = _flat(_keeping_buffers(extracted(self._model, self._graph, mask, own=False), images))
             except Exception as error:
-                return f"cannot be cut: {operation(error)}"
+                return f"cannot be cut{when}: {operation(error)}"
+            if training and self._draws:
+                return ""
             gated = self._gates.apply(dict(self._model.named_parameters()), mask.double())
             masked = _flat(_keeping_buffers(self._model, images, gated))
         difference = (
@@ -115,22 +134,19 @@ class _Trial:
         if difference <= TOLERANCE:
             return ""
         via = next((f", by {self._graph.cuts[name]}" for name in reversed(names) if name in self._graph.cuts), "")
-        when = " in training mode" if training else ""
         return f"cutting its channels is not masking them{when} (outputs differ by {difference:.0e}{via})"
 
-    def _trains(self) -> bool:
-        """Tell whether the model runs in training mode and gives the same there whenever it runs."""
-        before = torch.random.get_rng_state()
-        try:
-            with torch.no_grad():
+    def _in_training(self) -> tuple[bool, bool]:
+        """Tell whether the model draws random numbers in training mode, and whether it runs there."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            before = torch.random.get_rng_state()
+            try:
                 output = _flat(_keeping_buffers(self._model.train(), self._images))
-        except Exception:  # whatever a network says that does not take two images, or does not train
-            return False
-        finally:
-            self._model.eval()
-            drawn = not torch.equal(before, torch.random.get_rng_state())
-            torch.random.set_rng_state(before)
-        return not drawn and bool(output.isfinite().all())
+            except Exception:  # whatever a network says that does not take two images, or does not train
+                return False, False
+            finally:
+                self._model.eval()
+            return not torch.equal(before, torch.random.get_rng_state()), bool(output.isfinite().all())
 
 
 def _kept(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -157,8 +173,25 @@ def _flat(output: Any) -> Tensor:
 
 
 @torch.no_grad()
-def shake(model: nn.Module) -> None:
-    """Draw weights and statistics so that every branch counts: no scale at its initial zero or one."""
+def shake(model: nn.Module, image: Tensor) -> None:
+    """Draw weights and statistics so that every branch counts: no scale at its initial zero or one.
+
+    A parameter that is positive throughout stays so. Where `image` then gives no finite output, those of modules that
+    are no layers of PyTorch's have a range of their own: they keep their values.
+    """
+    others = {
+        f"{place}.{leaf}" if place else leaf: value.clone()
+        for place, module in model.named_modules()
+        if not type(module).__module__.startswith("torch.nn.")
+        for leaf, value in module.named_parameters(recurse=False)
+    }
+    _draw(model)
+    if others and not bool(_flat(_keeping_buffers(model, image)).isfinite().all()):
+        for name, value in others.items():
+            model.get_parameter(name).copy_(value)
+
+
+def _draw(model: nn.Module) -> None:
     parameters = dict(model.named_parameters())
     for name, tensor in model.state_dict().items():
         if not tensor.is_floating_point():
@@ -170,6 +203,8 @@ def shake(model: nn.Module) -> None:
         elif name not in parameters:
             if name.endswith("running_mean"):
                 tensor.copy_(0.1 * draw)
+        elif bool((tensor > 0).all()):
+            tensor.copy_(tensor.clamp(min=0.1) * (0.2 * draw).exp())
         elif tensor.dim() > 1:
             tensor.copy_(draw).div_(max(tensor[0].numel(), 1) ** 0.5)
         else:

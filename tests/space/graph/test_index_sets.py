@@ -62,7 +62,18 @@ def test_an_element_goes_with_the_only_channel_it_meets() -> None:
     assert found.elements["scale"].tolist() == found.sides[Side("one", 0, False)].tolist()
 
 
-def test_an_element_that_several_meet_belongs_to_none_and_joins_none() -> None:
+def test_an_element_that_several_meet_at_once_belongs_to_none_and_joins_none() -> None:
+    index_sets = book()
+    made, scale = index_sets.side("one", 0, False), index_sets.elements("scale")
+    index_sets.meet(scale[1:], made[1:])
+    index_sets.meet(scale[:1], made[:2])
+    found = index_sets.outcome()
+    sides = found.sides[Side("one", 0, False)].tolist()
+    assert found.elements["scale"].tolist() == [NONE, *sides[1:]]
+    assert len(set(sides)) == 3
+
+
+def test_what_an_element_meets_in_turn_goes_together() -> None:
     index_sets = book()
     made, other, scale = (
         index_sets.side("one", 0, False),
@@ -72,13 +83,27 @@ def test_an_element_that_several_meet_belongs_to_none_and_joins_none() -> None:
     index_sets.meet(scale, made)
     index_sets.meet(other[:1], scale[:1])
     found = index_sets.outcome()
-    sides = found.sides[Side("one", 0, False)].tolist()
-    assert found.elements["scale"].tolist() == [NONE, *sides[1:]]
-    assert len({*sides, *found.sides[Side("two", 0, False)].tolist()}) == 7
-    # An element that several meet, but all of them one component, goes with it.
-    index_sets.join(made[:1], other[:1])
+    sides, others = found.sides[Side("one", 0, False)].tolist(), found.sides[Side("two", 0, False)].tolist()
+    assert found.elements["scale"].tolist() == sides
+    assert others[0] == sides[0]
+    assert len({*sides, *others}) == 6
+
+
+def test_constants_that_meet_each_other_go_with_the_same_channels() -> None:
+    index_sets = book()
+    made, scale, table = (
+        index_sets.side("one", 0, False),
+        index_sets.elements("scale"),
+        index_sets.elements("table"),
+    )
+    # The table's second row is combined with the scale, and its first entry with all of it.
+    index_sets.meet(table[1], scale)
+    assert torch.equal(index_sets.stronger(table[0, :1].expand(3), scale), scale)
+    index_sets.meet(table[0, :1], scale)
+    index_sets.meet(made, scale)
     found = index_sets.outcome()
-    assert found.elements["scale"].tolist() == found.sides[Side("one", 0, False)].tolist()
+    sides = found.sides[Side("one", 0, False)].tolist()
+    assert found.elements["table"].tolist() == [[NONE] * 3, sides]
 
 
 def test_channels_that_meet_are_joined() -> None:

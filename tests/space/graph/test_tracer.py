@@ -169,7 +169,7 @@ def test_the_librarys_transformer_layer_loses_heads_and_hidden_units() -> None:
 
 def test_labels_of_views_of_a_parameter_are_its_own() -> None:
     model = ClassToken()
-    tracer = Tracer(model)
+    tracer = Tracer(model, IMAGE)
     places = tracer.labels.of(model.places)
     assert places.shape == (1, 5, 5)
     assert len(places.unique()) == 25
@@ -197,7 +197,7 @@ def test_nothing_is_left_behind_when_a_network_cannot_run() -> None:
 
 def test_modules_return_what_they_return_while_they_are_watched() -> None:
     model = networks.network("TwoOutputs")
-    tracer = Tracer(model)
+    tracer = Tracer(model, IMAGE)
     with plain_operators(model):
         expected = model(IMAGE)
     with tracer.watching():

@@ -92,7 +92,7 @@ def test_a_shaken_network_has_no_silent_part() -> None:
     for name, parameter in model.named_parameters():
         if "bn" in name or "norm" in name:
             nn.init.zeros_(parameter)
-    shake(model)
+    shake(model, networks.example("resnet20"))
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
             assert int(tensor.count_nonzero()) == tensor.numel(), name

@@ -1,0 +1,45 @@
+"""The order in memory that a network runs in: channels last, which convolutions are fastest in, where it can."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.models.output_layers import undisturbed
+
+
+def settle_layout(network: nn.Module, image: Tensor) -> None:
+    """Let a network that cannot run in the channels-last layout take its images in the usual one from now on.
+
+    Networks that flatten maps by `view` are such. `image` [1, C, H, W] is one that it takes. What runs in neither
+    layout is left as it is. Copies of the network keep the setting.
+    """
+    if _runs(deepcopy(network).to(memory_format=torch.channels_last), image, torch.channels_last):
+        return
+    if not _contiguous_only(network) and _runs(network, image, torch.contiguous_format):
+        network.register_forward_pre_hook(_contiguous)
+
+
+def in_layout(network: nn.Module) -> nn.Module:
+    """Return the network with its weights in the layout that it runs in."""
+    return network if _contiguous_only(network) else network.to(memory_format=torch.channels_last)
+
+
+def _runs(network: nn.Module, image: Tensor, layout: torch.memory_format) -> bool:
+    # Of one image, or of maps of one channel, both layouts are the same.
+    images = torch.cat([image, image]).contiguous(memory_format=layout)
+    try:
+        with undisturbed(network), torch.no_grad():
+            network(images)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _contiguous_only(network: nn.Module) -> bool:
+    return _contiguous in network._forward_pre_hooks.values()
+
+
+def _contiguous(_network: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(one.contiguous() if isinstance(one, Tensor) else one for one in given)

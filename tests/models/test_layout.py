@@ -1,0 +1,61 @@
+"""Networks that flatten maps by `view` train and are measured like those that do not."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark import api
+from benchmark.models.layout import in_layout, settle_layout
+
+IMAGES = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(60) % 5
+
+
+class Flattening(nn.Module):
+    def __init__(self, view: bool) -> None:
+        super().__init__()
+        self.view = view
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, padding=1)
+        self.hidden, self.head = nn.Linear(96, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.second(F.relu(self.first(x)))), 2)
+        x = x.view(x.size(0), -1) if self.view else x.flatten(1)
+        return self.head(F.relu(self.hidden(x)))
+
+
+def strides(network: nn.Module) -> tuple[int, ...]:
+    return network.get_parameter("second.weight").stride()
+
+
+def test_only_what_cannot_run_channels_last_does_not() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    flexible, fixed = Flattening(False), Flattening(True)
+    for network in (flexible, fixed):
+        network.train()
+        settle_layout(network, image)
+        settle_layout(network, image)
+        assert network.training
+    assert len(flexible._forward_pre_hooks) == 0 and len(fixed._forward_pre_hooks) == 1
+    assert strides(in_layout(flexible)) == (72, 1, 24, 8)
+    assert strides(in_layout(fixed)) == (72, 9, 3, 1)
+    images = torch.rand(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    fixed.load_state_dict(flexible.state_dict())
+    torch.testing.assert_close(fixed(images), flexible(images))
+
+
+@pytest.mark.parametrize("granularity", ["channel", "weight"])
+def test_the_same_is_found_and_measured_in_both_forms(granularity: str) -> None:
+    outputs, sizes = [], []
+    for view in (False, True):
+        recipe = api.Recipe(steps=3, batch=16, lr=0.01)
+        problem = api.problem(Flattening(view), IMAGES, LABELS, [0.5], granularity, recipe=recipe)
+        found = api.search("magnitude", problem)[0]
+        outputs.append(api.finetune(problem, found, IMAGES, LABELS, "fresh")(problem.validation.normalise(IMAGES)))
+        sizes.append(found.architecture.meta["params"])
+        # A network from elsewhere is measured as it comes.
+        accuracy = api.evaluate(problem, api.extract(Flattening(view), found.architecture))
+        assert round(accuracy * len(problem.validation), 6).is_integer()
+    assert sizes[0] == sizes[1]
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-4, rtol=1e-4)

@@ -1,0 +1,81 @@
+"""Layers that the traced image does not reach, and widths that are fixed in training only."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from coupled import Hidden
+from torch import Tensor, nn
+
+from benchmark.space import ChannelSpace
+
+IMAGE = torch.zeros(1, 1, 4, 4)
+
+
+class Branching(Hidden):
+    """A bright image takes another way, through a layer that reads the four channels of the stem."""
+
+    def __init__(self, bright: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.bright = bright
+        self.usual, self.other = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.usual(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bright(x):
+            return self.head(self.hidden(self.other(self.stem(x)).mean((2, 3))).relu())
+        return super().forward(x)
+
+
+def test_a_branch_that_another_image_takes_is_listed_and_protected() -> None:
+    model = Branching(lambda x: float(x.mean()) > 0.5)
+    space = ChannelSpace(model, IMAGE)
+    assert space.graph.groups == {"hidden": 3}
+    assert space.graph.whole["other"].startswith("did not run on the traced image")
+    assert "cannot be cut" in space.graph.whole["stem"]
+    network = space.extract(model, space.architecture(torch.tensor([True, False, True])))
+    assert (
+        torch.isfinite(network(torch.ones(2, 1, 4, 4))).all() and torch.isfinite(network(-torch.ones(2, 1, 4, 4))).all()
+    )
+
+
+def test_a_branch_that_no_image_takes_is_protected_by_its_widths() -> None:
+    space = ChannelSpace(Branching(lambda x: abs(float(x[0, 0, 0, 0]) - 0.123) < 1e-9), IMAGE)
+    assert space.graph.groups == {"hidden": 3}
+    assert "may go with other, which no image that was tried reaches" in space.graph.whole["stem"]
+    assert space.graph.whole["other"].startswith("did not run on the traced image")
+
+
+def test_a_branch_of_another_width_protects_nothing() -> None:
+    class Apart(Hidden):
+        def __init__(self) -> None:
+            super().__init__()
+            self.never = nn.Linear(7, 9)
+
+    found = ChannelSpace(Apart(), IMAGE).graph
+    assert found.groups == {"stem": 4, "hidden": 3}
+    assert list(found.whole) == ["never"]
+
+
+class Training(Hidden):
+    """In training four numbers are added to four channels, beside what draws random numbers."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def between(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        return x + torch.arange(4.0).to(x).view(4, 1, 1) if self.training else x
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.Dropout2d(0.1), nn.Identity()])
+def test_a_width_that_is_fixed_in_training_is_found_beside_random_numbers(layer: nn.Module) -> None:
+    model = Training(layer)
+    before = torch.random.get_rng_state()
+    found = ChannelSpace(model, IMAGE).graph
+    assert found.groups == {"hidden": 3}
+    assert found.whole["stem"].startswith("cannot be cut in training mode: `return x + torch.arange(4.0)")
+    assert torch.equal(before, torch.random.get_rng_state())
