@@ -23,9 +23,9 @@ class BlockSpace(SearchSpace):
     What a block is, `benchmark.space.surgery.find_blocks.find` says. A block that is off adds nothing, and a layer
     that is off passes on what it reads; extraction takes their modules out. A group is the blocks of one kind and
     stage, those that make the same steps and give the same shape, and is named after the first of them; the layers of a
-    plain network are one group. Every architecture keeps at least one block of each group. Blocks of a group may cost differently, as the first one of
-    a stage often does. `blocks` are these units in their order; `graph.whole` names what could be no block, with
-    the reason.
+    plain network are one group. Every architecture keeps at least one block of each group. Blocks of a group may cost
+    differently, as the first one of a stage often does. `blocks` are these units in their order; `graph.whole` names
+    what could be no block, with the reason.
     """
 
     granularity = "block"

@@ -125,7 +125,9 @@ class Plain(nn.Module):
         return self.head(self.features(x).mean((2, 3)))
 
 
-TOYS: dict[str, Callable[[], nn.Module]] = {toy.__name__: toy for toy in (TwoBottlenecks, Stages, Layers, Plain, Tokens)}
+TOYS: dict[str, Callable[[], nn.Module]] = {
+    toy.__name__: toy for toy in (TwoBottlenecks, Stages, Layers, Plain, Tokens)
+}
 LARGE = {
     "resnet20": ModelRef(name="own:resnet20", width=0.5),
     "resnet18": ModelRef(name="torchvision:resnet18"),

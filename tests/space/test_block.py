@@ -93,7 +93,10 @@ def test_layers_are_mixed_with_what_they_take() -> None:
     space, model = shallow.space("Layers"), shallow.network("Layers").double().train()
     assert groups(space) == {"features.3": 4}
     with_norm = [{f"features.{place}": "identity" for place in (at, at + 1, at + 2)} for at in (3, 6)]
-    assert replaced(space) == [*with_norm, *({f"hidden.{at}": "identity", f"hidden.{at + 1}": "identity"} for at in (0, 2))]
+    assert replaced(space) == [
+        *with_norm,
+        *({f"hidden.{at}": "identity", f"hidden.{at + 1}": "identity"} for at in (0, 2)),
+    ]
     images = images_of("Layers")
     a = torch.tensor([0.25, 0.5, 0.75, 1], dtype=torch.float64)
     found = gated(deepcopy(model), space, a, images)[0]

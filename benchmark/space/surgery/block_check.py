@@ -11,8 +11,8 @@ from benchmark import seeds
 from benchmark.space.graph.dataflow import Dataflow
 from benchmark.space.graph.dependencies import DependencyGraph
 from benchmark.space.graph.macs import count
-from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
 from benchmark.space.surgery.blocks import Block
+from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
 from benchmark.space.surgery.find_blocks import find
 from benchmark.space.surgery.identity_paths import obstacle
 from benchmark.space.surgery.skip import Skipping

@@ -19,7 +19,6 @@ from benchmark.space.graph.dependencies import DependencyGraph, Indices
 from benchmark.space.graph.index_sets import NONE
 from benchmark.space.surgery.blocks import Block
 
-
 APART = "is a layer whose channels are cut in other places than those of the layer before it"
 
 
@@ -82,7 +81,8 @@ class IdentityPaths:
         gates = _padded(self.masked(channels))
         with ExitStack() as stack:
             for path in self._paths:
-                mixture = _Mixture(blocks[path.place], *(gates[side.to(gates.device)] for side in (path.own, path.taken)))
+                own, taken = (gates[side.to(gates.device)] for side in (path.own, path.taken))
+                mixture = _Mixture(blocks[path.place], own, taken)
                 first, last = model.get_submodule(path.first), model.get_submodule(path.last)
                 stack.callback(first.register_forward_pre_hook(mixture.take).remove)
                 stack.callback(last.register_forward_hook(mixture.give).remove)
@@ -99,7 +99,7 @@ class _Mixture:
         """Note what the layer takes."""
         self._input = inputs[0]
 
-    def give(self, module: nn.Module, _inputs: tuple[Any, ...], result: Tensor) -> Tensor:
+    def give(self, _module: nn.Module, _inputs: tuple[Any, ...], result: Tensor) -> Tensor:
         """Return the mixture, in the layer's precision."""
         own, taken = self._gate * result, (1 - self._gate) * self._input
         if len(self._own):
@@ -115,8 +115,9 @@ def obstacle(block: Block, graph: DependencyGraph) -> str:
     if _gives_what_it_takes(block, graph):
         return ""
     own = graph.dims[f"{block.name}.weight"].get(0)
-    alone = own is not None and NONE not in own and len(np.unique(own)) == len(own) and not _made_elsewhere(block, graph)
-    return "" if alone else APART
+    if own is None or NONE in own or len(np.unique(own)) < len(own) or _made_elsewhere(block, graph):
+        return APART
+    return ""
 
 
 def _gives_what_it_takes(block: Block, graph: DependencyGraph) -> bool:

@@ -70,8 +70,7 @@ class TakeOut:
             name = f"{module}.{child}" if module else child
             call = self._own_call(name)
             inner = any(self._flow.calls.get(f"{name}.{below}") for below, _ in layer.named_children())
-            fits = call is not None and call.taken is not None
-            fits = fits and (call.taken == call.given or isinstance(layer, LAYERS))
+            fits = call and call.taken is not None and (call.taken == call.given or isinstance(layer, LAYERS))
             if call is not None and fits and not (single and inner):
                 yield name, call
             elif call is not None and not fits and not inner:
