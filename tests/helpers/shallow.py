@@ -129,11 +129,12 @@ TOYS: dict[str, Callable[[], nn.Module]] = {
     toy.__name__: toy for toy in (TwoBottlenecks, Stages, Layers, Plain, Tokens)
 }
 LARGE = {
+    "vgg16": ModelRef(name="own:vgg16", width=0.125),
     "resnet20": ModelRef(name="own:resnet20", width=0.5),
     "resnet18": ModelRef(name="torchvision:resnet18"),
     "vit": ModelRef(name="timm:vit_tiny_patch16_224", options={"depth": 3, "embed_dim": 24}),
 }
-SIZES = {"resnet20": 8, "resnet18": 32, "vit": 32}
+SIZES = {"vgg16": 16, "resnet20": 8, "resnet18": 32, "vit": 32}
 CASES = [(name, granularity) for name in (*TOYS, *LARGE) for granularity in ("block", "block+channel")]
 
 
