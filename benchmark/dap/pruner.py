@@ -42,7 +42,8 @@ class DAP(Pruner):
         slope. `travel` is how far the logits go in all under steps of unit size. `constraint`: the price of complexity
         follows the falling budget by dual ascent (`dual_rate`, `damping`; the budget is held at its lowest for the last
         `hold` of the steps), or as a `penalty` rises evenly to `highest`. `searches`: one for all budgets or each of
-        its own. `exchangeable` ties the channels of a layer to a width; None ties them where the law makes them so.
+        its own. `exchangeable` ties the channels of a layer to a width, beside blocks that move each on its own; None
+        ties them where the law makes them so.
         """
 
         law: Literal["init", "restart", "pretrained"] = "restart"
@@ -82,7 +83,7 @@ class DAP(Pruner):
         recipe = problem.recipe.steps
         steps = max(p.restarts, recipe // 2) if p.steps is None else p.steps
         warmup = recipe // 4 if p.warmup is None else p.warmup
-        fresh = problem.space.granularity == "channel" and p.law != "pretrained"
+        fresh = problem.space.granularity in ("channel", "block+channel") and p.law != "pretrained"
         settings = Settings(
             steps=steps,
             tau_low=p.tau_low,

@@ -10,17 +10,20 @@ from benchmark.space import SearchSpace
 
 @dataclass(frozen=True)
 class Units:
-    """The starting logits [n] and the group that each unit moves with (int64 [n]; None: every unit on its own)."""
+    """The starting logits [n] and the width that each unit moves with (int64 [n]; None: every unit on its own)."""
 
     start: Tensor
     group: Tensor | None
 
     @classmethod
     def of(cls, space: SearchSpace, tied: bool, device: str) -> "Units":
-        """Return the units of a space: tied ones on a ladder, others all at logit 1."""
+        """Return the units of a space: tied ones, those of a layer, on a ladder, others all at logit 1.
+
+        Blocks are not exchangeable: each does what no other does, and is a width of one.
+        """
         if not tied:
             return cls(torch.ones(space.n, device=device), None)
-        sizes = torch.tensor(space.sizes)
+        sizes = torch.tensor([part.stop - part.start for part in space.alike])
         group = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         return cls(ladder(space).to(device), group.to(device))
 
@@ -40,9 +43,9 @@ def ladder(space: SearchSpace) -> Tensor:
     share, and equal shifts of all groups are uniform width scaling.
     """
     logits = torch.empty(space.n)
-    for group in space.groups:
-        order = torch.arange(group.size) + 0.5
-        logits[space.offsets[group.name]] = torch.log(group.size / order)
+    for part in space.alike:
+        size = part.stop - part.start
+        logits[part] = torch.log(size / (torch.arange(size) + 0.5))
     return logits
 
 

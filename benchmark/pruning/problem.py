@@ -13,7 +13,6 @@ from benchmark import seeds
 from benchmark.config.params import Recipe
 from benchmark.models import initialise
 from benchmark.space import SearchSpace
-from benchmark.space.surgery.mask_and_cut import run
 from benchmark.training.loop import (
     FLOPS_PER_MAC,
     Task,
@@ -115,12 +114,8 @@ class Problem:
         Batch norm uses the batch's statistics; the running ones in `state` follow it as fast as the recipe says.
         The forward pass is not charged.
         """
-        names = {name for name, _ in self.network.named_parameters()}
-        parameters = {name: state[name] for name in state if name in names}
-        buffers = {name: tensor for name, tensor in state.items() if name not in names}
-        effective = {**self.space.gate(parameters, gates), **buffers}
         with autocast(images.device, self.recipe):
-            logits: Tensor = run(set_train_mode(self.network, self.recipe), effective, images)
+            logits: Tensor = self.space.run(set_train_mode(self.network, self.recipe), state, gates, images)
         return at_least_single(logits)
 
     def batches(self, task: Task, recipe: Recipe, *names: str | int) -> Any:
@@ -166,9 +161,7 @@ class Problem:
 
     def evaluate(self, mask: Tensor, state: Mapping[str, Tensor]) -> float:
         """Return the source validation accuracy of `state` under the mask; the oracle for predictor-guided searches."""
-        parameters = {name: state[name] for name, _ in self.network.named_parameters()}
-        buffers = {name: state[name] for name, _ in self.network.named_buffers()}
-        gated = {**self.space.gate(parameters, mask.float().to(self.device)), **buffers}
+        gates = mask.float().to(self.device)
         self.charge(self.space.macs(mask), len(self.validation), training=False)
         self.network.eval()
-        return accuracy(partial(run, self.network, gated), self.validation)
+        return accuracy(partial(self.space.run, self.network, state, gates), self.validation)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json
 from benchmark.space.architecture import Architecture
+from benchmark.space.surgery.mask_and_cut import run
 
 COSTS = ("params", "macs")
 
@@ -75,7 +76,17 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
-        """Return the effective parameters for `torch.func.functional_call`, differentiable in both arguments."""
+        """Return the effective parameters, differentiable in both arguments: what `run` runs with.
+
+        They are the whole gating except in a `BlockSpace` whose blocks are layers. Other tensors come back as they are.
+        """
+
+    def run(self, model: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, *inputs: Any) -> Any:
+        """Return what `model` computes with the parameters and buffers `tensors`, its units gated by `a` [n].
+
+        Differentiable in both; what is not named in `tensors` is the model's own.
+        """
+        return run(model, self.gate(tensors, a), *inputs)
 
     @abstractmethod
     def shrink(self, state: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,10 @@ class BlockSpace(SearchSpace):
 
     What a block is, `benchmark.space.surgery.find_blocks.find` says. A block that is off adds nothing, and a layer
     that is off passes on what it reads; extraction takes their modules out. A group is the blocks of one kind and
-    stage, those that make the same steps and give the same shape, and is named after the first of them. Every
-    architecture keeps at least one block of each group. Blocks of a group may cost differently, as the first one of
-    a stage often does. `blocks` are these units in their order; `graph.whole` names what could be no block, with
-    the reason.
+    stage, those that make the same steps and give the same shape, and is named after the first of them; the layers of a
+    plain network are one group. Every architecture keeps at least one block of each group. Blocks of a group may cost
+    differently, as the first one of a stage often does. `blocks` are these units in their order; `graph.whole` names
+    what could be no block, with the reason.
     """
 
     granularity = "block"
@@ -77,16 +78,23 @@ class BlockSpace(SearchSpace):
         return self._skipping.costs[kind].of_kept(self._skipping.kept(a))
 
     def cost(self, a: Tensor) -> Tensor:
-        """Return the cost of `a` [n]: linear in the blocks, and the widths in them; exact at 0/1 points."""
+        """Return the cost of `a` [n]: multilinear in the blocks and the widths in them; exact at 0/1 points."""
         return self._skipping.cost(self.cost_kind, a)
 
     def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
         """Return the parameters with the last scale of every branch multiplied by its entry of `a`.
 
-        That scale and shift (a norm's, a layer's, a layer scale) make the whole branch: at 0 it adds zeros. A layer
-        becomes the mixture of itself and the identity.
+        That scale and shift (a norm's, a layer's, a layer scale) make the whole branch: at 0 it adds zeros. Layers are
+        gated where they run, by `run`: no weights make a norm in training mode the identity.
         """
         return self._skipping.gate(parameters, a)
+
+    def run(self, model: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, *inputs: Any) -> Any:
+        """Return what `model` computes with `tensors`, its units gated by `a` [n].
+
+        With the gate g of a layer, its result is g * layer(x) + (1 - g) * x.
+        """
+        return self._skipping.run(model, tensors, a, *inputs)
 
     def weight_masks(self, mask: Tensor) -> dict[str, Tensor]:  # noqa: ARG002 - what is pruned is gone
         """Return nothing: the extracted network has no pruned weights."""
@@ -119,15 +127,19 @@ class BlockSpace(SearchSpace):
         return mask
 
     def _prefix(self, required: Tensor, order: Tensor, limit: int) -> int:
-        low, high = 0, len(order)
+        def fits(taken: int) -> bool:
+            mask = required.clone()
+            mask[order[:taken]] = True
+            return self.exact_cost(mask) <= limit
+
+        # A layer that gives fewer channels than it takes makes what is behind it cheaper: the cost rises with every
+        # unit only from one block to the next, and the last such stretch that begins within the limit holds the end.
+        starts = [0, *(torch.nonzero(order < len(self.blocks)).flatten() + 1).tolist()]
+        last = max((place for place, start in enumerate(starts) if fits(start)), default=0)
+        low, high = starts[last], [*(start - 1 for start in starts[1:]), len(order)][last]
         while low < high:
             middle = (low + high + 1) // 2
-            mask = required.clone()
-            mask[order[:middle]] = True
-            if self.exact_cost(mask) <= limit:
-                low = middle
-            else:
-                high = middle - 1
+            low, high = (middle, high) if fits(middle) else (low, middle - 1)
         return low
 
     def _extract(self, model: nn.Module, mask: Tensor) -> nn.Module:

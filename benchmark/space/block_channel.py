@@ -11,8 +11,8 @@ class BlockChannelSpace(BlockSpace):
     """Units are the blocks of `BlockSpace`, and after them the channels of `ChannelSpace`.
 
     The cost of a tensor is that of `ChannelSpace` times the gate of the block it lies in, so channels inside a skipped
-    block cost nothing. They are still chosen, at least one of each group, but make no difference. Layers of a network
-    without residual sums are no blocks here: their input and output channels are pruned apart.
+    block cost nothing. They are still chosen, at least one of each group, but make no difference. What is behind a
+    skipped layer of a plain network reads the channels of the layer before.
     """
 
     granularity = "block+channel"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import BUDGETS, CLASSES, RECIPE, Normed, TwoConvolutions, problem, space_of, vgg
+from problems import BUDGETS, CLASSES, RECIPE, Normed, TwoConvolutions, problem, resnet, space_of, vgg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -257,6 +257,25 @@ def test_tied_units_move_by_the_gradient_of_their_common_shift() -> None:
     assert tied.moved(gradient).tolist() == [4, 4, 9, 9, 9]
     assert free.moved(gradient).tolist() == gradient.tolist() and free.start.tolist() == [1.0] * 5
     torch.testing.assert_close(tied.start, ladder(space))
+
+
+def test_blocks_are_widths_of_one_beside_tied_channels() -> None:
+    space = space_of(resnet, "block+channel")
+    blocks = space.groups[:3]
+    assert sum(group.size for group in blocks) == 9
+    units = Units.of(space, True, "cpu")
+    expected = [*range(9), *(9 + place for place, group in enumerate(space.groups[3:]) for _ in range(group.size))]
+    assert units.group is not None and units.group.tolist() == expected
+    torch.testing.assert_close(units.start[:9], torch.full((9,), math.log(2)))
+    for group in space.groups[3:]:
+        rungs = torch.log(group.size / (torch.arange(group.size) + 0.5))
+        torch.testing.assert_close(units.start[space.offsets[group.name]], rungs)
+    # A channel pulls its whole group, a block only itself.
+    gradient = torch.zeros(space.n)
+    gradient[[2, 9]] = torch.tensor([3.0, 5.0])
+    moved = units.moved(gradient)
+    assert moved[:9].tolist() == [0, 0, 3, 0, 0, 0, 0, 0, 0]
+    assert moved[9:].tolist() == [5.0] * space.groups[3].size + [0.0] * (space.n - 9 - space.groups[3].size)
 
 
 class Normalised(nn.Module):

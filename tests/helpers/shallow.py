@@ -110,20 +110,32 @@ class Tokens(nn.Module):
         return self.head(self.encoders(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
 
 
-TOYS: dict[str, Callable[[], nn.Module]] = {toy.__name__: toy for toy in (TwoBottlenecks, Stages, Layers, Tokens)}
+class Plain(nn.Module):
+    """No sum: of four convolutions with norm and ReLU the middle two can be left out, with a pooling between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for taken, given in ((1, 3), (3, 3), (3, 3), (3, 2)):
+            layers += [nn.Conv2d(taken, given, 3, padding=1, bias=False), nn.BatchNorm2d(given), nn.ReLU()]
+        self.features = nn.Sequential(*layers[:6], nn.MaxPool2d(2), *layers[6:])
+        self.head = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
+
+TOYS: dict[str, Callable[[], nn.Module]] = {
+    toy.__name__: toy for toy in (TwoBottlenecks, Stages, Layers, Plain, Tokens)
+}
 LARGE = {
+    "vgg16": ModelRef(name="own:vgg16", width=0.125),
     "resnet20": ModelRef(name="own:resnet20", width=0.5),
     "resnet18": ModelRef(name="torchvision:resnet18"),
     "vit": ModelRef(name="timm:vit_tiny_patch16_224", options={"depth": 3, "embed_dim": 24}),
 }
-SIZES = {"resnet20": 8, "resnet18": 32, "vit": 32}
-# Layers are no blocks where channels are pruned as well.
-CASES = [
-    (name, granularity)
-    for name in (*TOYS, *LARGE)
-    for granularity in ("block", "block+channel")
-    if (name, granularity) != ("Layers", "block+channel")
-]
+SIZES = {"vgg16": 16, "resnet20": 8, "resnet18": 32, "vit": 32}
+CASES = [(name, granularity) for name in (*TOYS, *LARGE) for granularity in ("block", "block+channel")]
 
 
 def network(name: str) -> nn.Module:

@@ -30,6 +30,24 @@ def test_every_kind_of_method_searches_blocks(lab: Lab, method: str, params: dic
             assert len([name for name in names if name.endswith("conv1.weight")]) == sum(stages.values())
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("uniform", {}), ("random", {}), ("magnitude", {}), ("dap", {"steps": 4, "restarts": 2, "warmup": 1})],
+)
+def test_every_kind_of_method_searches_layers_and_channels_of_a_plain_network(
+    lab: Lab, method: str, params: dict[str, int]
+) -> None:
+    budgets = (0.5, 0.1, 0.03)
+    search = changed(lab.search(method, "block+channel", **params), budgets=list(budgets))
+    found = lab.output(search).values.architectures
+    for entry, budget in zip(found, budgets, strict=True):
+        assert entry.complexity <= budget and all(kept >= 1 for kept in entry.kept.values())
+    depths = [entry.kept["features.3 (block)"] for entry in found]
+    assert depths == sorted(depths, reverse=True) and depths[-1] < entry.sizes["features.3 (block)"] == 9
+    done = lab.output(lab.transfer(search, "inherit", budget=0.03)).values
+    assert (done.params, done.macs) == (entry.params, entry.macs)
+
+
 @pytest.mark.parametrize("weights", ["fresh", "scratch", "inherit"])
 def test_a_shallower_network_is_retrained(lab: Lab, weights: str) -> None:
     found = searched(lab, "magnitude", "block")

@@ -48,7 +48,7 @@ class Case:
 
     @property
     def build(self) -> Callable[[], nn.Module]:
-        """The large model; layers of a plain network are no blocks where channels are pruned as well."""
+        """The large model: one with residual branches, where depth and width are pruned; else a plain one."""
         return resnet if self.granularity == "block+channel" else vgg
 
     def problem(self, seed: int = 0, **more: Any) -> Problem:

@@ -8,7 +8,6 @@ import shallow
 import torch
 from keeping import Keeping
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from benchmark.errors import BenchError
 from benchmark.models.loader import apply_changes
@@ -20,7 +19,7 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 def gated(model: nn.Module, space: BlockSpace, a: Tensor, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     parameters = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
-    return functional_call(model, space.gate(parameters, a.to(images.dtype)), (images,)), parameters
+    return space.run(model, parameters, a.to(images.dtype), images), parameters
 
 
 def images_of(name: str, count: int = 5, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -90,21 +89,24 @@ def test_blocks_of_a_stage_in_both_forms() -> None:
     assert space.complexity(space.project(torch.tensor([0, 0, 1.0, 0]), space.minimum)) < space.minimum
 
 
-def test_layers_are_mixed_with_the_identity() -> None:
+def test_layers_are_mixed_with_what_they_take() -> None:
     space, model = shallow.space("Layers"), shallow.network("Layers").double().train()
-    assert groups(space) == {"features.3": 2, "hidden.0": 2}
+    assert groups(space) == {"features.3": 4}
+    with_norm = [{f"features.{place}": "identity" for place in (at, at + 1, at + 2)} for at in (3, 6)]
+    assert replaced(space) == [
+        *with_norm,
+        *({f"hidden.{at}": "identity", f"hidden.{at + 1}": "identity"} for at in (0, 2)),
+    ]
     images = images_of("Layers")
     a = torch.tensor([0.25, 0.5, 0.75, 1], dtype=torch.float64)
     found = gated(deepcopy(model), space, a, images)[0]
-    layers = iter(a)
-    x = images
-    for name, layer in [*model.features.named_children(), *model.hidden.named_children()]:
-        if name == "0" and isinstance(layer, nn.Linear):
-            x = x.mean((2, 3))
-        skipped = isinstance(layer, nn.Conv2d | nn.Linear) and x.shape[1] == 4
-        gate = next(layers) if skipped else 1
-        x = gate * layer(x) + ((1 - gate) * x if skipped else 0)
-    assert torch.allclose(found, model.head(x))
+    x = model.features[:3](images)
+    for gate, layer in zip(a[:2], (model.features[3:6], model.features[6:]), strict=True):
+        x = gate * layer(x) + (1 - gate) * x
+    x = x.mean((2, 3))
+    for gate, layer in zip(a[2:], (model.hidden[:2], model.hidden[2:]), strict=True):
+        x = gate * layer(x) + (1 - gate) * x
+    assert torch.allclose(found, model.head(x), rtol=1e-12)
 
 
 def test_branches_of_one_module_are_blocks_of_their_own() -> None:
@@ -185,7 +187,7 @@ def test_gates_are_differentiable_where_blocks_are_off(name: str, granularity: s
     space, model = shallow.space(name, granularity), shallow.network(name).double().eval()
     a = networks.random_mask(space, 0).double().requires_grad_()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    functional_call(model, space.gate(dict(model.named_parameters()), a), (images_of(name),)).square().sum().backward()
+    space.run(model, dict(model.named_parameters()), a, images_of(name)).square().sum().backward()
     assert a.grad is not None
     blocks = slice(0, len(space.blocks))
     assert bool((a.grad[blocks] != 0).all()) and bool((a[blocks] == 0).any())
@@ -335,8 +337,8 @@ def test_blocks_of_large_models() -> None:
     assert groups(shallow.space("resnet18")) == {f"layer{stage}.0": 2 for stage in range(1, 5)}
     assert groups(shallow.space("vit")) == {"blocks.0.attn": 3, "blocks.0.mlp": 3}
     plain = build_space(networks.network("vgg16"), networks.example("vgg16"), "block")
-    assert [group.size for group in plain.groups] == [2, 5]
-    assert set(plain.graph.whole.values()) == {"is the only block of its kind"}
+    # Of 13 layers, the first ones of four stages change the width.
+    assert groups(plain) == {"features.3": 9} and plain.graph.whole == {}
 
 
 def test_what_layers_keep_is_not_copied_into_a_sub_network() -> None:

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.errors import BenchError
-from benchmark.space import BlockSpace, build_space, count
+from benchmark.space import BlockSpace, count
 
 SPACES = [(name, granularity, cost) for name, granularity in shallow.CASES for cost in ("params", "macs")]
 
@@ -48,10 +47,98 @@ def test_channels_in_a_skipped_block_cost_nothing() -> None:
     assert gradient[8:].tolist() == [40, 40]
 
 
-def test_layers_are_refused_beside_channels() -> None:
-    model, image = shallow.network("Layers"), shallow.example("Layers")
-    with pytest.raises(BenchError, match=r"has no blocks .*input and output channels are pruned apart.*granularity"):
-        build_space(model, image, "block+channel")
+def widths(first: int, one: int, two: int, last: int) -> list[int]:
+    """The units of `Plain` that keep so many channels in each layer."""
+    return [
+        bit for kept, size in ((first, 3), (one, 3), (two, 3), (last, 2)) for bit in [1] * kept + [0] * (size - kept)
+    ]
+
+
+@pytest.mark.parametrize("cost", ["params", "macs"])
+def test_every_architecture_of_a_plain_network_costs_what_is_counted(cost: str) -> None:
+    space, model = shallow.space("Plain", "block+channel", cost), shallow.network("Plain").double().eval()
+    assert [(group.name, group.size) for group in space.groups] == [
+        ("features.3 (block)", 2),
+        *(("features.0", 3), ("features.3", 3), ("features.7", 3), ("features.10", 2)),
+    ]
+    images = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for on, first, one, two, last in product([(0, 1), (1, 0), (1, 1)], [1, 2, 3], [1, 3], [1, 2, 3], [1, 2]):
+        mask = torch.tensor([*on, *widths(first, one, two, last)], dtype=torch.bool)
+        # What the third and the fourth layer read: the nearest layer before them that is there.
+        third = one if on[0] else first
+        fourth = two if on[1] else third
+        products = [9 * first, on[0] * 9 * first * one, on[1] * 9 * third * two, 9 * fourth * last]
+        norms = 2 * (first + on[0] * one + on[1] * two + last)
+        assert space.params(mask) == sum(products) + norms + 2 * last + 2
+        # Maps of 16 positions, of 4 after the pooling.
+        assert space.macs(mask) == sum(n * size for n, size in zip(products, (16, 16, 4, 4), strict=True)) + 2 * last
+        extracted = space.extract(model, space.architecture(mask))
+        assert count(extracted, images[:1]) == (space.params(mask), space.macs(mask))
+        assert space.cost(mask.double()).item() == space.exact_cost(mask)
+        masked = space.run(model, dict(model.named_parameters()), mask.double(), images)
+        assert torch.allclose(extracted(images), masked, rtol=1e-9, atol=1e-12)
+
+
+def test_a_skipped_layer_passes_on_the_channels_it_takes() -> None:
+    space = shallow.space("Plain", "block+channel")
+    mask = torch.tensor([0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 1], dtype=torch.bool)
+    mask[1] = True
+    kept = space.shrink(shallow.network("Plain").state_dict(), mask)
+    full = shallow.network("Plain").state_dict()["features.7.weight"]
+    assert torch.equal(kept["features.7.weight"], full[:1, [0, 2]])
+    assert "features.3.weight" not in kept and "features.4.running_mean" not in kept
+
+
+def test_relaxed_layers_mix_channels_with_those_before_them() -> None:
+    space, model = shallow.space("Plain", "block+channel"), shallow.network("Plain").double().train()
+    draw = torch.Generator().manual_seed(1)
+    images = torch.randn(4, 1, 4, 4, generator=draw, dtype=torch.float64)
+    a = torch.rand(space.n, generator=draw, dtype=torch.float64)
+    (one, two), first, inner, third, last = a[:2], a[2:5], a[5:8], a[8:11], a[11:]
+    layers = model.features
+    x = first.view(-1, 1, 1) * layers[:3](images)
+    x = one * inner.view(-1, 1, 1) * layers[3:6](x) + (1 - one) * x
+    x = layers[6](x)
+    x = two * third.view(-1, 1, 1) * layers[7:10](x) + (1 - two) * x
+    expected = model.head(last * layers[10:](x).mean((2, 3)))
+    assert torch.allclose(space.run(model, dict(model.named_parameters()), a, images), expected, rtol=1e-12)
+
+
+def test_gates_of_a_plain_network_have_the_right_gradients() -> None:
+    model = shallow.network("Plain").double().eval().requires_grad_(False)
+    draw = torch.Generator().manual_seed(2)
+    images = torch.randn(2, 1, 4, 4, generator=draw, dtype=torch.float64)
+    for kind in ("params", "macs"):
+        space = shallow.space("Plain", "block+channel", kind)
+        a = torch.rand(space.n, generator=draw, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(space.cost, a)
+    parameters = dict(model.named_parameters())
+    assert torch.autograd.gradcheck(lambda gates: space.run(model, parameters, gates, images), a)
+
+
+def test_a_layer_that_makes_the_rest_cheaper_may_come_last() -> None:
+    space = shallow.space("Plain", "block+channel")
+    # Both layers, three channels into the last one; or one of the second layer only, and then one is read behind it.
+    wide = torch.tensor([1, 0, *widths(3, 1, 1, 2)], dtype=torch.bool)
+    thin = torch.tensor([1, 1, *widths(3, 1, 1, 2)], dtype=torch.bool)
+    assert space.params(thin) - space.params(wide) == 9 + 2  # reads 1, gives 1: nothing behind changes
+    flat = torch.tensor([0, 1, *widths(3, 1, 3, 2)], dtype=torch.bool)
+    both = torch.tensor([1, 1, *widths(3, 1, 3, 2)], dtype=torch.bool)
+    assert space.params(both) < space.params(flat)
+    # In this order the first layer is the last unit to be taken: its narrow result makes the third layer cheaper.
+    scores = torch.where(both, 2.0, 0.0)
+    scores[0] = 1.0
+    budget = (space.params(flat) - 1) / space.total
+    assert torch.equal(space.project(scores, budget), both)
+
+
+def test_layers_whose_channels_are_cut_apart_are_none() -> None:
+    # Two channels of the grouped convolution go together, and so do those of the layer before it, but not of the first.
+    space = shallow.space("Layers", "block+channel")
+    assert [block.name for block in space.blocks] == ["features.6", "hidden.0", "hidden.2"]
+    assert space.graph.whole == {
+        "features.3": "is a layer whose channels are cut in other places than those of the layer before it"
+    }
 
 
 def check(space: BlockSpace, scores: Tensor, budget: float) -> Tensor:

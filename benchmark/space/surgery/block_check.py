@@ -11,9 +11,10 @@ from benchmark import seeds
 from benchmark.space.graph.dataflow import Dataflow
 from benchmark.space.graph.dependencies import DependencyGraph
 from benchmark.space.graph.macs import tally
+from benchmark.space.surgery.blocks import Block
 from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
-from benchmark.space.surgery.find_blocks import Block, find
-from benchmark.space.surgery.mask_and_cut import run
+from benchmark.space.surgery.find_blocks import find
+from benchmark.space.surgery.identity_paths import obstacle
 from benchmark.space.surgery.skip import Skipping
 
 
@@ -33,10 +34,9 @@ def skippable(
     image = example_input[:1].detach().cpu()
     flow = Dataflow(model, image)
     blocks, whole = find(model, flow)
-    if graph.groups:
-        reason = "is a layer whose input and output channels are pruned apart"
-        whole |= {block.name: reason for block in blocks if block.layer}
-        blocks = [block for block in blocks if not block.layer]
+    obstacles = {block.name: obstacle(block, graph) for block in blocks if block.layer}
+    whole |= {name: reason for name, reason in obstacles.items() if reason}
+    blocks = [block for block in blocks if block.name not in whole]
     blocks = _grouped(blocks, whole)
     trial = _Trial(model, image, graph, flow)
     if blocks and trial.problem(blocks):
@@ -101,7 +101,7 @@ class _Trial:
     def _difference(self, skipping: Skipping, mask: Tensor) -> str:
         parameters = dict(self._model.named_parameters())
         with torch.no_grad():
-            silenced = run(self._model, skipping.gate(parameters, mask.double()), self._image)
+            silenced = skipping.run(self._model, parameters, mask.double(), self._image)
             try:
                 network = skipping.extracted(self._model, mask, own=False)
                 without = network(self._image)

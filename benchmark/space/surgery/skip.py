@@ -1,9 +1,9 @@
 """Skipping blocks, and cutting channels beside: gates, cost and extraction, which must all say the same."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from benchmark.space.graph.cost import Array, Bilinear, Term, macs_terms, params
 from benchmark.space.graph.dependencies import DependencyGraph, Indices
 from benchmark.space.graph.macs import CONVOLUTIONS
 from benchmark.space.graph.plain_run import forget
-from benchmark.space.surgery.find_blocks import Block
-from benchmark.space.surgery.mask_and_cut import Gates, Slices
+from benchmark.space.surgery.blocks import Block
+from benchmark.space.surgery.identity_paths import IdentityPaths
+from benchmark.space.surgery.mask_and_cut import Gates, Slices, run
 from benchmark.space.surgery.module_edits import Change, changes
 
 NO_CHANNELS = DependencyGraph({}, {}, (), (), {}, {}, (), np.zeros(1, dtype=np.int64))
@@ -25,11 +26,15 @@ class Skipping:
     """The sub-networks of a model in which some of `blocks` are skipped and some units of `graph` are cut.
 
     A mask holds the blocks, in their order, and then the dependency graph's units. `macs` are those of each block as a
-    whole, and of the model at last.
+    whole, and of the model at last. What is behind a layer that can be skipped reads channels of the layer, or of the
+    one before: `IdentityPaths` adds them to the graph as units that follow from the mask.
     """
 
     def __init__(self, model: nn.Module, blocks: Sequence[Block], graph: DependencyGraph, macs: Sequence[int]) -> None:
-        self.blocks, self._graph = blocks, graph
+        self.blocks = blocks
+        self._own = len(blocks) + sum(graph.groups.values())
+        self._paths = IdentityPaths(blocks, graph)
+        self._graph = graph = self._paths.graph
         state = model.state_dict()
         self._shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         self._types = {name: tensor.dtype for name, tensor in state.items()}
@@ -67,16 +72,18 @@ class Skipping:
         return self.costs[kind].of(kept).to(a.dtype)
 
     def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
-        """Return the parameters with the gates of blocks and channels applied."""
-        blocks, channels = self._split(a)
-        result = self._gates.apply(parameters, channels) if self._gates else dict(parameters)
+        """Return the parameters with the gates of channels and of residual branches applied."""
+        blocks, channels = a[: len(self.blocks)], a[len(self.blocks) :]
+        result = self._gates.apply(parameters, self._paths.masked(channels)) if self._gates else dict(parameters)
         for block, open_ in zip(self.blocks, blocks, strict=True):
             for name in block.gates:
                 result[name] = result[name] * open_
-            if block.layer:
-                weight = f"{block.name}.weight"
-                result[weight] = result[weight] + (1 - open_) * identity(result[weight])
         return result
+
+    def run(self, model: nn.Module, tensors: Mapping[str, Tensor], a: Tensor, *inputs: Any) -> Any:
+        """Return what `model` computes with `tensors`, blocks and channels gated by `a`."""
+        with self._paths.mixing(model, a[: len(self.blocks)], a[len(self.blocks) :]):
+            return run(model, self.gate(tensors, a), *inputs)
 
     def changes(self, mask: Tensor) -> list[Change]:
         """Return what extraction changes in the modules: widths first, then what is replaced."""
@@ -86,7 +93,7 @@ class Skipping:
         found = changes(self._modules, self._graph, channels.numpy())
         result = [one for one in found if not any(block.takes(one["module"]) for block in skipped)]
         for block in skipped:
-            result += [self._cut(change, units) for change in block.changes]
+            result += block.changes if block.layer else [self._cut(change, units) for change in block.changes]
         return result
 
     def _cut(self, change: Change, units: Indices) -> Change:
@@ -139,23 +146,14 @@ class Skipping:
         return Slices(self._graph, self._shapes, self._split(mask)[1])
 
     def _split(self, mask: Tensor) -> tuple[Tensor, Tensor]:
-        return mask[: len(self.blocks)], mask[len(self.blocks) :]
+        """Return the entries of the blocks, and those of all units of the graph, also those that follow from others."""
+        blocks, channels = mask[: len(self.blocks)], mask[len(self.blocks) : self._own]
+        return blocks, self._paths.completed(blocks, channels)
 
 
 def _no_weights(tensor: Tensor) -> Tensor:
     empty = tensor.detach().to("meta")
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
-
-
-def identity(weight: Tensor) -> Tensor:
-    """Return the weight of a layer that gives what it takes: of a linear layer, or an odd, padded convolution."""
-    centre = 0
-    for size in weight.shape[2:]:
-        centre = centre * size + size // 2
-    result = weight.new_zeros(len(weight), weight.shape[1], math.prod(weight.shape[2:]))
-    channels = torch.arange(len(weight), device=weight.device)
-    result[channels, channels % weight.shape[1], centre] = 1
-    return result.view(weight.shape)
 
 
 def _rest(terms: Sequence[Term], first: int, macs: Sequence[int]) -> list[Term]:
