@@ -30,7 +30,7 @@ from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.registry import pruners
 
 # Searches are shortened by these, in whatever pruner has a parameter of that name.
-SHORT: dict[str, Any] = {"steps": 4, "restarts": 2, "warmup": 1, "drop": 0.5}
+SHORT: dict[str, Any] = {"steps": 4, "restarts": 2, "warmup": 1, "drop": 0.5, "rounds": 3}
 
 
 @dataclass(frozen=True)
