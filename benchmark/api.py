@@ -1,4 +1,4 @@
-"""The suite from Python: a search space from a model, a search, an architecture, the extracted network.
+"""The suite from Python: from a model to a smaller network, and to its accuracy on a new task.
 
     from pathlib import Path
     from benchmark import api
@@ -6,49 +6,70 @@
     data = api.load_data(api.DatasetRef(name="digits", classes=[0, 1, 2, 3, 4]))
     model = api.build_model(api.ModelRef(name="own:vgg16", width=0.125), in_channels=1, classes=5, image_size=8)
     problem = api.problem(model, data.images, data.labels, budgets=[0.05])
-    architecture = api.search("dap", problem)[0]
-    architecture.save(Path("dap.safetensors"))
-    network = api.extract(model, architecture)
+    found = api.search("dap", problem)[0]
+    found.save(Path("dap.safetensors"))
+    network = api.finetune(problem, found, data.images[:100], data.labels[:100], weights="fresh")
+    print(api.evaluate(problem, network))
 
 `model` may be any classifier whose layers the search space knows, `data` any images and labels, and `network` is a
-plain, smaller `torch.nn.Module`. `run_search` and `transfer` do the same for a suite of params.yaml, as `dapbench
-search` and `dapbench transfer` do.
+plain, smaller `torch.nn.Module`; `api.extract(model, found)` gives it untrained. `run_search` and `transfer` do the
+same for a suite of params.yaml, as `dapbench search` and `dapbench transfer` do. What takes long shows its progress on
+stderr.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from benchmark import seeds
-from benchmark.config.params import DatasetRef, ModelRef, Params, Recipe, Split, load_params, parse
+from benchmark import models, seeds
+from benchmark.config.params import (
+    DatasetRef,
+    FineTuning,
+    ModelRef,
+    Params,
+    Recipe,
+    Split,
+    load_params,
+    parse,
+)
 from benchmark.data import load as load_data
 from benchmark.data.splits import split_source
 from benchmark.data.statistics import channel_stats
-from benchmark.models import build as build_model
+from benchmark.jobs.options import options
+from benchmark.jobs.progress import QUIET, Progress
 from benchmark.networks.extraction import extract, large_model, load_network, load_weights, save_network
+from benchmark.networks.finetuning import evaluate, finetune
+from benchmark.networks.subnetwork import SubNetwork
 from benchmark.pipeline.one_off import run_search, transfer
 from benchmark.pipeline.validate import validate
+from benchmark.protocol.source import trained_on
 from benchmark.pruning.problem import Problem
 from benchmark.pruning.registry import pruner, pruners
 from benchmark.space import Architecture, SearchSpace, build_space
-from benchmark.training.loop import Task
+from benchmark.training.loop import Task, on_device, training_flops
 
 __all__ = [
     "Architecture",
     "DatasetRef",
+    "FineTuning",
     "ModelRef",
     "Params",
     "Problem",
     "Recipe",
     "SearchSpace",
     "Split",
+    "SubNetwork",
     "build_model",
     "build_space",
+    "evaluate",
     "extract",
+    "finetune",
     "large_model",
     "load_data",
     "load_network",
@@ -64,6 +85,19 @@ __all__ = [
 ]
 
 RECIPE = Recipe(steps=100, batch=128, lr=0.1)
+# Which large model a network is, so that the architectures found in it name it.
+_REFS: "WeakKeyDictionary[nn.Module, ModelRef]" = WeakKeyDictionary()
+
+
+def build_model(ref: ModelRef, in_channels: int, classes: int, image_size: int) -> nn.Module:
+    """Return the large model `ref` for images [N, in_channels, image_size, image_size].
+
+    Its weights are those that `ref` names, else those of seed 0. Architectures found in it name it, so that the command
+    line can build it again. Raises `BenchError` for an unknown name, and where it cannot be built for such images.
+    """
+    network = models.build(ref, in_channels, classes, image_size)
+    _REFS[network] = ref
+    return network
 
 
 def problem(
@@ -83,21 +117,28 @@ def problem(
 
     `images` are uint8 [N, C, H, W] with H = W, `labels` int64 [N] from 0; `split` cuts them by `seed`. `budgets` are
     shares of the model's `cost` ("params" or "macs"). The searches train by `recipe`. With `pretrained` the model's
-    present weights are the pretrained ones; otherwise those are trained when a pruner asks for them. `model` itself is
-    left as it is. Raises `BenchError` for a model without prunable units or a class too small to be split.
+    present weights are the pretrained ones; otherwise those are trained, once, when a pruner or `finetune` asks for
+    them. `model` itself is left as it is. Raises `BenchError` for a model without prunable units or a class too small
+    to be split.
     """
     network = copy.deepcopy(model).to(device)
-    given = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()} if pretrained else None
+    given = _copied(network.state_dict(), device) if pretrained else None
     parts = split_source(labels, split, seeds.derive(seed, "split"))
     task = Task(images, labels, *channel_stats(images, parts.train))
 
-    def load_pretrained() -> tuple[dict[str, Tensor], int]:
+    @cache
+    def trained() -> tuple[dict[str, Tensor], int]:
         if given is not None:
             return given, 0
-        # On a copy, whose account holds this training and nothing else.
-        training = replace(made, flops=0, trace=[])
-        state = training.retrain(torch.ones(made.space.n, dtype=torch.bool), training.initial())
-        return state, training.flops
+        large = on_device(copy.deepcopy(network), device)
+        large.load_state_dict(made.initial())
+        with Progress(quiet=QUIET) as bar:
+            images_seen = trained_on(large, made.train, recipe, seed, on_step=bar.steps("pretraining", recipe.steps))
+        return _copied(large.state_dict(), device), training_flops(made.dense_macs, images_seen)
+
+    def load_pretrained() -> tuple[dict[str, Tensor], int]:
+        state, flops = trained()
+        return _copied(state, device), flops  # whoever asked may train them on
 
     made = Problem(
         space=build_space(network, torch.zeros(1, *images.shape[1:], device=device), granularity, cost),
@@ -111,20 +152,23 @@ def problem(
         load_pretrained=load_pretrained,
         elsewhere=pretrained,
     )
+    if model in _REFS:
+        _REFS[network] = _REFS[model]
     return made
 
 
-def search(method: str, problem: Problem, **parameters: Any) -> list[Architecture]:
-    """Run a registered pruner on `problem`; returns one architecture per budget, largest first.
+def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]:
+    """Run a registered pruner on `problem`; returns one sub-network per budget, largest first.
 
-    `parameters` are the method's own; `dapbench methods NAME` lists them. Equal arguments give equal architectures;
+    `parameters` are the method's own; `dapbench methods NAME` lists them. Equal arguments give equal sub-networks;
     `problem` is left as it is. Raises `BenchError` for an unknown method or parameter and for too small a budget.
     """
     kind = pruner(method)
     given = parse(kind.Parameters, parameters, method)
     made = kind(given)
-    own = replace(problem, budgets=made.budgets(problem.budgets), flops=0, pretrain_flops=0, trace=[])
+    ref = _REFS.get(problem.network)
     meta = {
+        **({} if ref is None else {"model": options(ref)}),
         "method": method,
         "reference": kind.reference,
         "parameters": given.model_dump(mode="json", exclude_defaults=True),
@@ -132,4 +176,25 @@ def search(method: str, problem: Problem, **parameters: Any) -> list[Architectur
         "input": list(problem.train.shape),
         "classes": int(problem.train.labels.max()) + 1,
     }
-    return [own.space.architecture(found.mask, {**meta, "budget": found.budget}) for found in made.search(own)]
+    with Progress(quiet=QUIET) as bar:
+        own = replace(
+            problem,
+            budgets=made.budgets(problem.budgets),
+            flops=0,
+            pretrain_flops=0,
+            trace=[],
+            progress=lambda share: bar(method, share),
+        )
+        return [
+            SubNetwork(
+                architecture=own.space.architecture(found.mask, {**meta, "budget": found.budget}),
+                state=None if found.state is None else _copied(found.state, "cpu"),
+                space=own.space,
+            )
+            for found in made.search(own)
+        ]
+
+
+def _copied(state: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:
+    """The same weights in tensors of their own: a network's are overwritten by its next draw or training."""
+    return {name: tensor.detach().to(device, copy=True) for name, tensor in state.items()}

@@ -1,12 +1,18 @@
+import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmark import api
+from benchmark import api, models
 from benchmark.errors import BenchError
+from benchmark.protocol.fewshot import Draw, adapt
+from benchmark.protocol.retrain import reinitialised
+from benchmark.protocol.source import trained_on
+from benchmark.training.loop import Task, accuracy
 
 RECIPE = api.Recipe(steps=5, batch=32, lr=0.05)
 
@@ -26,14 +32,16 @@ def test_the_documented_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     example = "\n".join(line[4:] for line in (api.__doc__ or "").splitlines() if line.startswith("    "))
     short = example.replace("0.125", "0.0625").replace("problem)[0]", "problem, steps=4, restarts=2, warmup=1)[0]")
+    short = short.replace("[0.05]", f"[0.05], recipe=api.{RECIPE!r}")
     assert short.count("0.0625") == 1
     assert "steps=4" in short
     found: dict[str, Any] = {}
     exec(short, found)
-    architecture, network = found["architecture"], found["network"]
+    architecture, network = found["found"].architecture, api.extract(found["model"], found["found"])
     assert sum(p.numel() for p in network.parameters()) == architecture.meta["params"]
     assert 0.04 < architecture.meta["complexity"] <= 0.05
     assert api.Architecture.load(tmp_path / "dap.safetensors").digest == architecture.digest
+    assert 0 <= api.evaluate(found["problem"], network) <= 1
     assert len(example.strip().splitlines()) <= 10
 
 
@@ -43,9 +51,9 @@ def test_a_search_depends_on_its_seed_only_and_leaves_the_model_alone(data: Any,
     for seed in (0, 0, 1):
         problem = api.problem(model, data.images, data.labels, budgets=[0.1, 0.3], seed=seed, recipe=RECIPE)
         found = api.search("random", problem)
-        assert [architecture.meta["budget"] for architecture in found] == [0.3, 0.1]
-        digests.append([architecture.digest for architecture in found])
-        assert digests[-1] == [architecture.digest for architecture in api.search("random", problem)]
+        assert [sub.architecture.meta["budget"] for sub in found] == [0.3, 0.1]
+        digests.append([sub.architecture.digest for sub in found])
+        assert digests[-1] == [sub.architecture.digest for sub in api.search("random", problem)]
         assert (problem.flops, problem.pretrain_flops) == (0, 0)
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
@@ -64,7 +72,7 @@ def test_pretrained_weights_are_the_model_s_own_when_it_says_so(data: Any, model
         problem = api.problem(
             model, data.images, data.labels, budgets=[0.05], recipe=RECIPE, granularity="channel", pretrained=pretrained
         )
-        architecture = api.search("magnitude", problem)[0]
+        architecture = api.search("magnitude", problem)[0].architecture
         kept[pretrained] = [bool(mask[1]) for mask in architecture.masks.values()]
     assert all(kept[True])
     assert not all(kept[False])
@@ -80,8 +88,7 @@ def test_wrong_parameters_are_told_by_their_name(data: Any, model: torch.nn.Modu
 
 def test_an_extracted_network_comes_back_from_its_file(data: Any, model: torch.nn.Module, tmp_path: Path) -> None:
     problem = api.problem(model, data.images, data.labels, budgets=[0.2], recipe=RECIPE)
-    architecture = api.search("uniform", problem)[0]
-    architecture.meta["model"] = {"name": "own:vgg16", "width": 0.0625}
+    architecture = api.search("uniform", problem)[0].architecture
     network = api.extract(model, architecture).eval()
     path = tmp_path / "network.safetensors"
     api.save_network(network, architecture, path, weights="initial")
@@ -98,8 +105,7 @@ def test_weights_of_a_full_state_dict_are_loaded(data: Any, model: torch.nn.Modu
     from safetensors.torch import save_file
 
     problem = api.problem(model, data.images, data.labels, budgets=[0.2], recipe=RECIPE)
-    architecture = api.search("uniform", problem)[0]
-    architecture.meta["model"] = {"name": "own:vgg16", "width": 0.0625}
+    architecture = api.search("uniform", problem)[0].architecture
     state = {name: torch.full_like(tensor, 2) for name, tensor in model.state_dict().items()}
     save_file(state, tmp_path / "full.safetensors")
     large = api.large_model(architecture)
@@ -110,7 +116,149 @@ def test_weights_of_a_full_state_dict_are_loaded(data: Any, model: torch.nn.Modu
         api.load_weights(large, architecture, tmp_path / "other.safetensors")
 
 
-def test_an_architecture_without_its_model_s_name_says_so(data: Any, model: torch.nn.Module) -> None:
+def test_an_architecture_names_the_model_that_the_api_built(data: Any, model: torch.nn.Module) -> None:
     problem = api.problem(model, data.images, data.labels, budgets=[0.2], recipe=RECIPE)
+    architecture = api.search("uniform", problem)[0].architecture
+    assert architecture.meta["model"] == {"name": "own:vgg16", "width": 0.0625}
+    again = api.large_model(architecture).state_dict()
+    assert {name: tensor.shape for name, tensor in again.items()} == problem.space.shapes
+
+
+def test_an_architecture_of_any_other_module_says_that_it_names_none(data: Any) -> None:
+    own = models.build(api.ModelRef(name="own:vgg16", width=0.0625), 1, 3, 8)
+    problem = api.problem(own, data.images, data.labels, budgets=[0.2], recipe=RECIPE)
     with pytest.raises(BenchError, match="do not name the large model"):
-        api.large_model(api.search("uniform", problem)[0])
+        api.large_model(api.search("uniform", problem)[0].architecture)
+
+
+# What a sub-network is worth
+
+
+@pytest.fixture(scope="module")
+def new() -> Any:
+    """A task that no search sees, in the source's shape."""
+    return api.load_data(api.DatasetRef(name="digits", classes=[3, 4, 5, 6]))
+
+
+def of(data: Any, model: torch.nn.Module, granularity: str = "channel", **options: Any) -> api.Problem:
+    return api.problem(
+        model, data.images, data.labels, budgets=[0.3], recipe=RECIPE, granularity=granularity, **options
+    )
+
+
+@pytest.mark.parametrize("granularity", ["channel", "weight"])
+def test_a_search_keeps_its_pruner_s_weights(
+    data: Any, model: torch.nn.Module, granularity: str, tmp_path: Path
+) -> None:
+    """Of the lottery ticket they are not the model's; the network has them, and so has the file beside the other."""
+    problem = of(data, model, granularity)
+    found = api.search("lottery_ticket", problem)[0]
+    assert found.state is not None
+    network = api.extract(model, found)
+    large = copy.deepcopy(model)
+    large.load_state_dict(found.state)
+    expected = problem.space.extract(large, found.architecture).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+    untrained = api.extract(model, found.architecture).state_dict()
+    assert any(not torch.equal(tensor, expected[name]) for name, tensor in untrained.items())
+    found.save(tmp_path / "ticket.safetensors")
+    api.load_weights(model, found.architecture, tmp_path / "ticket.weights.safetensors")
+    kept = api.extract(model, found.architecture).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in kept.items())
+
+
+def test_a_pruner_without_weights_writes_none(data: Any, model: torch.nn.Module, tmp_path: Path) -> None:
+    found = api.search("random", of(data, model))[0]
+    assert found.state is None
+    found.save(tmp_path / "random.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["random.safetensors"]
+
+
+def test_one_search_s_weights_are_not_the_next_one_s(data: Any, model: torch.nn.Module) -> None:
+    problem = of(data, model)
+    found = api.search("lottery_ticket", problem)[0]
+    before = {name: tensor.clone() for name, tensor in found.state.items()}
+    api.search("dap", problem, steps=4, restarts=2, warmup=1)
+    problem.draw(7)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in found.state.items())
+
+
+def test_pretraining_on_demand_is_that_of_the_problem_and_is_done_once(
+    data: Any, model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = of(data, model)
+    state, flops = problem.load_pretrained()
+    by_hand = replace(problem, flops=0)
+    expected = by_hand.retrain(torch.ones(problem.space.n, dtype=torch.bool), by_hand.initial())
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
+    assert flops == by_hand.flops
+    first = next(iter(state))
+    state[first].zero_()  # whoever is given them may train them on
+    monkeypatch.setattr(api, "trained_on", None)
+    assert torch.equal(problem.load_pretrained()[0][first], expected[first])
+
+
+@pytest.mark.parametrize("granularity", ["channel", "weight"])
+@pytest.mark.parametrize("weights", ["fresh", "scratch", "inherit"])
+def test_fine_tuning_is_that_of_the_suite(
+    data: Any, new: Any, model: torch.nn.Module, weights: Any, granularity: str
+) -> None:
+    """The accuracy of a draw of the protocol, whose steps are done here one by one."""
+    problem = of(data, model, granularity)
+    found = api.search("lottery_ticket", problem)[0]
+    recipe = api.FineTuning(steps=4, batch=15, lr=0.05, norm_momentum=0.5)
+    tuned = api.finetune(problem, found, new.images[:40], new.labels[:40], weights, recipe, seed=5)
+    mask, space = found.mask, problem.space
+    if weights == "inherit":
+        large = copy.deepcopy(model)
+        large.load_state_dict(found.state)
+        network, masks = space.extract(large, found.architecture), space.weight_masks(mask)
+    else:
+        network, masks = reinitialised(space, model, mask, problem.seed, "cpu")
+    if weights == "fresh":
+        trained_on(network, problem.train, RECIPE, problem.seed, masks)
+    every = Task(new.images, new.labels, problem.train.mean, problem.train.std)
+    part, rest = every.subset(torch.arange(40)), every.subset(torch.arange(40, len(every)))
+    (expected,) = adapt(network, [Draw(10, 0, part, rest, 4, 5)], recipe, masks)
+    assert api.evaluate(problem, tuned, new.images[40:], new.labels[40:]) == expected
+    assert tuned(torch.zeros(2, 1, 8, 8)).shape == (2, 4) and not tuned.training
+    if granularity == "weight":
+        state, (head,) = tuned.state_dict(), models.head_names(tuned)
+        held = {name: kept for name, kept in masks.items() if not name.startswith(head)}
+        assert held and all(float(state[name][kept == 0].abs().sum()) == 0 for name, kept in held.items())
+
+
+def test_an_architecture_is_measured_with_the_pretrained_weights(data: Any, model: torch.nn.Module) -> None:
+    problem = of(data, model)
+    found = api.search("random", problem)[0]
+    oracle = replace(problem, flops=0)
+    expected = oracle.evaluate(found.mask, problem.load_pretrained()[0])
+    assert api.evaluate(problem, found.architecture) == api.evaluate(problem, found) == expected
+    whole = replace(found.architecture, masks={k: torch.ones_like(v) for k, v in found.architecture.masks.items()})
+    large = copy.deepcopy(model)
+    large.load_state_dict(problem.load_pretrained()[0])
+    assert api.evaluate(problem, whole) == api.evaluate(problem, large) == accuracy(large.eval(), problem.validation)
+    assert (problem.flops, problem.pretrain_flops) == (0, 0)
+
+
+def test_what_does_not_fit_the_source_is_refused(data: Any, new: Any, model: torch.nn.Module) -> None:
+    problem = of(data, model)
+    found = api.search("lottery_ticket", problem)[0]
+    images, labels = new.images[:8], new.labels[:8]
+    with pytest.raises(BenchError, match=re.escape("images: torch.float32 [8, 1, 8, 8]; expected uint8 [N, 1, 8, 8]")):
+        api.finetune(problem, found, images / 255, labels)
+    with pytest.raises(BenchError, match=re.escape("images: torch.uint8 [8, 1, 4, 4]; expected uint8 [N, 1, 8, 8]")):
+        api.evaluate(problem, found, images[..., :4, :4], labels)
+    with pytest.raises(BenchError, match=re.escape("labels: torch.int32 [8]; expected int64 [8]")):
+        api.finetune(problem, found, images, labels.int())
+    with pytest.raises(BenchError, match=re.escape("labels: torch.int64 [7]; expected int64 [8]")):
+        api.evaluate(problem, found, images, labels[:7])
+    with pytest.raises(BenchError, match="unknown weights mode 'inherited'; did you mean 'inherit'"):
+        api.finetune(problem, found, images, labels, weights="inherited")  # type: ignore[arg-type]
+    with pytest.raises(BenchError, match="give images and labels, or neither"):
+        api.evaluate(problem, found, images)
+    wider = api.build_model(api.ModelRef(name="own:vgg16", width=0.125), 1, 3, 8)
+    with pytest.raises(BenchError, match="made for another model"):
+        api.evaluate(of(data, wider), found)
+    with pytest.raises(BenchError, match="made for another model"):
+        api.extract(wider, found)

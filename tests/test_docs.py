@@ -45,7 +45,7 @@ def test_code_on_a_page_prints_what_the_page_says(monkeypatch: pytest.MonkeyPatc
 def test_the_python_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = run("README.md")
-    architecture, network = found["architecture"], found["network"]
+    architecture, network = found["found"].architecture, found["network"]
     assert architecture.meta["method"] == "dap"
     assert 0.045 < architecture.meta["complexity"] <= 0.05
     assert sum(p.numel() for p in network.parameters()) == architecture.meta["params"]
@@ -101,11 +101,11 @@ def test_the_pruners_shown_search(name: str, granularity: str) -> None:
     images = api.load_data(DatasetRef(name="digits", classes=[0, 1, 2]))
     model = api.build_model(api.ModelRef(name="own:vgg16", width=0.0625), in_channels=1, classes=3, image_size=8)
     problem = api.problem(model, images.images, images.labels, [0.5, 0.1], granularity)
-    found = api.search(name, problem)
+    found = [sub.architecture for sub in api.search(name, problem)]
     assert [architecture.meta["budget"] for architecture in found] == [0.5, 0.1]
     assert all(0.9 * b < a.meta["complexity"] <= b for a, b in zip(found, (0.5, 0.1), strict=True))
-    assert found[1].digest != api.search("uniform", problem)[1].digest
-    assert api.search(name, problem)[1].digest == found[1].digest
+    assert found[1].digest != api.search("uniform", problem)[1].architecture.digest
+    assert api.search(name, problem)[1].architecture.digest == found[1].digest
 
 
 @pytest.mark.usefixtures("installed")

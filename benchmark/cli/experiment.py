@@ -62,20 +62,35 @@ def run(
         for one in _methods(described, name, method):
             for step in ("search", "transfer"):
                 code = code or stages.stage(described, step, name, one, root=root)
+    if not code:
+        _preview(described, chosen, root, method)
     raise typer.Exit(code)
 
 
 @command("dapbench report", "dapbench report --suite digits", panel=PANEL)
 def report(suite: Suites = None, params: Params = PARAMS) -> None:
-    """Make the analysis, tables, figures and page again from the result files."""
-    from benchmark.pipeline import stages
+    """Make the analysis, tables, figures and page again from the result files, and print the main table.
 
-    described = _described(params, suite)
+    The page shows the suites of run.suites only.
+    """
+    from rich.console import Console
+
+    from benchmark.pipeline import stages
+    from benchmark.pipeline.main_table import show
+
+    described, root = _described(params, suite), params.parent
     for name in suite or described.run.suites:
-        stages.stage(described, "analyse", name, root=params.parent)
-        stages.stage(described, "report", name, root=params.parent)
-    stages.stage(described, "page", root=params.parent)
-    print(f"report: {params.parent / 'reports' / 'index.html'}")
+        stages.stage(described, "analyse", name, root=root)
+        stages.stage(described, "report", name, root=root)
+        show(Console(highlight=False), described, name, root)
+    stages.stage(described, "page", root=root)
+    for name in suite or ():
+        if name not in described.run.suites:
+            print(
+                f"{name}: not on the page, for it is not in run.suites; its figures are in "
+                f"{root / 'reports' / 'figures' / name}, its tables in {root / 'reports' / 'tables' / name}"
+            )
+    print(f"report: {root / 'reports' / 'index.html'}")
 
 
 @command("dapbench track", "dapbench track --uri sqlite:///mlflow.db", panel=PANEL)
@@ -148,11 +163,8 @@ def _run_beside(
     others: list[str],
 ) -> int:
     """Compute what is not the committed grid, and print its accuracies."""
-    from rich.console import Console
-
     from benchmark.pipeline import stages
     from benchmark.pipeline.one_off import with_grid
-    from benchmark.pipeline.preview import preview
     from benchmark.pipeline.validate import validate as check
 
     own = with_grid(
@@ -165,12 +177,23 @@ def _run_beside(
     )
     check(own, suites, "command line", root)
     code = stages.run_suite(own, suites, None, workers, root)
-    for name in suites if not code else ():
-        plan = stages.plan_of(own, name, root, stages.prepare_data(own, name, root))
-        preview(plan, plan.methods, Console(highlight=False))
+    if not code:
+        _preview(own, suites, root)
     if others and not code:
         print(f"To run it with every suite, add it to run.methods of params.yaml: {', '.join(others)}")
     return code
+
+
+def _preview(described: "Description", suites: list[str], root: Path, methods: list[str] | None = None) -> None:
+    """Print the accuracies of finished jobs."""
+    from rich.console import Console
+
+    from benchmark.pipeline import stages
+    from benchmark.pipeline.preview import preview
+
+    for name in suites:
+        plan = stages.plan_of(described, name, root, stages.prepare_data(described, name, root))
+        preview(plan, _methods(described, name, methods), Console(highlight=False))
 
 
 def _numbers(text: str | None, kind: Callable[[str], N], option: str) -> list[N] | None:

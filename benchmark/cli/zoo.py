@@ -41,11 +41,12 @@ def zoo(
     """
     from benchmark.errors import BenchError
     from benchmark.files import write_json
+    from benchmark.jobs.limits import Limits
     from benchmark.jobs.local import available_workers
     from benchmark.jobs.progress import Progress
     from benchmark.report import blocks
     from benchmark.studies.zoo import choices, report
-    from benchmark.studies.zoo.run import Limits, run
+    from benchmark.studies.zoo.run import run
 
     names = [*(models or ()), *(more or ())]
     if names and library:

@@ -64,13 +64,15 @@ class DatasetRef(Section):
     """A labelled image set, or the part of one that a task uses.
 
     `classes` keeps these original labels, in this order, as 0, 1, ...; a list among them merges its labels into one
-    class. `channels` and `size` convert the images (None: as they are).
+    class. `channels` and `size` convert the images (None: as they are). `background` is what shows through transparent
+    images (None: white).
     """
 
     name: str
     classes: Annotated[list[int | Annotated[list[int], Field(min_length=1)]], AfterValidator(_once_each)] | None = None
     channels: Literal["grey", "rgb"] | None = None
     size: Count | None = None
+    background: Literal["white", "black"] | None = None
 
 
 class TargetRef(DatasetRef):

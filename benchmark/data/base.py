@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the suite, and what one file of `benchmark/data/sets` has to offer."""
+"""What a data set is to the rest of the suite, and what one file of `benchmark/data/sets` or a package has to offer."""
 
 from __future__ import annotations
 
@@ -60,11 +60,31 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """Files of one suffix (lower case) that are not read for one reason; `first` is the path of one of them."""
+
+    suffix: str
+    reason: str
+    count: int
+    first: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What of a user's own files is read: their number per suffix, those skipped, and what was chosen in them."""
+
+    taken: dict[str, int]
+    skipped: tuple[Skipped, ...] = ()
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
 class Stored:
     """A data set as it lies on disk, its pixels not read yet.
 
     `labels` int64 [N] count up from 0 in the order of `classes`; `read(rows)` yields the images at these ascending
-    rows one after the other, each uint8 [H, W] (grey) or [H, W, 3] (RGB).
+    rows one after the other, each uint8 [H, W] (grey) or [H, W, 3] (RGB); where it is not opaque, alpha comes last
+    ([H, W, 2] or [H, W, 4]). `inputs` counts the files of a user's own set.
     """
 
     labels: NDArray[np.int64]
@@ -73,10 +93,11 @@ class Stored:
     licence: str
     citation: str
     source: str
+    inputs: Inputs | None = None
 
 
 class Dataset(ABC):
-    """A kind of data set; the class in a file of `benchmark/data/sets` is found by the registry.
+    """A kind of data set, found by the registry: in a file of `benchmark/data/sets`, or as an entry point of a package.
 
     `name` is what stands before the first colon of a reference's name, `option` what stands behind it ("" if nothing).
     These files are imported to check a name, so they import nothing slow.

@@ -18,7 +18,8 @@ import numpy as np
 from benchmark.data import formats
 from benchmark.data.archives import unpack
 from benchmark.data.download import RemoteFile
-from benchmark.data.image_files import labelled, reader, subfolders
+from benchmark.data.image_files import reader
+from benchmark.data.image_folders import labelled, subfolders
 
 if TYPE_CHECKING:
     from benchmark.data.formats import Part

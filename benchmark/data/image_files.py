@@ -1,80 +1,105 @@
-"""Image files: which there are, and their pixels."""
+"""Image files: their pixels, one file or many."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.errors import BenchError
-from benchmark.files import canonical_json, sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _GREY = frozenset({"1", "L", "LA"})
+_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_ORIENTATION = 0x0112
+# The most files that one message names.
+_NAMED = 20
 
 
 def decode(image: Path | bytes, where: str) -> NDArray[np.uint8]:
     """Return the pixels of an encoded image: uint8 [H, W] if it is grey, [H, W, 3] RGB otherwise.
 
-    Turned upright as its EXIF orientation says; transparency is dropped; 16-bit grey keeps its upper 8 bits; of an
-    animation the first frame counts. `BenchError` that begins with `where` if it cannot be read.
+    Where it is not opaque, alpha comes last: [H, W, 2] or [H, W, 4]. Turned upright as its EXIF orientation says;
+    16-bit grey keeps its upper 8 bits; of an animation the first frame counts. `BenchError` that begins with `where`
+    if it cannot be read, whatever the reason.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            # Pillow warns about transparency in a palette, which is dropped on purpose, and about large images.
+            # Pillow warns about odd metadata, which do not matter here, and about large images.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
-                upright = ImageOps.exif_transpose(opened)
-                if upright.mode.startswith("I;16"):
-                    return (np.asarray(upright) >> 8).astype(np.uint8)
-                if upright.mode in {"I", "F"}:
-                    raise ValueError(f"its pixels are of mode {upright.mode!r}, not of 8 or 16 bits")
-                return np.asarray(upright.convert("L" if upright.mode in _GREY else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BenchError(f"{where}: not a readable image ({error}); repair it or take it out") from error
+                opened.load()
+                return _pixels(_upright(opened))
+    # Decoders of damaged files raise whatever their arithmetic meets: struct.error, TypeError, IndexError, ...
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise BenchError(f"{where}: not a readable image ({reason}); repair it or take it out") from error
+
+
+def decode_all(images: Iterable[tuple[Path | bytes, str]]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the pixels of encoded images, each given with its `where`; see `decode`.
+
+    One that cannot be read does not end it: all are tried first, and one `BenchError` at the end names all that failed.
+    """
+    failures = []
+    for image, where in images:
+        try:
+            pixels = decode(image, where)
+        except BenchError as error:
+            failures.append(str(error))
+        else:
+            yield pixels
+    if len(failures) == 1:
+        raise BenchError(failures[0])
+    if failures:
+        more = f" | and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
+        raise BenchError(f"{len(failures)} images cannot be read: {' | '.join(failures[:_NAMED])}{more}")
 
 
 def reader(paths: Sequence[Path]) -> Callable[[NDArray[np.int64]], Iterator[NDArray[np.uint8]]]:
     """Return the function that yields the pixels of the files at given positions, one after the other."""
 
     def read(rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-        for row in rows.tolist():
-            yield decode(paths[row], str(paths[row]))
+        return decode_all((paths[row], str(paths[row])) for row in rows.tolist())
 
     return read
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, sorted by name; hidden ones do not count."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF orientation says; no other tag is looked at, so none can be an obstacle."""
+    from PIL import Image
+
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    turn = turns.get(image.getexif().get(_ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files anywhere below `folder`, sorted by path; hidden ones do not count."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def labelled(folders: Sequence[Path]) -> tuple[list[Path], NDArray[np.int64]]:
-    """Return the image files of all class folders and their labels, class 0 first."""
-    files = [image_files(folder) for folder in folders]
-    labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files]).astype(np.int64)
-    return [path for paths in files for path in paths], labels
-
-
-def stamp(files: Sequence[Path]) -> str:
-    """Return a hash of the files' paths, sizes and times: it differs when one was changed, added or removed."""
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return sha256(canonical_json(states))
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I;16"):
+        return (np.asarray(image) >> 8).astype(np.uint8)
+    if image.mode in {"I", "F"}:
+        raise ValueError(f"its pixels are of mode {image.mode!r}, not of 8 or 16 bits")
+    grey = image.mode in _GREY
+    if image.mode in _ALPHA or "transparency" in image.info:
+        # By way of RGBA: Pillow applies a palette's or a colour key's transparency only there.
+        pixels = np.asarray(image.convert("RGBA"))
+        if pixels[..., 3].min() < 255:
+            return pixels[..., [0, 3]] if grey else pixels
+    return np.asarray(image.convert("L" if grey else "RGB"))

@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.data.base import ImageData, Places, Progress, Stored, mirror_list, reference, silent
+from benchmark.data.inputs import manifest_entry, say_skipped
 from benchmark.data.manifest import AGAIN, SCHEMA, Manifest, check_manifest
 from benchmark.data.registry import find
 from benchmark.data.transforms import ContentHash, blocks, select
+from benchmark.data.verify import ARRAYS, map_arrays, verify
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
 
@@ -27,11 +29,9 @@ if TYPE_CHECKING:
 
     from benchmark.config.params import DatasetRef
 
-_ARRAYS = ("images.npy", "labels.npy", "groups.npy")
-
 
 @dataclass(frozen=True)
-class _Content:
+class Content:
     """What a set holds besides its pixels."""
 
     labels: NDArray[np.int64]
@@ -62,8 +62,10 @@ def load(
             images = np.empty((count, *block.shape[1:]), dtype=np.uint8)
         images[start : start + len(block)] = block
 
-    stored = _open(ref, mirrors, downloads, progress)
-    content = _stream(ref, stored, keep, progress)
+    stored = open_stored(ref, mirrors, downloads, progress)
+    content = stream(ref, stored, keep, progress)
+    if stored.inputs is not None:
+        say_skipped(ref.name, stored.inputs)
     return ImageData(
         name=ref.name,
         images=torch.from_numpy(images),
@@ -96,8 +98,10 @@ def prepare(ref: DatasetRef, root: Path, mirrors: Sequence[str] = (), progress: 
     if (folder / "stamp").is_file() and (folder / "stamp").read_text() == stamp:
         # A damaged set is made again.
         with suppress(BenchError):
-            return _open_manifest(folder)
-    stored = _open(ref, mirrors, root / "downloads", progress)
+            manifest = _open_manifest(folder)
+            verify(folder, manifest)
+            return manifest
+    stored = open_stored(ref, mirrors, root / "downloads", progress)
     try:
         root.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{folder.name}."))
@@ -119,16 +123,16 @@ def prepare(ref: DatasetRef, root: Path, mirrors: Sequence[str] = (), progress: 
 def open_prepared(ref: DatasetRef, root: Path) -> ImageData:
     """Return the set that `prepare` wrote for `ref`, its tensors mapped from disk (read-only: never write to them).
 
-    `BenchError` for one that is missing, truncated, or not what `prepare` writes.
+    `BenchError` for one that is missing, truncated, or not what `prepare` wrote: the content is compared with the
+    manifest's hash, once per process and state of the files.
     """
     import torch
 
     folder = root / slug(ref)
     manifest = _open_manifest(folder)
-    shapes = {"images.npy": (manifest["count"], *manifest["shape"])}
+    verify(folder, manifest)
     tensors = {}
-    for name in _ARRAYS:
-        array = _map(folder / name, shapes.get(name, (manifest["count"],)))
+    for name, array in map_arrays(folder, manifest).items():
         with warnings.catch_warnings():
             # torch warns that the array is read-only; that is the point of it.
             warnings.simplefilter("ignore", UserWarning)
@@ -146,15 +150,16 @@ def open_prepared(ref: DatasetRef, root: Path) -> ImageData:
     )
 
 
-def _open(ref: DatasetRef, mirrors: Sequence[str], downloads: Path, progress: Progress) -> Stored:
+def open_stored(ref: DatasetRef, mirrors: Sequence[str], downloads: Path, progress: Progress) -> Stored:
+    """Return the set of a reference as it lies on disk; see `Dataset.open`."""
     dataset, option = find(ref.name, "name")
     dataset.check(option, "name")
     return dataset.open(option, Places(mirror_list(mirrors), downloads, progress))
 
 
-def _stream(
+def stream(
     ref: DatasetRef, stored: Stored, write: Callable[[int, NDArray[np.uint8], int], None], progress: Progress
-) -> _Content:
+) -> Content:
     """Hand the converted images, block by block, to `write(start, block, count of all)`; return everything else."""
     rows, labels, classes = select(stored, ref)
     per_class = np.bincount(labels, minlength=len(classes))
@@ -171,7 +176,7 @@ def _stream(
         done += len(block)
         progress(f"read {ref.name}", done / len(rows))
     assert done == len(rows), f"{ref.name}: {done} images for {len(rows)} labels"
-    return _Content(labels, classes, per_class.tolist(), content.digest(labels), content.groups())
+    return Content(labels, classes, per_class.tolist(), content.digest(labels), content.groups())
 
 
 def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) -> Manifest:
@@ -187,7 +192,7 @@ def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) ->
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(np.ascontiguousarray(block).data)
 
-        content = _stream(ref, stored, append, progress)
+        content = stream(ref, stored, append, progress)
         file.flush()
         os.fsync(file.fileno())
     for name, array in (("labels.npy", content.labels), ("groups.npy", content.groups)):
@@ -209,8 +214,11 @@ def _write(ref: DatasetRef, stored: Stored, folder: Path, progress: Progress) ->
         "licence": stored.licence,
         "citation": stored.citation,
         "source": stored.source,
-        "files": {name: (folder / name).stat().st_size for name in _ARRAYS},
+        "files": {name: (folder / name).stat().st_size for name in ARRAYS},
     }
+    if stored.inputs is not None:
+        manifest["inputs"] = manifest_entry(stored.inputs)
+        say_skipped(ref.name, stored.inputs)
     write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -234,19 +242,8 @@ def _open_manifest(folder: Path) -> Manifest:
     if not where.is_file():
         raise BenchError(f"{where}: missing, so this is no prepared data set; {AGAIN}")
     manifest = check_manifest(read_json(where), str(where))
-    for name in _ARRAYS:
+    for name in ARRAYS:
         size = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if size != manifest["files"].get(name):
             raise BenchError(f"{folder / name}: {size} bytes, {manifest['files'].get(name)} expected; {AGAIN}")
     return manifest
-
-
-def _map(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    dtype = np.dtype(np.uint8 if len(shape) > 1 else "<i8")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path}: not a .npy array of numbers ({error}); {AGAIN}") from error
-    if array.shape != shape or array.dtype != dtype:
-        raise BenchError(f"{path}: {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}; {AGAIN}")
-    return array

@@ -1,13 +1,16 @@
-"""Finds the data sets: every file of `benchmark/data/sets` is one."""
+"""Finds the data sets: every file of `benchmark/data/sets` is one, and installed packages may bring others."""
 
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
 from benchmark.config.params import DatasetRef
 from benchmark.data import sets
 from benchmark.data.base import Dataset, original_labels
 from benchmark.errors import BenchError, unknown
+
+ENTRY_POINTS = "dapbench.datasets"
 
 
 @cache
@@ -18,8 +21,24 @@ def datasets() -> dict[str, type[Dataset]]:
         content = vars(import_module(f"{sets.__name__}.{module.name}"))
         for value in content.values():
             if isinstance(value, type) and issubclass(value, Dataset) and value.__module__.endswith(f".{module.name}"):
-                found[value.name] = value
+                _add(found, value, value.__module__)
+    for point in entry_points(group=ENTRY_POINTS):
+        value = point.load()
+        if not (isinstance(value, type) and issubclass(value, Dataset)):
+            raise BenchError(
+                f"entry point {point.name!r} of {ENTRY_POINTS}: {point.value} is no subclass of "
+                "benchmark.data.base.Dataset; mend or uninstall its package"
+            )
+        _add(found, value, point.value)
     return found
+
+
+def _add(found: dict[str, type[Dataset]], dataset: type[Dataset], where: str) -> None:
+    if dataset.name in found:
+        raise BenchError(
+            f"{where}: a data set is named {dataset.name!r} already; rename one of them or uninstall its package"
+        )
+    found[dataset.name] = dataset
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -33,6 +52,11 @@ def find(name: str, where: str) -> tuple[type[Dataset], str]:
     if kind not in datasets():
         raise unknown("data set", name, dataset_names(), where)
     return datasets()[kind], option
+
+
+def is_own(name: str, where: str = "name") -> bool:
+    """Return whether a reference's name is of a user's own files: they may change, so the class has a stamp."""
+    return "stamp" in vars(find(name, where)[0])
 
 
 def check_ref(ref: DatasetRef, where: str) -> None:

@@ -1,6 +1,6 @@
 """Parts of a data set: source split, target pool and test part, k-shot draws; all by seed, all disjoint by content."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,8 @@ def split_source(labels: Tensor, split: Split, seed: int, groups: Tensor | None 
 
     A class of n images gives round(n * split.train) to train, round(n * split.validation) to validation (halves
     rounded up) and the rest to test. `groups` (see `ImageData`) keeps equal images together in one part; the sizes
-    stay exact as long as the groups fit into them. `BenchError` when a class is too small to be in every part.
+    stay exact as long as the groups fit into them. `BenchError` when a class has too few images, or too few different
+    ones, to be in every part.
     """
     counts = _class_counts(labels)
     train = np.floor(counts * split.train + 0.5).astype(np.int64)
@@ -48,7 +49,10 @@ def split_source(labels: Tensor, split: Split, seed: int, groups: Tensor | None 
             f"data.split: class {label} has {counts[label]} images, too few for a train, a validation and a test part; "
             "leave the class out or change the shares"
         )
-    return SourceSplit(*_assign(labels, sizes, groups, seed, "source split"))
+    _check_different(labels, groups, 3, "a train, a validation and a test part")
+    found = SourceSplit(*_assign(labels, sizes, groups, seed, "source split"))
+    _check_parts(labels, groups, {"train": found.train, "validation": found.validation, "test": found.test})
+    return found
 
 
 def split_target(
@@ -66,7 +70,9 @@ def split_target(
             "for the test; lower data.pool or leave the class out"
         )
     sizes = np.stack([np.full_like(counts, pool_per_class), counts - pool_per_class])
+    _check_different(labels, groups, 2, "a pool and a test part")
     pool, test = _assign(labels, sizes, groups, seed, "target split")
+    _check_parts(labels, groups, {"pool": pool, "test": test})
     if test_per_class is not None:
         random = generator(seed, "target test")
         kept = [
@@ -104,7 +110,7 @@ def draw_shots(labels: Tensor, pool: Tensor, shots: int, seed: int, draw: int) -
     """
     random = generator(seed, "shots", shots, draw)
     chosen = []
-    for label in labels[pool].unique().tolist():
+    for label in labels.unique().tolist():
         members = pool[labels[pool] == label]
         if len(members) < shots:
             raise BenchError(
@@ -128,7 +134,41 @@ def assert_disjoint(images: Tensor, *parts: Tensor) -> None:
 
 
 def _class_counts(labels: Tensor) -> NDArray[np.int64]:
-    return np.bincount(labels.numpy())
+    counts = np.bincount(labels.numpy())
+    if len(counts) == 0:
+        raise BenchError("data: a set without images cannot be split; see which files `dapbench validate` skips")
+    return counts
+
+
+def _different(labels: Tensor, groups: Tensor | None) -> NDArray[np.int64]:
+    """The number of different images of each class."""
+    if groups is None:
+        return _class_counts(labels)
+    pairs = np.unique(np.stack([labels.numpy(), groups.numpy()]), axis=1)
+    return np.bincount(pairs[0], minlength=len(_class_counts(labels)))
+
+
+def _check_different(labels: Tensor, groups: Tensor | None, needed: int, parts: str) -> None:
+    different = _different(labels, groups)
+    label = int(different.argmin())
+    if different[label] < needed:
+        raise BenchError(
+            f"data: class {label} has {_class_counts(labels)[label]} images, but only {different[label]} different "
+            f"ones, too few for {parts} that share none; add images or leave the class out"
+        )
+
+
+def _check_parts(labels: Tensor, groups: Tensor | None, parts: Mapping[str, Tensor]) -> None:
+    """Equal images stay together, so a class of many equal ones may be missing in a part although it is large."""
+    for name, index in parts.items():
+        found = np.bincount(labels[index].numpy(), minlength=len(_class_counts(labels)))
+        if found.min() == 0:
+            label = int(found.argmin())
+            raise BenchError(
+                f"data: class {label} has {_class_counts(labels)[label]} images, {_different(labels, groups)[label]} "
+                f"different ones, and none is left for the {name} part, because equal images stay in one part; add "
+                "images, remove repeated ones, or leave the class out"
+            )
 
 
 def _assign(

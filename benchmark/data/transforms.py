@@ -51,6 +51,13 @@ def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((wide @ np.array(LUMA, dtype=np.uint32) + 0x8000) >> 16).astype(np.uint8)
 
 
+def flatten(image: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
+    """Return an image without its alpha, [H, W, 2] or [H, W, 4], over grey: round((c a + b (255 - a)) / 255)."""
+    colour, alpha = image[..., :-1].astype(np.uint32), image[..., -1:].astype(np.uint32)
+    mixed = ((colour * alpha + background * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return mixed[..., 0] if mixed.shape[-1] == 1 else mixed
+
+
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return an image [H, W] or [H, W, 3] at size x size pixels: antialiased bilinear, stretched if it was not square.
 
@@ -64,7 +71,12 @@ def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def convert(image: NDArray[np.uint8], ref: DatasetRef) -> NDArray[np.uint8]:
-    """Return one stored image as [C, H, W] in the channels and the size of `ref`; grey to RGB repeats the channel."""
+    """Return one stored image as [C, H, W] in the channels and the size of `ref`.
+
+    What is transparent shows `ref.background` (white unless it says black); grey to RGB repeats the channel.
+    """
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        image = flatten(image, 0 if ref.background == "black" else 255)
     if ref.channels == "grey" and image.ndim == 3:
         image = to_grey(image)
     if ref.size is not None:

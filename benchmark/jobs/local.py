@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,8 +17,11 @@ from typing import Any, Literal
 
 from benchmark.errors import BenchError
 from benchmark.jobs.job import Job, Spec
+from benchmark.jobs.limits import Limits
 from benchmark.jobs.store import Context
 from benchmark.jobs.worker import work
+
+POLL_SECONDS = 0.2  # between two looks at what jobs with limits take
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class _Worker:
     job: Job[Spec]
     index: int
     ready: bool = False
+    begun: float = 0.0
 
 
 def available_workers(threads: int = 1, device: str = "cpu", slots: int = 1) -> int:
@@ -68,6 +73,8 @@ def run_jobs(
     threads: int = 1,
     on_event: Callable[[Event], None] = lambda _event: None,
     deterministic: bool = True,
+    limits: Limits | None = None,
+    alone: Callable[[Job[Spec]], bool] = lambda _job: False,
 ) -> list[Failure]:
     """Compute the jobs that the store lacks and publish them there; return those that failed, in the given order.
 
@@ -75,6 +82,8 @@ def run_jobs(
     `hint`) start first. A job that raises, or whose worker is killed, is a failure and the others go on. An interrupt
     or SIGTERM ends the workers at once; what is published stays, and the next call computes only the rest.
     On CUDA the workers take the machine's GPUs in turn; what `deterministic` means there, `set_up` says.
+    With `limits` every job has a process of its own, and one that exceeds them is a failure. Of the jobs that are
+    `alone` only one runs at a time, beside others.
 
     Raises `BenchError` when the store cannot be written: nothing that is computed could be kept.
     """
@@ -87,7 +96,7 @@ def run_jobs(
     if not missing:
         return []
     context.store.sweep()
-    failures = _Pool(context, threads, on_event, deterministic).run(
+    failures = _Pool(context, threads, on_event, deterministic, limits, alone).run(
         sorted(missing.values(), key=lambda job: -job.hint), workers
     )
     order = {key: position for position, key in enumerate(missing)}
@@ -97,11 +106,21 @@ def run_jobs(
 class _Pool:
     """The workers of one `run_jobs` call."""
 
-    def __init__(self, context: Context, threads: int, on_event: Callable[[Event], None], deterministic: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        threads: int,
+        on_event: Callable[[Event], None],
+        deterministic: bool,
+        limits: Limits | None,
+        alone: Callable[[Job[Spec]], bool],
+    ) -> None:
         self.context = context
         self.threads = threads
         self.on_event = on_event
         self.deterministic = deterministic
+        self.limits = limits
+        self.alone = alone
         self.workers: list[_Worker] = []
         self.waiting: deque[Job[Spec]] = deque()
         self.failures: list[Failure] = []
@@ -112,8 +131,8 @@ class _Pool:
         with _terminable():
             try:
                 while self.waiting or self.workers:
-                    while self.waiting and len(self.workers) < workers:
-                        self._start(start, self.waiting.popleft())
+                    while len(self.workers) < workers and (job := self._next(self.workers)) is not None:
+                        self._start(start, job)
                     self._serve()
             except BaseException:
                 for worker in self.workers:
@@ -124,6 +143,15 @@ class _Pool:
                     worker.pipe.close()
                     worker.process.join()
         return self.failures
+
+    def _next(self, beside: Sequence[_Worker]) -> Job[Spec] | None:
+        """Take the next job; None when there is none that may run beside those workers' jobs."""
+        crowded = any(self.alone(worker.job) for worker in beside)
+        for position, job in enumerate(self.waiting):
+            if not (crowded and self.alone(job)):
+                del self.waiting[position]
+                return job
+        return None
 
     def _start(self, start: Any, job: Job[Spec]) -> None:
         ours, theirs = start.Pipe()
@@ -140,21 +168,28 @@ class _Pool:
         self._hand_over(worker, job)
 
     def _hand_over(self, worker: _Worker, job: Job[Spec]) -> None:
-        worker.job = job
+        worker.job, worker.begun = job, time.monotonic()
         with suppress(BrokenPipeError):  # a worker that has ended is found by _serve
             worker.pipe.send(job)
         self.on_event(Event("started", job))
 
     def _serve(self) -> None:
-        """Wait until a worker has something to say, and act on it."""
-        ready = wait([worker.pipe for worker in self.workers])
-        for worker in [worker for worker in self.workers if worker.pipe in ready]:
-            try:
-                message = worker.pipe.recv()
-            except (EOFError, ConnectionResetError):
-                self._bury(worker)
-            else:
-                self._handle(worker, *message)
+        """Wait until a worker has something to say, and act on it; end those that exceed the limits."""
+        ready = wait([worker.pipe for worker in self.workers], None if self.limits is None else POLL_SECONDS)
+        for worker in list(self.workers):
+            if worker.pipe in ready:
+                try:
+                    message = worker.pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    self._bury(worker)
+                else:
+                    self._handle(worker, *message)
+            elif self.limits is not None:
+                reason = self.limits.exceeded(worker.process.pid, time.monotonic() - worker.begun)
+                if reason is not None:
+                    worker.process.kill()
+                    self._end(worker)
+                    self._fail(worker.job, reason)
 
     def _handle(self, worker: _Worker, kind: str, *details: Any) -> None:
         if kind == "ready":
@@ -169,17 +204,21 @@ class _Pool:
             self.on_event(Event("finished", worker.job, share=1.0, seconds=details[0]))
         else:
             self._fail(worker.job, details[0])
-        if self.waiting:
-            self._hand_over(worker, self.waiting.popleft())
+        # A job with limits must not answer for what another one left in its process.
+        others = [one for one in self.workers if one is not worker]
+        following = self._next(others) if self.limits is None else None
+        if following is not None:
+            self._hand_over(worker, following)
         else:
-            self.workers.remove(worker)
-            worker.pipe.close()
-            worker.process.join()
+            self._end(worker)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _end(self, worker: _Worker) -> None:
         self.workers.remove(worker)
         worker.pipe.close()
         worker.process.join()
+
+    def _bury(self, worker: _Worker) -> None:
+        self._end(worker)
         code = worker.process.exitcode or 0
         if not worker.ready:
             raise RuntimeError(f"a worker process could not start (exit code {code}); its error is printed above")

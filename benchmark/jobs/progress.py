@@ -2,12 +2,15 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+
+QUIET = 2.0  # seconds before a call from Python shows anything
 
 
 class Progress:
@@ -37,6 +40,10 @@ class Progress:
     def __call__(self, message: str, share: float) -> None:
         """Show that `share` of a piece of work is done."""
         self.show(message, share, f"{share:.0%}", f"{message}: {share:.0%}")
+
+    def steps(self, message: str, count: int) -> Callable[[int, float], None]:
+        """Return what a training of `count` steps calls after each of them, with its number and its loss."""
+        return lambda step, _loss: self(message, (step + 1) / count)
 
     def show(self, task: str, share: float, count: str, line: str, now: str = "", at_once: bool = False) -> None:
         """Show a task: in a terminal its bar with `count` and what runs `now`, otherwise `line`.

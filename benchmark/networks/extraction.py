@@ -1,5 +1,6 @@
 """From an architecture file to a network that runs, and back: extraction, and networks as files."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from benchmark.config.params import ModelRef, parse
 from benchmark.errors import BenchError
 from benchmark.files import atomic_write, write_json
 from benchmark.models import loader
+from benchmark.networks.subnetwork import SubNetwork
 from benchmark.space import Architecture, SearchSpace, build_space, count
 from benchmark.space.safetensors_file import SCHEMA, decode, encode
 from benchmark.space.weights_file import unpack_state
@@ -43,14 +45,21 @@ def space_of(model: nn.Module, architecture: Architecture) -> SearchSpace:
     return build_space(model, example, architecture.granularity, architecture.meta.get("cost", "params"))
 
 
-def extract(model: nn.Module, architecture: Architecture, space: SearchSpace | None = None) -> nn.Module:
-    """Return the sub-network of `model` as a network of its own, with the weights that `model` has.
+def extract(model: nn.Module, found: Architecture | SubNetwork, space: SearchSpace | None = None) -> nn.Module:
+    """Return the sub-network of `model` as a network of its own: with its pruner's weights, else those of `model`.
 
-    At channel granularity it is physically smaller, at weight granularity its pruned weights are zero. `model` is
-    untouched. `space` is its search space, where that is at hand: building one of a large model takes a while. Raises
-    `BenchError` when the architecture was made for another model.
+    An `Architecture` has no weights, nor has a `SubNetwork` whose `state` is None. At channel granularity the network
+    is physically smaller, at weight granularity its pruned weights are zero. `model` is untouched. `space` is its
+    search space, where that is at hand: building one of a large model takes a while. Raises `BenchError` when the
+    architecture was made for another model.
     """
-    return (space or space_of(model, architecture)).extract(model, architecture)
+    architecture = found.architecture if isinstance(found, SubNetwork) else found
+    space = space or space_of(model, architecture)
+    space.mask(architecture)  # refuses another model before its weights are touched
+    if isinstance(found, SubNetwork) and found.state is not None:
+        model = copy.deepcopy(model)
+        model.load_state_dict(found.state)
+    return space.extract(model, architecture)
 
 
 def load_weights(model: nn.Module, architecture: Architecture, path: Path, space: SearchSpace | None = None) -> None:

@@ -26,7 +26,9 @@ def preview(plan: Plan, methods: Sequence[str], console: Console) -> None:
             if (row.weights, row.measure, row.shots, row.arm) == (weights, measure, shots, ""):
                 found[method, row.variant, row.granularity, row.cost][row.budget].append(row.accuracy)
     budgets = sorted({budget for by_budget in found.values() for budget in by_budget}, reverse=True)
-    table = Table(title=f"{plan.suite}: {measure}, {shots}-shot, {weights} weights, mean", box=None)
+    # A table's own title would be broken to the width of its columns.
+    console.print(f"{plan.suite}: {measure}, {shots}-shot, {weights} weights, mean", soft_wrap=True)
+    table = Table(box=None)
     for column in ("method", "units", "cost", *(f"{share(budget)} %" for budget in budgets)):
         table.add_column(column, justify="left" if column in ("method", "units", "cost") else "right")
     for (method, variant, granularity, cost), by_budget in found.items():

@@ -15,18 +15,17 @@ from statistics import fmean
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.files import read_json, share
 from benchmark.pipeline.collect import rows_of, searches_of, tuning_of
+from benchmark.pipeline.main_table import ENTRY, show
 from benchmark.pipeline.plan import Plan
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_suite
 
 # What makes a row this row; everything else in it is a result, but for the keys, which also change with the code.
 IDENTITY = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
-ENTRY = ("granularity", "method", "variant", "weights", "target", "budget", "shots")
 KEYS = ("cell", "search_cell")
 Record = Mapping[str, Any]
 
@@ -51,7 +50,7 @@ def reproduce(
     tracked = _track(params, root)
     computed = _jobs(root) - before
     for suite, plan in plans.items():
-        _show(console, params, suite, root)
+        show(console, params, suite, root)
         console.print(compare(plan, root).text(suite), soft_wrap=True)
     if not (computed or ran or tracked):
         console.print("Nothing to do: results, tables, figures and MLflow runs are up to date.")
@@ -246,37 +245,3 @@ def _git(root: Path, *arguments: str) -> str | None:
     except OSError:
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _show(console: Console, params: Params, suite: str, root: Path) -> None:
-    """Print the main table in short: default variants, the headline's weights mode and shots."""
-    from benchmark.analysis import read_summary
-    from benchmark.analysis.groups import OVERALL
-
-    summary = read_summary(root, suite)
-    weights, shots = summary["headline"]["weights"], summary["headline"]["shots"]
-    config = params.suites[suite]
-    budgets = [1.0, *sorted(config.grid.budgets, reverse=True)]
-    jobs = {tuple(job[name] for name in ENTRY): job for job in summary["cells"]}
-    labels = [target.label for target in config.data.targets]
-    for target in [*labels, *([OVERALL] if len(labels) > 1 else [])]:
-        for granularity in config.grid.granularities:
-            where = "over all targets" if target == OVERALL else f"on {target}"
-            title = f"{suite}: accuracy {where}, {shots}-shot, {weights} weights, {granularity} units"
-            table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-            table.add_column("of the " + config.grid.costs[0], no_wrap=True)
-            for budget in budgets:
-                table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
-            for method in params.methods_of(suite):
-                found = [jobs.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
-                if any(found):
-                    table.add_row(method, *(_entry(job) for job in found))
-            console.print(table)
-
-
-def _entry(job: Record | None) -> str:
-    if job is None:
-        return ""
-    # Short, so that a row fits 80 columns; the tables have the digits.
-    half = "" if job["half"] is None else f"±{100 * job['half']:.0f}"
-    return f"{100 * job['accuracy']:.1f}{half}"

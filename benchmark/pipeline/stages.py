@@ -14,7 +14,7 @@ from benchmark.config.params import Params, SuiteConfig, TargetRef
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.jobs.account import Account
-from benchmark.jobs.job import Job
+from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.local import Failure, available_workers, run_jobs
 from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.plan import Digests, Plan, device_of
@@ -134,7 +134,7 @@ Work = list[tuple[Plan, list[str]]]
 def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failure]:
     """Compute the missing jobs of the plans' methods up to the step `until`, step by step over all of them."""
     failures: list[Failure] = []
-    steps: dict[Step, Callable[[], list[Job]]] = {
+    steps: dict[Step, Callable[[], Sequence[Job[Spec]]]] = {
         "pretrain": lambda: [job for plan, _ in work for job in plan.pretrain_jobs()],
         "search": lambda: [
             job
@@ -156,7 +156,7 @@ def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failu
     return failures
 
 
-def run_step(step: Step, jobs: list[Job], work: Work, root: Path, workers: int | None) -> list[Failure]:
+def run_step(step: Step, jobs: Sequence[Job[Spec]], work: Work, root: Path, workers: int | None) -> list[Failure]:
     """Compute those of the jobs that the store lacks; returns the failures."""
     plan = work[0][0]
     if all(plan.store.has(job.key) for job in jobs):

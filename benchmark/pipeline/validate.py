@@ -21,7 +21,7 @@ from benchmark.files import canonical_json, sha256, write_json
 from benchmark.jobs.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from benchmark.data.inspect import Inspection
 
 FREE_MB = 100
 _WRITTEN = (".jobs", "data", "artifacts", "reports")
@@ -138,14 +138,14 @@ def check_names(params: Params, where: str, suites: Collection[str]) -> None:
     A user's own images, and the models and weights of libraries, are looked for only where one of `suites` needs them.
     """
     from benchmark import data, models
-    from benchmark.data.registry import check_classes
+    from benchmark.data.registry import check_classes, is_own
 
     for name, suite in params.suites.items():
         with _named(where):
             (models.check_ref if name in suites else models.check_form)(suite.model, f"suites.{name}.model")
             for key, ref in _refs(suite):
                 place = f"suites.{name}.data.{key}"
-                if name in suites or not _is_local(ref, f"{place}.name"):
+                if name in suites or not is_own(ref.name, f"{place}.name"):
                     data.check_ref(ref, place)
                 else:
                     check_classes(ref, None, place)
@@ -160,15 +160,16 @@ def check_suite(name: str, params: Params, where: str, root: Path) -> None:
     shapes = []
     for key, ref in _refs(suite):
         with _named(f"{where}: suites.{name}.data.{key}"):
-            labels, names, shape = _labels(ref, params.data.mirrors, root)
-        shapes.append((key, shape))
+            found = _inspect(ref, params.data.mirrors, root)
+        labels = found.labels
+        shapes.append((key, found.shape))
         with _named(f"{where}: suites.{name}"):
             if isinstance(ref, TargetRef):
-                split_target(labels, suite.pool(ref), 0)
+                split_target(labels, suite.pool(ref), 0, found.groups)
                 if ref.ways is not None:
-                    draw_ways(names, ref.ways, 0, 0)
+                    draw_ways(found.classes, ref.ways, 0, 0)
             else:
-                parts = split_source(labels, section.split, 0)
+                parts = split_source(labels, section.split, 0, found.groups)
                 classes = len(labels.unique())
                 _check_tuning(suite, labels[parts.train].bincount().min().item(), classes)
     shape = shapes[0][1]
@@ -218,20 +219,12 @@ def _refs(suite: SuiteConfig) -> Iterator[tuple[str, DatasetRef]]:
         yield f"targets.{index}", target
 
 
-def _labels(ref: DatasetRef, mirrors: list[str], root: Path) -> tuple["Tensor", tuple[str, ...], tuple[int, ...]]:
-    """The labels of a set, its classes and the shape [C, H, W] of its first image, without reading the others."""
-    import torch
-
-    from benchmark.data.base import Places, mirror_list
-    from benchmark.data.registry import find
-    from benchmark.data.transforms import convert, select
+def _inspect(ref: DatasetRef, mirrors: list[str], root: Path) -> "Inspection":
+    from benchmark.data.inspect import inspect
     from benchmark.jobs.progress import Progress
 
-    dataset, option = find(ref.name, "name")
     with Progress(every=5.0, quiet=5.0) as progress:
-        stored = dataset.open(option, Places(mirror_list(mirrors), root / "data" / "downloads", progress))
-    rows, labels, names = select(stored, ref)
-    return torch.from_numpy(labels), names, convert(next(stored.read(rows[:1])), ref).shape
+        return inspect(ref, mirrors, root / "data" / "downloads", progress)
 
 
 def _pixels(shape: tuple[int, ...]) -> str:
@@ -248,20 +241,15 @@ def _state(params: Params, suites: list[str]) -> str:
                 {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in Path(folder).rglob("*.py")}
             )
     installed = [
-        [point.name, point.value, point.dist and point.dist.version] for point in entry_points(group="dapbench.pruners")
+        [point.name, point.value, point.dist and point.dist.version]
+        for group in ("dapbench.pruners", "dapbench.datasets")
+        for point in entry_points(group=group)
     ]
     libraries = [version(name) for name in _LIBRARIES]
     described = params.model_dump(mode="json", exclude={"compute"})
     files = [_stamp(ref) for suite in suites for _, ref in _refs(params.suites[suite])]
     files += [_model_stamp(params.suites[suite].model) for suite in suites]
     return sha256(canonical_json([described, suites, code, installed, libraries, files]))
-
-
-def _is_local(ref: DatasetRef, where: str) -> bool:
-    """Whether a data set's files are the user's own: they may change, so it has a stamp."""
-    from benchmark.data.registry import find
-
-    return "stamp" in vars(find(ref.name, where)[0])
 
 
 def _stamp(ref: DatasetRef) -> str:

@@ -58,8 +58,20 @@ def relabelled(task: Task, classes: Sequence[int]) -> Task:
 def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapping[str, Tensor]) -> list[float]:
     """Replace the head and train on the shots, once per draw; returns the accuracies on the draws' test parts.
 
+    How is said at `adapted`.
+    """
+    template, trained = adapted(network, draws, recipe, masks)
+    return [accuracy(partial(run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
+
+
+def adapted(
+    network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapping[str, Tensor]
+) -> tuple[nn.Module, list[State]]:
+    """Replace the head and train on the shots, once per draw; returns a network in eval mode and its state per draw.
+
     All weights are trained, or the new head only where the recipe says so (`FineTuning.trained`). The new head is
     dense and drawn from the draw's seed; `masks` hold the weights of the body. The draws have one number of classes.
+    `network` itself is left as it is.
     """
     states, template = [], set_train_mode(copy.deepcopy(network), recipe)
     for draw in draws:
@@ -71,8 +83,7 @@ def adapt(network: nn.Module, draws: Sequence[Draw], recipe: Recipe, masks: Mapp
         heads = tuple(f"{name}." for name in models.head_names(network))
         body = {name: mask for name, mask in masks.items() if not name.startswith(heads)}
         trained = _fine_tuned(template, states, draws, recipe, body)
-    template.eval()
-    return [accuracy(partial(run, template, state), draw.test) for state, draw in zip(trained, draws, strict=True)]
+    return template.eval(), trained
 
 
 def _orders(draws: Sequence[Draw]) -> list[torch.Generator]:

@@ -67,7 +67,7 @@ class _Trial:
 
     def draw_anew(self) -> None:
         """Take new weights."""
-        self.network, self.held = reinitialised(self.source, self.space, self.large, self.mask)
+        self.network, self.held = reinitialised(self.space, self.large, self.mask, self.source.seed, self.source.device)
 
     def trained(self, lr: float) -> float:
         """Return the validation accuracy of new weights that are trained on the source at a rate."""

@@ -1,6 +1,6 @@
 """What the steps share: the source task of a spec and its large model, the same for equal seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,11 +60,16 @@ class Source:
 
 
 def trained_on(
-    network: nn.Module, task: Task, recipe: Recipe, seed: int, masks: Mapping[str, Tensor] = MappingProxyType({})
+    network: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    masks: Mapping[str, Tensor] = MappingProxyType({}),
+    on_step: Callable[[int, float], None] | None = None,
 ) -> int:
     """Train the network in place on a task, in the order of batches of `seed`; returns images seen."""
     data = batches(task, recipe, seeds.generator(seed, "source-order"))
-    fit(set_train_mode(network, recipe), dict(network.named_parameters()), data, recipe, masks)
+    fit(set_train_mode(network, recipe), dict(network.named_parameters()), data, recipe, masks, on_step)
     network.eval()
     return recipe.steps * min(recipe.batch, len(task))
 

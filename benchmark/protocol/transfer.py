@@ -100,7 +100,7 @@ def _subnetwork(job: Job[TransferSpec], context: Context, source: Source) -> tup
         sub, masks = space.extract(network, space.architecture(mask, {})), space.weight_masks(mask)
         sub = on_device(sub, source.device)
     else:
-        sub, masks = reinitialised(source, space, network, mask, spec.retraining)
+        sub, masks = reinitialised(space, network, mask, source.seed, source.device, spec.retraining)
     return sub, masks, space.params(mask), space.macs(mask)
 
 

@@ -187,7 +187,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> Path:
     params["suites"]["tiny"]["grid"] |= {"granularities": ["channel"], "seeds": [0]}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     result = invoke(f"dapbench run --jobs 1 --params {folder / 'params.yaml'}")
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.exit_code == 0
+    (folder / "stdout.txt").write_text(result.stdout)
     return folder
 
 
@@ -196,6 +197,45 @@ def test_run_writes_the_result_files(workspace: Path) -> None:
     # 2 budgets x 3 weights modes x 2 shots x 2 draws on one target
     assert len(results["rows"]) == 24
     assert (workspace / "artifacts/tiny/search/uniform/channel-default-s0-b10.safetensors").is_file()
+
+
+def percent(workspace: Path, **place: Any) -> str:
+    """The mean accuracy of the rows at a place, as a table has it."""
+    rows = json.loads((workspace / "reports/results/tiny/uniform.json").read_text())["rows"]
+    found = [row["accuracy"] for row in rows if place.items() <= row.items()]
+    return f"{100 * sum(found) / len(found):.1f}"
+
+
+def test_run_prints_the_accuracies(workspace: Path) -> None:
+    title, head, *lines = (workspace / "stdout.txt").read_text().strip().splitlines()
+    assert title.strip() == "tiny: finetune, 5-shot, fresh weights, mean"
+    assert head.split() == ["method", "units", "cost", "50", "%", "10", "%"]
+    means = [percent(workspace, budget=budget, shots=5, weights="fresh") for budget in (0.5, 0.1)]
+    assert [line.split() for line in lines] == [["uniform", "channel", "params", *means]]
+
+
+def test_report_prints_the_main_table_and_says_what_the_page_lacks(workspace: Path, tmp_path: Path) -> None:
+    """The page shows `twin`, which run.suites lists, and not `tiny`, whose results are there all the same."""
+    import shutil
+
+    for name in ("reports", ".jobs", "data"):
+        shutil.copytree(workspace / name, tmp_path / name)
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["suites"]["twin"] = params["suites"]["tiny"] | {"title": "Its twin"}
+    params["run"]["suites"] = ["twin"]
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(params))
+    assert invoke(f"dapbench run --jobs 1 --params {file}").exit_code == 0
+    means = [percent(workspace, budget=budget, shots=5, weights="fresh") for budget in (0.5, 0.1)]
+    for suite, lacking in (("twin", False), ("tiny", True)):
+        result = invoke(f"dapbench report --suite {suite} --params {file}")
+        assert result.exit_code == 0, result.stderr
+        assert f"{suite}: accuracy on digits-3-5, 5-shot, fresh weights, channel units\n" in result.stdout
+        (line,) = [line.split() for line in result.stdout.splitlines() if line.startswith("uniform")]
+        assert [entry.partition("±")[0] for entry in line[1:]] == means
+        assert (f"{suite}: not on the page, for it is not in run.suites" in result.stdout) is lacking
+        page = (tmp_path / "reports/index.html").read_text()
+        assert "Its twin" in page and "Handwritten digits, 0-2 to 3-5" not in page
 
 
 def test_search_gives_the_architecture_of_the_grid(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ WRONG = [
     ((*TINY, "data", "targets", 0, "pool"), 4, "suites.tiny: transfer.shots: 5 shots, but the pool of digits-3-5 hol"),
     ((*TINY, "data", "targets", 0, "ways"), 1, "suites.tiny.data.targets.0.ways: expected a number greater than or"),
     ((*TINY, "data", "targets", 0, "test"), 0, "suites.tiny.data.targets.0.test: expected a number greater than or"),
-    ((*TINY, "data", "source", "ways"), 2, "suites.tiny.data.source.ways: unknown key; known keys: channels, cla"),
+    ((*TINY, "data", "source", "ways"), 2, "suites.tiny.data.source.ways: unknown key; known keys: background"),
     ((*TINY, "tuning"), {"factor": [1.0]}, "suites.tiny.tuning.factor: unknown key; did you mean 'factors'?"),
     ((*TINY, "tuning"), {"factors": [1.0, 1.0]}, "suites.tiny.tuning.factors: 1.0 is given twice"),
     ((*TINY, "tuning"), {"factors": [0.0]}, "suites.tiny.tuning.factors.0: expected a number greater than 0"),

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import tarfile
 import threading
 import zipfile
@@ -16,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 
 from benchmark.config.params import DatasetRef
 from benchmark.data import check_ref, load, open_prepared, prepare
@@ -24,6 +26,9 @@ from benchmark.data.archives import unpack
 from benchmark.data.base import Places, mirror_list
 from benchmark.data.download import RemoteFile, fetch
 from benchmark.data.image_files import decode
+from benchmark.data.inputs import describe
+from benchmark.data.inspect import inspect
+from benchmark.data.transforms import convert
 from benchmark.errors import BenchError
 
 CONTENT = bytes(range(256)) * 5000
@@ -260,11 +265,48 @@ def test_decoding_of_modes() -> None:
     assert np.array_equal(decode(encoded(Image.fromarray(grey).convert("LA")), "x"), grey)
     assert np.array_equal(decode(encoded(Image.fromarray(grey.astype(np.uint16) * 257)), "x"), grey)
     assert decode(encoded(Image.new("1", (3, 2), 1)), "x").tolist() == [[255] * 3] * 2
-    for mode, colour in (("RGB", (1, 2, 3)), ("RGBA", (1, 2, 3, 0)), ("P", 0)):
+    for mode, colour in (("RGB", (1, 2, 3)), ("RGBA", (1, 2, 3, 255)), ("P", 0)):
         image = Image.new(mode, (3, 2), colour)
         if mode == "P":
             image.putpalette([1, 2, 3] * 256)
         assert decode(encoded(image), "x").tolist() == [[[1, 2, 3]] * 3] * 2
+
+
+def test_transparency_comes_last_and_is_laid_over_white_or_black() -> None:
+    alpha = np.array([[0, 255, 51]], dtype=np.uint8)
+    ink = np.zeros((1, 3, 4), dtype=np.uint8)
+    ink[..., 3] = alpha
+    grey = np.stack([np.full_like(alpha, 100), alpha], axis=2)
+    assert np.array_equal(decode(encoded(Image.fromarray(ink)), "x"), ink)
+    assert np.array_equal(decode(encoded(Image.fromarray(grey)), "x"), grey)
+    # A colour key and a transparent palette entry are alpha too.
+    keyed = encoded(Image.new("RGB", (1, 1), (1, 2, 3)), transparency=(1, 2, 3))
+    assert decode(keyed, "x").tolist() == [[[1, 2, 3, 0]]]
+    palette = Image.new("P", (1, 1), 0)
+    palette.putpalette([9, 8, 7] * 256)
+    assert decode(encoded(palette, transparency=0), "x").tolist() == [[[9, 8, 7, 0]]]
+    # 255 - 51 = 204 parts of white: black ink becomes 204, and over black stays 0; grey 100 becomes 224 and 20.
+    white, black = DatasetRef(name="x"), DatasetRef(name="x", background="black")
+    assert convert(ink, white).tolist() == [[[255, 0, 204]]] * 3
+    assert convert(ink, black).tolist() == [[[0, 0, 0]]] * 3
+    assert convert(grey, white).tolist() == [[[255, 100, 224]]]
+    assert convert(grey, black).tolist() == [[[0, 100, 20]]]
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does(value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    content = encoded(Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)), exif=exif)
+    assert np.array_equal(decode(content, "x"), np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content)))))
+
+
+def test_odd_exif_is_no_obstacle() -> None:
+    # Orientation 6 (quarter turn), and a unit of resolution that is a float NaN.
+    tags = [(0x112, 3, struct.pack("<H", 6)), (0x128, 11, struct.pack("<f", float("nan")))]
+    entries = b"".join(struct.pack("<HHL", tag, kind, 1) + value.ljust(4, b"\0") for tag, kind, value in tags)
+    exif = b"Exif\0\0II*\0" + struct.pack("<LH", 8, len(tags)) + entries + bytes(4)
+    assert decode(encoded(Image.new("L", (4, 2)), "JPEG", exif=exif), "x").shape == (4, 2)
 
 
 def test_decoding_turns_the_image_upright() -> None:
@@ -364,6 +406,28 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
         load(DatasetRef(name=f"imagefolder:{folder}"))
 
 
+def test_all_broken_images_are_named_at_once(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "own")
+    for name in ("ant/1.PNG", "bee/2.PNG", "cat/deep/3.PNG"):
+        (folder / name).write_bytes(b"broken")
+    for look in (load, inspect):
+        with pytest.raises(BenchError, match=r"^3 images cannot be read: ") as caught:
+            look(DatasetRef(name=f"imagefolder:{folder}"))
+        assert all(name in str(caught.value) for name in ("ant/1.PNG", "bee/2.PNG", "cat/deep/3.PNG"))
+    images = [b"broken", encoded(Image.new("L", (2, 2))), b""]
+    pq.write_table(pa.table({"image": images, "label": [0, 1, 1]}), tmp_path / "a.parquet")
+    with pytest.raises(BenchError, match=r"^2 images cannot be read: .*row 0 of .* \| .*row 2 of "):
+        inspect(DatasetRef(name=f"parquet:{tmp_path / 'a.parquet'}"))
+
+
+def test_an_inspection_is_what_load_gives(tmp_path: Path) -> None:
+    own = DatasetRef(name=f"imagefolder:{image_folder(tmp_path / 'own')}", channels="rgb")
+    for ref in (own, DatasetRef(name="digits", classes=[3, 4])):
+        found, data = inspect(ref), load(ref)
+        assert torch.equal(found.labels, data.labels)
+        assert (found.classes, found.shape) == (data.classes, tuple(data.images.shape[1:]))
+
+
 def parquet(path: Path, values: list[int], labels: list[Any], names: list[str] | None = None, **more: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     images = [{"bytes": encoded(Image.new("L", (5, 5), value)), "path": f"{value}.png"} for value in values]
@@ -390,6 +454,44 @@ def test_parquet_files_follow_one_another(tmp_path: Path) -> None:
     assert len(one.labels) == 7
     with pytest.raises(BenchError, match=r"^s\.classes: 3 is not a class"):
         check_ref(DatasetRef(name=f"parquet:{tmp_path}/p", classes=[0, 3]), "s")
+
+
+def test_parquet_files_that_number_the_classes_otherwise_are_read_by_name(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", [10, 20, 25], [1, 0, 2], ["cat", "dog", "eel"])
+    parquet(tmp_path / "b.parquet", [30, 40, 45], [0, 1, 2], ["dog", "eel", "cat"])
+    data = load(DatasetRef(name=f"parquet:{tmp_path}"))
+    assert (data.classes, data.labels.tolist()) == (("cat", "dog", "eel"), [1, 0, 2, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cat", "eel"], r"do not name the same classes \(dog, eel"),
+        (None, r"do not name the same classes \(cat, dog"),
+        (["cat", "cat"], r"gives two classes the name 'cat'"),
+    ],
+)
+def test_parquet_files_with_other_classes_are_refused(tmp_path: Path, names: list[str] | None, message: str) -> None:
+    parquet(tmp_path / "a.parquet", [1, 2], [0, 1], ["cat", "dog"])
+    parquet(tmp_path / "b.parquet", [3, 4], [0, 1], names)
+    with pytest.raises(BenchError, match=message):
+        load(DatasetRef(name=f"parquet:{tmp_path}"))
+
+
+def test_parquet_columns_are_chosen_and_said(tmp_path: Path) -> None:
+    left, right = ([encoded(Image.new("L", (2, 2), base + step)) for step in range(3)] for base in (1, 11))
+    kind = pa.array(["b", "a", "b"]).dictionary_encode()
+    pq.write_table(pa.table({"left": left, "right": right, "kind": kind, "label": [0, 1, 0]}), tmp_path / "a.parquet")
+    with pytest.raises(BenchError, match="one column of encoded images, found left, right; name it as"):
+        check_ref(DatasetRef(name=f"parquet:{tmp_path}"), "s")
+    chosen = DatasetRef(name=f"parquet:{tmp_path}#kind,right")
+    data = load(chosen)
+    assert data.images[:, 0, 0, 0].tolist() == [11, 12, 13]
+    assert (data.classes, data.labels.tolist()) == (("a", "b"), [1, 0, 1])
+    assert describe(prepare(chosen, tmp_path / "data")["inputs"]) == [
+        "read 1 .parquet",
+        "images in column 'right', labels in column 'kind' (texts)",
+    ]
 
 
 def test_parquet_with_texts_bare_bytes_and_several_labels(tmp_path: Path) -> None:

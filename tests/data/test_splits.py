@@ -106,13 +106,59 @@ def test_without_groups_copies_would_be_torn_apart() -> None:
 
 
 def test_a_group_larger_than_every_part_goes_into_one() -> None:
-    images = torch.zeros(20, 1, 1, 1, dtype=torch.uint8)
-    images[15:, 0, 0, 0] = torch.arange(1, 6)
-    labels = torch.arange(20) % 2
-    groups = torch.tensor([0] * 15 + list(range(15, 20)))
+    images = torch.zeros(40, 1, 1, 1, dtype=torch.uint8)
+    images[26:, 0, 0, 0] = torch.arange(1, 15)
+    labels = torch.arange(40) % 2
+    groups = torch.tensor([0] * 26 + list(range(26, 40)))
     split = split_source(labels, Split(), 0, groups)
     assert_disjoint(images, *parts(split))
-    assert sum(len(part) for part in parts(split)) == 20
+    assert sum(len(part) for part in parts(split)) == 40
+    assert all(min(per_class(labels, part)) > 0 for part in parts(split))
+
+
+def test_a_class_of_one_picture_repeated_is_refused_with_its_number() -> None:
+    labels = torch.tensor([0] * 40 + [1] * 40)
+    groups = torch.tensor([*range(40), *[40] * 40])
+    for cut in (lambda: split_source(labels, Split(), 0, groups), lambda: split_target(labels, 5, 0, groups)):
+        with pytest.raises(BenchError, match=r"^data: class 1 has 40 images, but only 1 different ones"):
+            cut()
+
+
+def test_a_class_that_equal_images_keep_out_of_a_part_is_refused() -> None:
+    # Of class 0, eight of ten images are equal: train takes them, validation the two others, nothing is left.
+    labels = torch.arange(20) % 2
+    groups = torch.tensor([0] * 15 + list(range(15, 20)))
+    with pytest.raises(BenchError, match=r"^data: class 0 has 10 images, 3 different ones, and none .* the test part"):
+        split_source(labels, Split(), 0, groups)
+
+
+def test_a_set_without_images_is_refused() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    for cut in (lambda: split_source(none, Split(), 0), lambda: split_target(none, 5, 0)):
+        with pytest.raises(BenchError, match=r"^data: a set without images"):
+            cut()
+
+
+def test_a_class_missing_in_the_pool_is_refused_by_the_draw() -> None:
+    with pytest.raises(BenchError, match=r"^transfer\.shots: 2 shots, but the pool holds 0 images of class 1"):
+        draw_shots(torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 1]), 2, seed=0, draw=0)
+
+
+@given(data=st.data(), counts=st.lists(st.integers(6, 30), min_size=2, max_size=4), seed=seeds)
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_equal_every_class_is_in_every_part_or_refused(
+    data: st.DataObject, counts: list[int], seed: int
+) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    content = data.draw(st.lists(st.integers(0, 12), min_size=len(labels), max_size=len(labels)))
+    groups = torch.tensor([content.index(value) for value in content])
+    try:
+        split = split_source(labels, Split(), seed, groups)
+    except BenchError as error:
+        assert str(error).startswith("data: class ")
+    else:
+        for part in parts(split):
+            assert min(per_class(labels, part)) > 0
 
 
 def test_assert_disjoint_compares_pixels_not_indices() -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from benchmark.data.base import Dataset, Places, Stored
-from benchmark.data.image_files import image_files, labelled, reader, stamp, subfolders
+from benchmark.data.image_files import reader
+from benchmark.data.image_folders import count, image_files, loose_files, stamp, subfolders
 from benchmark.errors import BenchError
+from benchmark.files import canonical_json, sha256
 
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
@@ -15,7 +19,8 @@ _PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "t
 class ImageFolder(Dataset):
     """Images in PATH/CLASS/..., at any depth below the class; classes count in the order of the folders' names.
 
-    PNG, JPEG, BMP, GIF, WebP, TIFF, PGM and PPM files, in any size and mode: `size` and `channels` make them alike.
+    The formats are those of `benchmark.data.image_folders.SUFFIXES`, in any size and mode: `size` and `channels` make
+    them alike. docs/inputs.md says what happens to other files.
     A relative PATH counts from the folder where the command runs.
     """
 
@@ -48,19 +53,25 @@ class ImageFolder(Dataset):
 
     @classmethod
     def stamp(cls, option: str) -> str:
-        """Follow every image file's name, size and time."""
-        return stamp(image_files(Path(option).expanduser()))
+        """Follow every image file's name, size and time, and the names of what is skipped."""
+        folder = Path(option).expanduser()
+        found = image_files(folder)
+        return stamp(found.images) + sha256(canonical_json([str(path) for path, _ in found.skipped]))
 
     @classmethod
     def open(cls, option: str, places: Places) -> Stored:  # noqa: ARG003
         """List the files; they are read one by one later."""
-        folders = subfolders(Path(option).expanduser())
-        paths, labels = labelled(folders)
+        top = Path(option).expanduser()
+        folders = subfolders(top)
+        found = [image_files(folder) for folder in folders]
+        paths = [path for files in found for path in files.images]
+        skipped = [item for files in found for item in files.skipped]
         return Stored(
-            labels=labels,
+            labels=np.repeat(np.arange(len(found)), [len(files.images) for files in found]).astype(np.int64),
             classes=tuple(path.name for path in folders),
             read=reader(paths),
             licence="none stated",
             citation="none stated",
             source=f"{cls.name}:{option}",
+            inputs=count(paths, [*skipped, *loose_files(top)]),
         )

@@ -10,7 +10,8 @@ from benchmark.data.archives import unpack
 from benchmark.data.base import Dataset, Places, Stored
 from benchmark.data.catalogue import CATALOGUE
 from benchmark.data.download import RemoteFile, fetch
-from benchmark.data.image_files import labelled, reader
+from benchmark.data.image_files import reader
+from benchmark.data.image_folders import labelled
 from benchmark.errors import unknown
 
 _URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"

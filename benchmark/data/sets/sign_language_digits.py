@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from benchmark.data.base import Places, Stored
 from benchmark.data.fixed import PlainDataset
-from benchmark.data.image_files import labelled, reader
+from benchmark.data.image_files import reader
+from benchmark.data.image_folders import labelled
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, file_sha256, sha256
 

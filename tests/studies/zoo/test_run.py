@@ -1,37 +1,15 @@
 import itertools
 import multiprocessing
-import os
-import signal
-import time
 from pathlib import Path
 
 import pytest
+from toyzoo import Fake
 
+from benchmark.jobs.limits import Limits
 from benchmark.studies.zoo import choices
-from benchmark.studies.zoo.check import Row, refused
+from benchmark.studies.zoo.check import Row
 from benchmark.studies.zoo.choices import Entry
-from benchmark.studies.zoo.run import Limits, run
-
-
-def fake(name: str, family: str) -> Row:
-    """Do what the name says, leave a mark where the family says, and serve the network."""
-    mark = Path(family) / f"{name}-{time.monotonic_ns()}"
-    mark.with_suffix(".begun").touch()
-    if name == "sleeper":
-        time.sleep(100)
-    if name == "eater":
-        eaten = b"x" * 2_500_000_000
-        time.sleep(100 + len(eaten))
-    if name == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if name == "leaver":
-        os._exit(3)
-    if name == "raiser":
-        raise ValueError("no luck")
-    if name.startswith("large"):
-        time.sleep(0.2)
-    mark.with_suffix(".done").touch()
-    return Row(**{**refused(name, family, ""), "status": "ok"})
+from benchmark.studies.zoo.run import run
 
 
 @pytest.fixture
@@ -58,38 +36,39 @@ def test_a_second_run_computes_only_what_is_missing(tmp_path: Path, marks: Path)
     def on_row(row: Row, fresh: bool) -> None:
         told.append((row["model"], fresh))
 
-    rows = run(entries(marks, "b", "a"), tmp_path / "kept", 2, Limits(), on_row, fake)
+    rows = run(entries(marks, "b", "a"), tmp_path / "kept", 2, Limits(), on_row, Fake)
     assert [row["model"] for row in rows] == ["b", "a"]
     assert sorted(told) == [("a", True), ("b", True)]
     told.clear()
-    rows = run(entries(marks, "a", "c", "b"), tmp_path / "kept", 2, Limits(), on_row, fake)
+    rows = run(entries(marks, "a", "c", "b"), tmp_path / "kept", 2, Limits(), on_row, Fake)
     assert statuses(rows) == {"a": "ok", "c": "ok", "b": "ok"}
     assert told == [("a", False), ("b", False), ("c", True)]
     assert begun(marks) == ["a", "b", "c"]
+    assert [row["share"] for row in rows] == [0.1 + 0.2] * 3  # a row comes back as it was, to the last digit
 
 
 def test_what_exceeds_a_limit_is_refused_and_tried_again_next_time(tmp_path: Path, marks: Path) -> None:
     both = entries(marks, "sleeper", "fine")
-    rows = run(both, tmp_path / "kept", 2, Limits(seconds=5), work=fake)
+    rows = run(both, tmp_path / "kept", 2, Limits(seconds=5), kind=Fake)
     assert statuses(rows) == {"sleeper": "refused", "fine": "ok"}
     assert rows[0]["reason"] == "took longer than 5 s"
     assert 5 <= rows[0]["seconds"] < 20
     assert not rows[0]["wrong"]
     kept: list[str] = []
-    run(both, tmp_path / "kept", 2, Limits(seconds=0.1), lambda row, fresh: kept.extend([row["model"]][fresh:]), fake)
+    run(both, tmp_path / "kept", 2, Limits(seconds=0.1), lambda row, fresh: kept.extend([row["model"]][fresh:]), Fake)
     assert kept == ["fine"]
 
 
 def test_what_needs_too_much_memory_is_refused(tmp_path: Path, marks: Path) -> None:
-    rows = run(entries(marks, "eater", "fine"), tmp_path / "kept", 1, Limits(gigabytes=1.8), work=fake)
+    rows = run(entries(marks, "eater", "fine"), tmp_path / "kept", 1, Limits(gigabytes=1.8), kind=Fake)
     assert [row["reason"] for row in rows] == ["needed more than 1.8 GB of memory", ""]
 
 
 def test_a_process_that_dies_is_one_refusal_and_the_others_go_on(tmp_path: Path, marks: Path) -> None:
-    rows = run(entries(marks, "killed", "leaver", "raiser", "fine"), tmp_path / "kept", 2, Limits(), work=fake)
+    rows = run(entries(marks, "killed", "leaver", "raiser", "fine"), tmp_path / "kept", 2, Limits(), kind=Fake)
     assert [row["reason"] for row in rows] == [
-        "its process was killed by SIGKILL: the machine may be short of memory, try fewer jobs",
-        "its process ended with exit code 3",
+        "its worker process was killed by SIGKILL: the machine may be short of memory, try fewer workers",
+        "its worker process ended with exit code 3",
         "ValueError: no luck",
         "",
     ]
@@ -101,10 +80,10 @@ def test_an_interrupt_ends_the_processes_and_what_is_finished_stays(tmp_path: Pa
 
     two = entries(marks, "fine", "sleeper")
     with pytest.raises(KeyboardInterrupt):
-        run(two, tmp_path / "kept", 2, Limits(), interrupt, fake)
+        run(two, tmp_path / "kept", 2, Limits(), interrupt, Fake)
     assert multiprocessing.active_children() == []
     kept: list[bool] = []
-    run(two[:1], tmp_path / "kept", 1, Limits(), lambda _row, fresh: kept.append(fresh), fake)
+    run(two[:1], tmp_path / "kept", 1, Limits(), lambda _row, fresh: kept.append(fresh), Fake)
     assert kept == [False]
 
 
@@ -112,7 +91,7 @@ def test_large_networks_come_first_and_one_at_a_time(
     tmp_path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choices, "LARGE", {"large1", "large2", "large3"})
-    run(entries(marks, "a", "large1", "large2", "b", "large3"), tmp_path / "kept", 2, Limits(), work=fake)
+    run(entries(marks, "a", "large1", "large2", "b", "large3"), tmp_path / "kept", 2, Limits(), kind=Fake)
     times = {path.name.partition("-")[0]: {} for path in marks.iterdir()}
     for path in marks.iterdir():
         times[path.name.partition("-")[0]][path.suffix] = path.stat().st_mtime_ns

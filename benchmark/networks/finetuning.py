@@ -1,0 +1,108 @@
+"""What an architecture is worth on a new task: fine-tuned there, and measured, outside a suite."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.config.params import FineTuning, Recipe, WeightsMode
+from benchmark.errors import BenchError, unknown
+from benchmark.jobs.progress import QUIET, Progress
+from benchmark.networks.subnetwork import SubNetwork
+from benchmark.protocol.fewshot import Draw, adapted
+from benchmark.protocol.retrain import reinitialised
+from benchmark.protocol.source import trained_on
+from benchmark.pruning.problem import Problem
+from benchmark.space import Architecture
+from benchmark.training.loop import Task, accuracy, on_device
+
+FINETUNE = FineTuning(steps=25, batch=20, lr=0.1, norm_momentum=0.5)
+
+
+def finetune(
+    problem: Problem,
+    found: SubNetwork | Architecture,
+    images: Tensor,
+    labels: Tensor,
+    weights: WeightsMode = "inherit",
+    recipe: Recipe = FINETUNE,
+    seed: int = 0,
+) -> nn.Module:
+    """Retrain what was found in `problem` on a new task's images; returns the network in eval mode.
+
+    It is what the suite does with one k-shot draw. With the weights mode `inherit` the training starts from the
+    pruner's weights, or from the pretrained large model's where there are none; with `fresh` from new ones that are
+    trained on the problem's source first, with `scratch` from new ones. The classifier is replaced by one for the
+    classes of `labels` (int64 [N] from 0), drawn from `seed`, as is the order of batches. `images` are uint8
+    [N, C, H, W] in the shape of the source's, and are normalised as those are. Raises `BenchError` for others, and when
+    `found` was made for another model.
+    """
+    task = _task(problem, images, labels)
+    network = _network(problem, found, weights)
+    mask = problem.space.mask(_architecture(found))
+    masks = problem.space.weight_masks(mask)
+    with Progress(quiet=QUIET) as bar:
+        if weights == "fresh":
+            watched = bar.steps("retraining", problem.recipe.steps)
+            trained_on(network, problem.train, problem.recipe, problem.seed, masks, watched)
+        # Nothing is measured here, so no other images are needed.
+        draw = Draw(shots=0, draw=0, train=task, test=task, classes=int(labels.max()) + 1, seed=seed)
+        template, (state,) = adapted(network, [draw], recipe, masks)
+    template.load_state_dict(state)
+    return template
+
+
+def evaluate(
+    problem: Problem,
+    found: SubNetwork | Architecture | nn.Module,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+) -> float:
+    """Return the share of images that a network classifies correctly (Top-1), in [0, 1].
+
+    `images` and `labels` are those of `finetune`; without them it is the source's validation part. A `SubNetwork` and
+    an `Architecture` are measured with the weights of the mode `inherit`. Raises `BenchError` for images of another
+    shape, and when `found` was made for another model.
+    """
+    if (images is None) != (labels is None):
+        raise BenchError("evaluate: give images and labels, or neither of them for the source's validation part")
+    task = problem.validation if images is None or labels is None else _task(problem, images, labels)
+    if isinstance(found, nn.Module):
+        network = on_device(copy.deepcopy(found), problem.device)
+    else:
+        network = _network(problem, found, "inherit")
+    return accuracy(network.eval(), task)
+
+
+def _network(problem: Problem, found: SubNetwork | Architecture, weights: str) -> nn.Module:
+    """The sub-network of a problem's large model, with the first weights of a weights mode."""
+    space, architecture = problem.space, _architecture(found)
+    mask = space.mask(architecture)
+    if weights not in ("fresh", "scratch", "inherit"):
+        raise unknown("weights mode", weights, ("fresh", "scratch", "inherit"), "weights")
+    if weights != "inherit":
+        return reinitialised(space, problem.network, mask, problem.seed, problem.device)[0]
+    large = copy.deepcopy(problem.network)
+    state = found.state if isinstance(found, SubNetwork) else None
+    large.load_state_dict(problem.load_pretrained()[0] if state is None else state)
+    return on_device(space.extract(large, architecture), problem.device)
+
+
+def _architecture(found: SubNetwork | Architecture) -> Architecture:
+    return found.architecture if isinstance(found, SubNetwork) else found
+
+
+def _task(problem: Problem, images: Tensor, labels: Tensor) -> Task:
+    """Images of a new task as the problem's network sees them."""
+    shape = problem.train.shape
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != shape or not len(images):
+        raise BenchError(
+            f"images: {images.dtype} {list(images.shape)}; expected uint8 [N, {', '.join(map(str, shape))}], like the "
+            "source's; convert or resize them"
+        )
+    if labels.dtype != torch.int64 or labels.shape != (len(images),) or int(labels.min()) < 0:
+        raise BenchError(
+            f"labels: {labels.dtype} {list(labels.shape)}; expected int64 [{len(images)}], the class of every image, "
+            "from 0"
+        )
+    return Task(images, labels, problem.train.mean.cpu(), problem.train.std.cpu()).to(problem.device)
