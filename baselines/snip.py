@@ -14,7 +14,8 @@ class SNIP(Pruner):
 
     One mini-batch, batch norm in inference mode, the score |dL/da| at a = 1 over the whole network. A channel's gate
     sums the derivatives of all that reads it (ours; the source has single weights, and biases, which are no units
-    here). The weights scored are those before any training; what is retrained starts from other draws, as in the source.
+    here). The weights scored are those before any training; what is retrained starts from other draws, as in the
+    source.
     Lee et al. 2019, SNIP: Single-shot Network Pruning based on Connection Sensitivity, arXiv 1810.02340.
     """
 
