@@ -31,7 +31,7 @@ class GraSP(Pruner):
     name = "grasp"
     reference = "Wang et al. 2020, arXiv 2002.07376"
     label = "GraSP"
-    color = "#1B9E77"
+    color = "#999933"
     marker = "d"
     nested = True
 
