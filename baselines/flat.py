@@ -5,6 +5,7 @@ import torch
 from benchmark.config.params import Section
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
+from benchmark.pruning.rules import equal_widths
 
 
 class Flat(Pruner):
@@ -12,7 +13,7 @@ class Flat(Pruner):
 
     With `last_half` the last group keeps at least half of its channels first (`flat+last`). Ours: a control for
     searches over widths. Of equal numbers of channels the earlier group is filled first, so that every budget is met
-    exactly.
+    exactly. No block is left out: see `shallow` for the same rule in fewer layers.
     """
 
     name = "flat"
@@ -20,7 +21,7 @@ class Flat(Pruner):
     color = "#6A3D9A"
     marker = "H"
     reference = "ours: equal widths"
-    granularities = ("channel",)
+    granularities = ("channel", "block+channel")
     seeded = False
     nested = True
 
@@ -33,10 +34,6 @@ class Flat(Pruner):
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures without weights of their own."""
-        groups = problem.space.groups
-        # Unit k of every group comes before unit k + 1 of any: what is kept is a prefix of all groups alike.
-        ranks = [torch.arange(group.size, dtype=torch.float64) for group in groups]
-        if self.parameters.last_half:
-            ranks[-1][: -(-groups[-1].size // 2)] = -1.0
-        places = torch.cat([rank + place / (2 * len(groups)) for place, rank in enumerate(ranks)])
-        return problem.project(-places)
+        places = torch.cat(equal_widths(problem.space, self.parameters.last_half))
+        blocks = torch.full((problem.space.n - len(places),), 2.0, dtype=torch.float64)
+        return problem.project(torch.cat([blocks, -places]))

@@ -33,11 +33,16 @@ class LotteryTicket(Pruner):
     examples = ({"rewind": 2},)
 
     class Parameters(Section):
-        """`drop` per round, `rewind` in training steps, `norm` of a channel's filters."""
+        """`drop` per round, `rewind` in training steps, `norm` of a channel's filters.
+
+        `scope` compares the norms of different layers as they are (`raw`), which empties layers of small filters, or
+        divided by the filter's size (`normalised`); for single weights both are one.
+        """
 
         drop: Annotated[float, Field(gt=0, lt=1)] = 0.2
         rewind: Annotated[int, Field(ge=0)] = 0
         norm: Literal["l1", "l2"] = "l1"
+        scope: Literal["raw", "normalised"] = "raw"
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return tickets with their trained weights; `BenchError` when rewinding leaves no step to train."""
@@ -55,9 +60,10 @@ class LotteryTicket(Pruner):
         for budget in problem.budgets:
             while complexity > budget:
                 complexity = max(budget, (1 - self.parameters.drop) * complexity)
-                scores = problem.apply_inversion(magnitude_importance(space, trained, self.parameters.norm)).where(
-                    mask, -1.0
+                norms = magnitude_importance(
+                    space, trained, self.parameters.norm, per_entry=self.parameters.scope == "normalised"
                 )
+                scores = problem.apply_inversion(norms).where(mask, -1.0)
                 path = _path(space, scores, mask, path)
                 # A small unit that was dropped would otherwise come back to fill what a large one leaves.
                 mask = mask & space.project(scores.masked_fill(path, torch.inf), complexity)

@@ -11,8 +11,10 @@ from benchmark.pruning.pruner import Pruner
 class Magnitude(Pruner):
     """Keep the units of the pretrained model with the largest weights.
 
-    Weights by absolute value, channels by the norm of the filters that produce them; ranked over the
-    whole network (`global`) or within each layer at equal shares (`layerwise`).
+    Weights by absolute value, channels by the norm of the filters that produce them. Norms of filters of different
+    sizes are not comparable: ranked over the whole network as they are (`raw`) they empty the layers of small filters,
+    divided by the filter's size (`normalised`: mean absolute value, or root mean square) they do not. `layerwise`
+    ranks within each layer, at equal shares.
     Han et al. 2015, arXiv 1506.02626; Li et al. 2017, arXiv 1608.08710.
     """
 
@@ -25,14 +27,15 @@ class Magnitude(Pruner):
     nested = True
 
     class Parameters(Section):
-        """`norm` of a channel's filter; `scope` of the ranking. Single weights have one norm only."""
+        """`norm` of a channel's filter; `scope` of the ranking. For single weights `raw` and `normalised` are one."""
 
         norm: Literal["l1", "l2"] = "l1"
-        scope: Literal["global", "layerwise"] = "global"
+        scope: Literal["raw", "normalised", "layerwise"] = "raw"
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures and leave them the pretrained weights."""
-        scores = magnitude_importance(problem.space, problem.pretrained(), self.parameters.norm)
-        if self.parameters.scope == "layerwise":
+        norm, scope = self.parameters.norm, self.parameters.scope
+        scores = magnitude_importance(problem.space, problem.pretrained(), norm, per_entry=scope == "normalised")
+        if scope == "layerwise":
             scores = ranks(problem.space, scores)
         return problem.project(scores)

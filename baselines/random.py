@@ -3,13 +3,12 @@
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from benchmark.config.params import Section
 from benchmark.pruning.importance import with_ratios
+from benchmark.pruning.liveness import live
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
-from benchmark.training.loop import loss_of
 
 
 class Random(Pruner):
@@ -42,17 +41,8 @@ class Random(Pruner):
         generator = problem.generator("units")
         scores = torch.rand(problem.space.n, generator=generator, dtype=torch.float64)
         if self.parameters.among == "live":
-            scores = scores - (~_live(problem)).double()
+            scores = scores - (~live(problem)).double()
         if self.parameters.allocation == "scores":
             return problem.project(scores)
         ratios = torch.rand(len(problem.space.groups), generator=generator, dtype=torch.float64).clamp(min=1e-3)
         return problem.project(with_ratios(problem.space, scores, ratios))
-
-
-def _live(problem: Problem) -> Tensor:
-    """Which units [n] bool the loss on one batch depends on, to first order, at the initial weights."""
-    gates = torch.ones(problem.space.n, device=problem.device, requires_grad=True)
-    images, labels = next(problem.batches(problem.train, problem.recipe, "live"))
-    loss = loss_of(problem.gated_logits(problem.initial(), gates, images), labels)
-    problem.charge(problem.dense_macs, len(labels))
-    return (torch.autograd.grad(loss, gates)[0] != 0).cpu()

@@ -34,24 +34,33 @@ def with_ratios(space: SearchSpace, scores: Tensor, ratios: Tensor) -> Tensor:
     return within
 
 
-def magnitude_importance(space: SearchSpace, state: Mapping[str, Tensor], norm: str) -> Tensor:
+def magnitude_importance(space: SearchSpace, state: Mapping[str, Tensor], norm: str, per_entry: bool = False) -> Tensor:
     """Return each unit's magnitude [n]: a weight's absolute value, or the norm (`l1`, `l2`) of a channel's filters.
 
     A channel that several coupled layers produce (a residual sum) takes the norm over all of its filters. A block's is
     the norm of its weights per filter, that is its filters' mean norm (`l1`, or the root of their mean square).
+
+    `per_entry` divides by the number of entries, which makes units of different layers comparable: the mean absolute
+    value (`l1`) or the root mean square (`l2`) of a channel's filters, or of a block's weights. A sum over entries
+    ranks by filter size instead, which empties the layers of small filters. Single weights stay as they are.
     """
     if not isinstance(space, ChannelSpace | BlockSpace):
         return space.flatten({group.name: state[group.name].abs() for group in space.groups}).cpu().double()
     power = 1 if norm == "l1" else 2
     total = torch.zeros(space.n, dtype=torch.float64)
+    entries = torch.ones(space.n, dtype=torch.float64)
     blocks = space.blocks if isinstance(space, BlockSpace) else ()
     for place, block in enumerate(blocks):
-        weights = [state[name] for name in state if block.takes(name) and state[name].dim() > 1]
-        norms = torch.cat([weight.detach().cpu().double().flatten(1).abs().pow(power).sum(1) for weight in weights])
+        weights = [state[name].detach().cpu().double() for name in state if block.takes(name) and state[name].dim() > 1]
+        norms = torch.cat([weight.flatten(1).abs().pow(power).sum(1) for weight in weights])
         total[place] = norms.mean()
+        entries[place] = sum(weight.numel() for weight in weights) / len(norms)
+    entries[len(blocks) :] = 0
     for name, dim in space.graph.producers:
         filters = state[name].detach().cpu().double().movedim(dim, 0).flatten(1)
         units = torch.from_numpy(space.graph.dims[name][dim])
         norms = filters.abs().pow(power).sum(1)
-        total.index_add_(0, len(blocks) + units[units >= 0], norms[units >= 0])
-    return total.pow(1 / power)
+        made = len(blocks) + units[units >= 0]
+        total.index_add_(0, made, norms[units >= 0])
+        entries.index_add_(0, made, torch.full(made.shape, float(filters.shape[1]), dtype=torch.float64))
+    return (total / entries.clamp(min=1) if per_entry else total).pow(1 / power)

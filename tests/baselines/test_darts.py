@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from given_scores import given_scores
 from problems import CLASSES, RECIPE, Normed, TwoConvolutions, problem, task
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines.darts import Darts, _Supernet
+from baselines.darts import Darts, _Moves, _Price, _Supernet, discrete
+from benchmark.dap.cost_weight import DualAscent
+from benchmark.dap.units import ladder
 from benchmark.pruning.problem import Problem
 
 Batch = tuple[Tensor, Tensor]
@@ -140,6 +143,91 @@ def test_a_whole_search_by_hand(order: int) -> None:
     for name, w in made.space.gate(weights, torch.sigmoid(logits)).items():
         torch.testing.assert_close(found.state[name], w, rtol=1e-3, atol=1e-6)
     assert torch.equal(found.mask, made.space.project(logits, 0.6))
+
+
+@pytest.mark.parametrize("steps", [4, 40])
+@pytest.mark.parametrize(("given", "way"), [({}, 6.0), ({"travel": 2.5}, 2.5), ({"architecture_lr": 0.03}, None)])
+def test_logits_travel_as_far_in_a_short_search(
+    steps: int, given: dict[str, float], way: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Supernet, "gradient_of_logits", lambda *_: (1.0, torch.ones(5)))
+    made = problem("channel", (0.6,), build=TwoConvolutions)
+    end = given_scores(Darts(Darts.Parameters(steps=steps, **given)), made)
+    torch.testing.assert_close(end, torch.full((5,), -(way or 0.03 * steps)), rtol=0.02, atol=0.02)
+
+
+def test_on_the_ladder_a_group_moves_together() -> None:
+    made = problem("channel", (0.6,), build=TwoConvolutions)
+    end = given_scores(Darts(Darts.Parameters(ladder=True)), made)
+    shift = end - ladder(made.space)
+    for part in made.space.offsets.values():
+        torch.testing.assert_close(shift[part], shift[part][:1].expand(len(shift[part])))
+    # Each group by a way of its own.
+    first, second = (float(shift[part][0]) for part in made.space.offsets.values())
+    assert abs(first) > 0.1 and abs(second) > 0.1 and abs(first - second) > 1e-3
+
+
+def test_a_group_s_gradient_is_the_derivative_by_its_shift() -> None:
+    net, _ = supernet()
+    moves = _Moves(net.problem, tied=True, all_on=False)
+
+    def loss(by: Tensor) -> Tensor:
+        return by_hand(net.weights, moves.logits().double() + by[moves.place], examples(0), 1.0).detach()
+
+    logits = moves.logits().double().requires_grad_()
+    found = moves.summed(net.gradient_of_logits(net.weights, logits, examples(0))[1])
+    steps = 1e-5 * torch.eye(2, dtype=torch.float64)
+    expected = torch.stack([(loss(step) - loss(-step)) / 2e-5 for step in steps])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_the_price_adds_the_logarithm_of_the_cost_by_hand() -> None:
+    made = problem("channel", (0.6,), build=TwoConvolutions)
+    moves = _Moves(made, tied=False, all_on=True)
+    logits = torch.tensor([0.3, -0.8, 1.2, 0.0, 0.4], dtype=torch.float64, requires_grad=True)
+    by_loss = torch.tensor([1.0, -2.0, 0.0, 2.0, 4.0], dtype=torch.float64)
+    law = DualAscent(0.5, 2.0)
+    found = _Price(made, 0.5, law).added(moves, logits, by_loss, budget=0.2, share=0.5)
+
+    # Parameters: 9 + 1 of each first channel, 9 per pair, 3 of each second one, and 3 biases of the head.
+    def cost(at: Tensor) -> Tensor:
+        first, second = (part.sum() for part in torch.sigmoid(at / 0.5).split([2, 3]))
+        return (10 * first + 9 * first * second + 3 * second + 3).log()
+
+    point = logits.detach().clone().requires_grad_()
+    (by_cost,) = torch.autograd.grad(cost(point), point)
+    # One of two and two of three channels are on: 10 + 18 + 6 + 3 of 86 parameters.
+    excess = math.log(37 / 86 / 0.2)
+    assert discrete(made, logits.detach()) == 37 / 86
+    assert law.multiplier == pytest.approx(0.5 * excess)
+    expected = by_loss / 5**0.5 + 2.5 * excess * by_cost / by_cost.square().mean().sqrt()
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_without_excess_the_price_is_nothing(tied: bool) -> None:
+    made = problem("channel", (0.6,), build=TwoConvolutions)
+    moves = _Moves(made, tied, all_on=True)
+    by_loss = torch.arange(1.0, len(moves.shift) + 1)
+    found = _Price(made, 1.0, DualAscent(0.5, 2.0)).added(moves, moves.logits().requires_grad_(), by_loss, 1.0, 1.0)
+    torch.testing.assert_close(found, by_loss / (2.5 if tied else 11.0) ** 0.5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_with_the_cost_every_budget_is_passed_on_the_way(tied: bool) -> None:
+    made = problem("channel", (0.5, 0.2), recipe=RECIPE.model_copy(update={"steps": 60}))
+    found = Darts(Darts.Parameters(cost=True, ladder=tied)).search(made)
+    complexities = [point["complexity"] for point in made.trace]
+    assert complexities[0] > 0.9 and min(complexities) <= 0.2
+    at = [int(sub.origin.removeprefix("passed at step ").split()[0]) for sub in found]
+    # At that step and at none before the units that are on fit the budget.
+    for sub, step in zip(found, at, strict=True):
+        assert complexities[step] <= sub.budget < min(complexities[:step])
+    assert at[0] < at[1]
+    # Each has the weights of its own time.
+    one, other = (sub.state for sub in found)
+    assert one is not None and other is not None
+    assert not torch.equal(one["head.bias"], other["head.bias"])
 
 
 class DoubleTask:

@@ -90,6 +90,15 @@ def test_a_round_drops_the_smallest_of_the_trained_weights() -> None:
     assert torch.equal(mask, recorded.problem.space.project(scores, 0.5))
 
 
+def test_a_round_can_compare_norms_per_entry() -> None:
+    recorded = search("channel", (0.5,), drop=0.5, scope="normalised")
+    (_, _, _, trained), (mask, *_) = recorded.rounds
+    space = recorded.problem.space
+    scores = magnitude_importance(space, trained, "l1", per_entry=True)
+    assert torch.equal(mask, space.project(scores, 0.5))
+    assert not torch.equal(mask, space.project(magnitude_importance(space, trained, "l1"), 0.5))
+
+
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 def test_rewind_0_goes_back_to_the_initial_weights(granularity: str) -> None:
     recorded = search(granularity, (0.5, 0.2), drop=0.5)

@@ -67,6 +67,25 @@ def test_layerwise_magnitude_keeps_the_largest_of_each_layer_at_equal_shares(gra
         assert lower <= (granularity == "weight")
 
 
+def test_normalised_magnitude_empties_no_layer_of_small_filters() -> None:
+    made = problem("channel", (0.1,))
+    (raw,) = Magnitude(Magnitude.Parameters(scope="raw")).search(made)
+    (normalised,) = Magnitude(Magnitude.Parameters(scope="normalised")).search(made)
+    # The first layer's filters have 9 entries, the last layers' 288: raw norms leave it one channel.
+    assert int(raw.mask[: made.space.sizes[0]].sum()) == 1
+    assert int(normalised.mask[: made.space.sizes[0]].sum()) > 1
+
+
+def test_of_single_weights_normalised_magnitude_is_raw() -> None:
+    made = problem("weight")
+    for one, other in zip(
+        Magnitude(Magnitude.Parameters(scope="raw")).search(made),
+        Magnitude(Magnitude.Parameters(scope="normalised")).search(made),
+        strict=True,
+    ):
+        assert torch.equal(one.mask, other.mask)
+
+
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 def test_uniform_scales_all_layers_alike_by_random_units(granularity: str) -> None:
     made = problem(granularity, (0.5,))

@@ -30,7 +30,10 @@ from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.registry import pruners
 
 # Searches are shortened by these, in whatever pruner has a parameter of that name.
-SHORT: dict[str, Any] = {"steps": 4, "restarts": 2, "warmup": 1, "drop": 0.5, "evaluations": 6, "population": 4}
+SHORT: dict[str, Any] = {
+    **{"steps": 4, "restarts": 2, "warmup": 1, "drop": 0.5, "rounds": 3},
+    **{"evaluations": 6, "population": 4},
+}
 
 
 @dataclass(frozen=True)

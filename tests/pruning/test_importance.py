@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 from problems import Residual, TwoConvolutions, space_of, vgg
+from shallow import network
+from shallow import space as shallow_space
 from torch import Tensor
 
 from benchmark.pruning.importance import magnitude_importance, ranks, with_ratios
@@ -77,6 +79,39 @@ def test_channel_magnitudes_of_a_residual_sum_by_hand() -> None:
     second = magnitude_importance(space, state, "l2")
     squares = torch.tensor([9, 36 + 2, 32, 81 + 8, 36, 9], dtype=torch.float64)
     torch.testing.assert_close(second, squares.sqrt())
+
+
+def test_per_entry_norms_do_not_depend_on_the_filters_size() -> None:
+    space = space_of(Residual, "channel")
+    # Of the stem's 9 entries beside outer's 2, and of inner's 36.
+    state = filters(stem=[1, -2, 0, 3], outer=[0, 1, -4, 2], inner=[-1, 0.5])
+    first = magnitude_importance(space, state, "l1", per_entry=True)
+    torch.testing.assert_close(first, torch.tensor([9 / 11, 20 / 11, 8 / 11, 31 / 11, 1, 0.5], dtype=torch.float64))
+    second = magnitude_importance(space, state, "l2", per_entry=True)
+    squares = torch.tensor([9 / 11, 38 / 11, 32 / 11, 89 / 11, 1, 0.25], dtype=torch.float64)
+    torch.testing.assert_close(second, squares.sqrt())
+
+
+def test_per_entry_norms_of_blocks_by_hand() -> None:
+    space = shallow_space("TwoBottlenecks", "block+channel")
+    state = {name: torch.zeros_like(tensor) for name, tensor in network("TwoBottlenecks").state_dict().items()}
+    state["first.inner.weight"] += 1
+    state["first.outer.weight"] += 3
+    # 72 entries of 1 and 8 of 3, in 2 + 4 filters; the inner channels have 36 entries each.
+    found = magnitude_importance(space, state, "l1", per_entry=True)
+    torch.testing.assert_close(found[:2], torch.tensor([(72 + 24) / 80, 0], dtype=torch.float64))
+    torch.testing.assert_close(found[6:], torch.tensor([1.0, 1, 0, 0], dtype=torch.float64))
+    raw = magnitude_importance(space, state, "l1")
+    torch.testing.assert_close(raw[0], torch.tensor((72 + 24) / 6, dtype=torch.float64))
+
+
+def test_single_weights_have_one_entry() -> None:
+    space = space_of(Residual, "weight")
+    state = Residual().state_dict()
+    for norm in ("l1", "l2"):
+        assert torch.equal(
+            magnitude_importance(space, state, norm, per_entry=True), magnitude_importance(space, state, norm)
+        )
 
 
 def test_the_norms_rank_differently() -> None:
