@@ -17,7 +17,6 @@ same for a suite of params.yaml, as `dapbench search` and `dapbench transfer` do
 stderr.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -43,6 +42,7 @@ from benchmark.data.splits import split_source
 from benchmark.data.statistics import channel_stats
 from benchmark.jobs.options import options
 from benchmark.jobs.progress import QUIET, Progress
+from benchmark.models.copying import copied
 from benchmark.models.layout import settle_layout
 from benchmark.networks.extraction import extract, large_model, load_network, load_weights, save_network
 from benchmark.networks.finetuning import evaluate, finetune
@@ -122,7 +122,7 @@ def problem(
     them. `model` itself is left as it is. Raises `BenchError` for a model without prunable units or a class too small
     to be split.
     """
-    network = copy.deepcopy(model).to(device)
+    network = copied(model).to(device)
     settle_layout(network, torch.zeros(1, *images.shape[1:], device=device))
     given = _copied(network.state_dict(), device) if pretrained else None
     parts = split_source(labels, split, seeds.derive(seed, "split"))
@@ -132,7 +132,7 @@ def problem(
     def trained() -> tuple[dict[str, Tensor], int]:
         if given is not None:
             return given, 0
-        large = on_device(copy.deepcopy(network), device)
+        large = on_device(copied(network), device)
         large.load_state_dict(made.initial())
         with Progress(quiet=QUIET) as bar:
             images_seen = trained_on(large, made.train, recipe, seed, on_step=bar.steps("pretraining", recipe.steps))

@@ -1,11 +1,11 @@
 """The order in memory that a network runs in: channels last, which convolutions are fastest in, where it can."""
 
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.copying import copied
 from benchmark.models.output_layers import undisturbed
 
 
@@ -15,7 +15,7 @@ def settle_layout(network: nn.Module, image: Tensor) -> None:
     Networks that flatten maps by `view` are such. `image` [1, C, H, W] is one that it takes. What runs in neither
     layout is left as it is. Copies of the network keep the setting.
     """
-    if _runs(deepcopy(network).to(memory_format=torch.channels_last), image, torch.channels_last):
+    if _runs(copied(network).to(memory_format=torch.channels_last), image, torch.channels_last):
         return
     if not _contiguous_only(network) and _runs(network, image, torch.contiguous_format):
         network.register_forward_pre_hook(_contiguous)

@@ -1,6 +1,5 @@
 """From an architecture file to a network that runs, and back: extraction, and networks as files."""
 
-import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from benchmark.config.params import ModelRef, parse
 from benchmark.errors import BenchError
 from benchmark.files import atomic_write, write_json
 from benchmark.models import loader
+from benchmark.models.copying import copied
 from benchmark.networks.subnetwork import SubNetwork
 from benchmark.space import Architecture, SearchSpace, build_space, count
 from benchmark.space.safetensors_file import SCHEMA, decode, encode
@@ -57,7 +57,7 @@ def extract(model: nn.Module, found: Architecture | SubNetwork, space: SearchSpa
     space = space or space_of(model, architecture)
     space.mask(architecture)  # refuses another model before its weights are touched
     if isinstance(found, SubNetwork) and found.state is not None:
-        model = copy.deepcopy(model)
+        model = copied(model)
         model.load_state_dict(found.state)
     return space.extract(model, architecture)
 

@@ -1,13 +1,12 @@
 """What an architecture is worth on a new task: fine-tuned there, and measured, outside a suite."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from benchmark.config.params import FineTuning, Recipe, WeightsMode
 from benchmark.errors import BenchError, unknown
 from benchmark.jobs.progress import QUIET, Progress
+from benchmark.models.copying import copied
 from benchmark.models.layout import settle_layout
 from benchmark.networks.subnetwork import SubNetwork
 from benchmark.protocol.fewshot import Draw, adapted
@@ -69,7 +68,7 @@ def evaluate(
         raise BenchError("evaluate: give images and labels, or neither of them for the source's validation part")
     task = problem.validation if images is None or labels is None else _task(problem, images, labels)
     if isinstance(found, nn.Module):
-        network = copy.deepcopy(found).to(problem.device)
+        network = copied(found).to(problem.device)
         settle_layout(network, torch.zeros(1, *task.shape, device=problem.device))
         network = on_device(network, problem.device)
     else:
@@ -85,7 +84,7 @@ def _network(problem: Problem, found: SubNetwork | Architecture, weights: str) -
         raise unknown("weights mode", weights, ("fresh", "scratch", "inherit"), "weights")
     if weights != "inherit":
         return reinitialised(space, problem.network, mask, problem.seed, problem.device)[0]
-    large = copy.deepcopy(problem.network)
+    large = copied(problem.network)
     state = found.state if isinstance(found, SubNetwork) else None
     large.load_state_dict(problem.load_pretrained()[0] if state is None else state)
     return on_device(space.extract(large, architecture), problem.device)

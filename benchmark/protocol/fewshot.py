@@ -1,6 +1,5 @@
 """Few-shot tasks on the targets: what is drawn, and the training on it."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from benchmark import models, seeds
 from benchmark.config.params import FineTuning, Recipe
 from benchmark.jobs.specs import TargetSpec
+from benchmark.models.copying import copied
 from benchmark.protocol.source import Source
 from benchmark.protocol.target import Target
 from benchmark.space.surgery.mask_and_cut import run
@@ -73,7 +73,7 @@ def adapted(
     dense and drawn from the draw's seed; `masks` hold the weights of the body. The draws have one number of classes.
     `network` itself is left as it is.
     """
-    states, template = [], set_train_mode(copy.deepcopy(network), recipe)
+    states, template = [], set_train_mode(copied(network), recipe)
     image = torch.zeros(1, *draws[0].train.shape)
     for draw in draws:
         models.replace_head(template, draw.classes, draw.seed, image)
@@ -160,7 +160,7 @@ def _ends_in(template: nn.Module, head: str, task: Task) -> bool:
 
 def _features(template: nn.Module, head: str) -> Callable[[Tensor], Tensor]:
     """The network up to the input of its head, in eval mode and without gradients."""
-    body = copy.deepcopy(template).eval()
+    body = copied(template).eval()
     parent, _, leaf = head.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())
 

@@ -1,11 +1,10 @@
 """From a large model to its search space."""
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
 from benchmark.errors import unknown
+from benchmark.models.copying import copied
 from benchmark.space.base import SearchSpace
 from benchmark.space.block import BlockSpace
 from benchmark.space.block_channel import BlockChannelSpace
@@ -29,5 +28,5 @@ def build_space(model: nn.Module, example_input: Tensor, granularity: str, cost:
     # Tensors of inference mode hide of which operators an operator is made.
     with torch.inference_mode(False):
         if any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
-            model = deepcopy(model)
+            model = copied(model)
         return SPACES[granularity](model, example_input.clone(), cost)

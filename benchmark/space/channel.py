@@ -1,13 +1,13 @@
 """Channel units: an architecture removes coupled channels, and the network becomes physically smaller."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmark.errors import BenchError
+from benchmark.models.copying import copied
 from benchmark.space.base import Group, SearchSpace
 from benchmark.space.graph.cost import Array, Bilinear, macs_terms, params_terms
 from benchmark.space.graph.dependencies import DependencyGraph, trace
@@ -33,7 +33,7 @@ class ChannelSpace(SearchSpace):
         super().__init__(model, groups, cost_kind, self.graph.whole, self.graph.uncounted)
         self.share = share(model, self.graph)
         # Its modules say what extraction has to change in them; it holds no weights.
-        self._modules = deepcopy(model).to("meta")
+        self._modules = copied(model).to("meta")
         self._gates = Gates(self.graph)
         self._group_of = np.repeat(np.arange(len(groups)), self.sizes)
         self._costs = {

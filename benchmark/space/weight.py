@@ -1,13 +1,13 @@
 """Weight units: an architecture zeroes single weights of convolutions and linear layers."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.copying import copied
 from benchmark.space.base import Group, SearchSpace
 from benchmark.space.graph.dependencies import DependencyGraph, trace
 from benchmark.space.surgery.connected_path import Skeleton
@@ -102,7 +102,7 @@ class WeightSpace(SearchSpace):
 
     @torch.no_grad()
     def _extract(self, model: nn.Module, mask: Tensor) -> nn.Module:
-        copy = deepcopy(model)
+        copy = copied(model)
         parameters = dict(copy.named_parameters())
         for (name, shape), part in zip(self._weight_shapes.items(), mask.split(self.sizes), strict=True):
             parameters[name].mul_(part.view(shape).to(parameters[name].device))

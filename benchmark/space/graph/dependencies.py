@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from benchmark.models.copying import copied
 from benchmark.space.graph.index_sets import NONE, Outcome, Side
 from benchmark.space.graph.products import Weighted
 from benchmark.space.graph.tracer import OUTPUT, Tracer
@@ -84,7 +84,7 @@ def trace(model: nn.Module, example_input: Tensor) -> DependencyGraph:
 def _traced(model: nn.Module, example_input: Tensor) -> Tracer:
     """The tracer after one run on the CPU."""
     if next(model.parameters()).device.type != "cpu":
-        model = deepcopy(model).cpu()
+        model = copied(model).cpu()
     image = example_input[:1].detach().cpu()
     tracer = Tracer(model, image)
     with tracer.watching():

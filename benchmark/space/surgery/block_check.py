@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from benchmark import seeds
+from benchmark.models.copying import copied
 from benchmark.space.graph.dataflow import Dataflow
 from benchmark.space.graph.dependencies import DependencyGraph
 from benchmark.space.graph.macs import tally
@@ -30,7 +30,7 @@ def skippable(
     with blocks silenced and channels masked, and without them. What differs is tried in another form, then left whole.
     """
     if next(model.parameters()).device.type != "cpu":
-        model = deepcopy(model).cpu()
+        model = copied(model).cpu()
     image = example_input[:1].detach().cpu()
     flow = Dataflow(model, image)
     blocks, whole = find(model, flow)
@@ -75,7 +75,7 @@ class _Trial:
 
     def __init__(self, model: nn.Module, image: Tensor, graph: DependencyGraph, flow: Dataflow) -> None:
         self._graph, self._flow = graph, flow
-        self._model = deepcopy(model).double().eval().requires_grad_(False)
+        self._model = copied(model).double().eval().requires_grad_(False)
         draw = seeds.generator(0, "admission")
         self._image = torch.randn(image.shape, generator=draw, dtype=torch.float64)
         shake(self._model, self._image)

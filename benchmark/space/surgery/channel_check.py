@@ -4,7 +4,6 @@ import re
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from benchmark import seeds
+from benchmark.models.copying import copied
 from benchmark.space.graph.dependencies import DependencyGraph, only
 from benchmark.space.surgery.branches import endangered, other_images, reached
 from benchmark.space.surgery.mask_and_cut import Gates, extracted, run
@@ -87,7 +87,7 @@ class _Trial:
 
     def __init__(self, model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> None:
         self._graph = graph
-        self._model = deepcopy(model).cpu().double().eval().requires_grad_(False)
+        self._model = copied(model).cpu().double().eval().requires_grad_(False)
         shape = (2, *example_input.shape[1:])
         self._images = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
         shake(self._model, self._images[:1])

@@ -1,7 +1,6 @@
 """Masking and cutting by a dependency graph: the two that must compute the same."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from benchmark.models.copying import copied
 from benchmark.models.loader import apply_changes
 from benchmark.space.graph.dependencies import DependencyGraph, Indices
 from benchmark.space.graph.plain_run import forget
@@ -129,7 +129,7 @@ def extracted(model: nn.Module, graph: DependencyGraph, mask: Tensor, own: bool 
         tensors = {name: tensor.clone() if tensor._is_view() else tensor for name, tensor in tensors.items()}
     forget(model)
     # The modules are copied without their tensors, which are replaced next.
-    copy = deepcopy(model, {id(tensor): tensor for tensor in state.values()})
+    copy = copied(model, {id(tensor): tensor for tensor in state.values()})
     apply_changes(copy, changes(model, graph, mask.cpu().numpy()), tensors)
     return copy
 

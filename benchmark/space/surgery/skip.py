@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.copying import copied
 from benchmark.models.loader import apply_changes
 from benchmark.space.graph.cost import Array, Bilinear, Term, macs_terms, params_terms
 from benchmark.space.graph.dependencies import DependencyGraph, Indices
@@ -42,7 +42,7 @@ class Skipping:
         names = [*state, *(product.tensor for product in graph.weighted)]
         self._block_of = {name: place for place, block in enumerate(blocks) for name in names if block.takes(name)}
         # The modules say what extraction has to change in them; they hold no weights.
-        self._modules = deepcopy(
+        self._modules = copied(
             model, {id(tensor): _no_weights(tensor) for tensor in model.state_dict(keep_vars=True).values()}
         )
         self._gates = Gates(graph) if graph.groups else None
@@ -138,7 +138,7 @@ class Skipping:
             tensors = {name: tensor.clone() if tensor._is_view() else tensor for name, tensor in tensors.items()}
         forget(model)
         # The modules are copied without their tensors, which are replaced next.
-        copy = deepcopy(model, {id(tensor): tensor for tensor in state.values()})
+        copy = copied(model, {id(tensor): tensor for tensor in state.values()})
         apply_changes(copy, self.changes(mask), tensors)
         return copy
 
