@@ -77,7 +77,7 @@ def search(
         kept = SMOOTHING if running else 0.0
         past = running or squares
         running = [kept * old + (1 - kept) * new for old, new in zip(past, squares, strict=True)]
-        towards = units.scaled(by_loss, running) + weight * units.scaled(by_cost, units.mean_squares(by_cost))
+        towards = units.scaled(by_loss, running) + units.scaled(weight * by_cost, units.mean_squares(by_cost))
         logits = logits - settings.lr * towards
         problem.trace.append(
             {
