@@ -42,8 +42,9 @@ def search(
 
     Each step: the law gives weights; the loss on held-out source data and the logarithm of the complexity are
     differentiated at the forward gates; the logits move against both, through the backward temperature's slope. The
-    two gradients are each divided by their own root mean square, so that one step size serves every network and
-    granularity. The first time the discrete architecture fits a budget, the logits are set aside for it.
+    two gradients are each divided by their own root mean square, that over blocks and that over channels apart, so that
+    one step size serves every network and granularity. The first time the discrete architecture fits a budget, the
+    logits are set aside for it.
     """
     budgets = tuple(budgets)
     space, units = problem.space, Units.of(problem.space, settings.tied, problem.device)
@@ -51,7 +52,7 @@ def search(
     recipe = problem.recipe.model_copy(update={"steps": settings.steps})
     one = "of one search for all budgets" if len(budgets) > 1 else "of a search for this budget"
     passed: dict[float, SubNetwork] = {}
-    running = 0.0
+    running: list[float] = []
     for step, (images, labels) in enumerate(problem.batches(problem.validation, recipe, "scores")):
         low = temperature(step, settings)
         raised = filled(space, logits)
@@ -72,11 +73,12 @@ def search(
         )
         through = slope(raised, settings.tau_high)
         by_loss, by_cost = units.moved(through * towards_loss), units.moved(through * towards_cost)
-        size = float(by_loss.square().mean())
-        running = size if step == 0 else SMOOTHING * running + (1 - SMOOTHING) * size
-        logits = logits - settings.lr * (
-            by_loss / max(running, 1e-30) ** 0.5 + weight * by_cost / max(float(by_cost.square().mean()), 1e-30) ** 0.5
-        )
+        squares = units.mean_squares(by_loss)
+        kept = SMOOTHING if running else 0.0
+        past = running or squares
+        running = [kept * old + (1 - kept) * new for old, new in zip(past, squares, strict=True)]
+        towards = units.scaled(by_loss, running) + units.scaled(weight * by_cost, units.mean_squares(by_cost))
+        logits = logits - settings.lr * towards
         problem.trace.append(
             {
                 "step": step,

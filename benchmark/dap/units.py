@@ -5,15 +5,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.space import SearchSpace
+from benchmark.space import BlockSpace, SearchSpace
 
 
 @dataclass(frozen=True)
 class Units:
-    """The starting logits [n] and the width that each unit moves with (int64 [n]; None: every unit on its own)."""
+    """The starting logits [n] and the width that each unit moves with (int64 [n]; None: every unit on its own).
+
+    `kinds` are the numbers of units of each kind in their order: blocks, channels, or weights.
+    """
 
     start: Tensor
     group: Tensor | None
+    kinds: tuple[int, ...]
 
     @classmethod
     def of(cls, space: SearchSpace, tied: bool, device: str) -> "Units":
@@ -21,11 +25,13 @@ class Units:
 
         Blocks are not exchangeable: each does what no other does, and is a width of one.
         """
+        blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
+        kinds = tuple(size for size in (blocks, space.n - blocks) if size)
         if not tied:
-            return cls(torch.ones(space.n, device=device), None)
+            return cls(torch.ones(space.n, device=device), None, kinds)
         sizes = torch.tensor([part.stop - part.start for part in space.alike])
         group = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        return cls(ladder(space).to(device), group.to(device))
+        return cls(ladder(space).to(device), group.to(device), kinds)
 
     def moved(self, gradient: Tensor) -> Tensor:
         """Return the gradient [n] of what moves: for tied units that of their common shift, the sum over the group."""
@@ -33,6 +39,18 @@ class Units:
             return gradient
         total = gradient.new_zeros(int(self.group[-1]) + 1)
         return total.index_add_(0, self.group, gradient)[self.group]
+
+    def mean_squares(self, gradient: Tensor) -> list[float]:
+        """Return the mean square of a gradient [n] for each kind of unit."""
+        return [float(part.square().mean()) for part in gradient.split(self.kinds)]
+
+    def scaled(self, gradient: Tensor, mean_squares: list[float]) -> Tensor:
+        """Return the gradient [n], the part of each kind of unit divided by the root of its mean square.
+
+        So blocks and channels move alike, whatever one of either does to loss and cost.
+        """
+        parts = zip(gradient.split(self.kinds), mean_squares, strict=True)
+        return torch.cat([part / max(square, 1e-30) ** 0.5 for part, square in parts])
 
 
 def ladder(space: SearchSpace) -> Tensor:

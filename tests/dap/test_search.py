@@ -278,6 +278,21 @@ def test_blocks_are_widths_of_one_beside_tied_channels() -> None:
     assert moved[9:].tolist() == [5.0] * space.groups[3].size + [0.0] * (space.n - 9 - space.groups[3].size)
 
 
+def test_blocks_and_channels_are_scaled_apart() -> None:
+    space = space_of(resnet, "block+channel")
+    units = Units.of(space, True, "cpu")
+    assert units.kinds == (9, space.n - 9)
+    gradient = torch.cat([torch.full((9,), 3.0), torch.full((space.n - 9,), -200.0)])
+    squares = units.mean_squares(gradient)
+    assert squares == [9.0, 40000.0]
+    assert units.scaled(gradient, squares).tolist() == [1.0] * 9 + [-1.0] * (space.n - 9)
+    # A gradient that is zero stays so.
+    assert not units.scaled(torch.zeros(space.n), [0.0, 0.0]).any()
+    for granularity in ("channel", "weight", "block"):
+        alone = space_of(vgg, granularity)
+        assert Units.of(alone, False, "cpu").kinds == (alone.n,)
+
+
 class Normalised(nn.Module):
     """Every reader of the group's channels is normalised by the statistics of its batch."""
 
