@@ -43,7 +43,7 @@ def test_runs_show_the_results(root: Path) -> None:
 def test_every_parameter_that_has_an_effect_is_shown_also_where_the_default_holds(root: Path) -> None:
     run_track(root)
     runs = runs_of(root)
-    dap, dense = runs["DAP, channels"].data.params, runs["Dense, channels"].data.params
+    dap, dense = runs["DAP, channels"].data.params, runs["dense, channels"].data.params
     assert (dap["tau_low"], dap["training.lr"], dap["transfer.finetune.steps"]) == ("0.01", "0.05", "4")
     assert dap["model.name"] == "own:vgg16"
     assert "tau_low" not in dense
@@ -59,7 +59,7 @@ def test_accuracies_are_averaged_over_draws_then_targets(root: Path) -> None:
 
     write_method(root, "dense", second_target)
     run_track(root)
-    metrics = runs_of(root)["Dense, channels, 100 %, fresh, seed 0"].data.metrics
+    metrics = runs_of(root)["dense, channels, 100 %, fresh, seed 0"].data.metrics
     assert metrics["accuracy_finetune_1shot_digits-3-5"] == pytest.approx(0.51)
     assert metrics["accuracy_finetune_1shot_other"] == pytest.approx(0.2)
     assert metrics["accuracy_finetune_1shot"] == pytest.approx(0.355)
