@@ -57,13 +57,13 @@ def test_a_changed_result_replaces_the_runs_of_its_method_at_that_granularity(ro
 def test_runs_of_other_parameters_stay_beside_the_present_ones(root: Path) -> None:
     run_track(root)
     old = runs_of(root)
-    edit(root, lambda content: content["methods"]["dap"].update(params={"tau_low": 0.5}))
+    edit(root, lambda content: content["methods"]["dap"].update(params={"tau_low": 0.2}))
     dap = [name for name in old if name.startswith("DAP")]
     assert run_track(root) == TrackSummary(created=len(dap), unchanged=RUNS - len(dap), kept=len(dap))
     new, kept = runs_of(root), runs_of(root, "false")
     assert sorted(kept) == sorted(dap)
     assert {name: run.info.run_id for name, run in kept.items()} == {name: old[name].info.run_id for name in dap}
-    assert (kept[DAP].data.params["tau_low"], new[DAP].data.params["tau_low"]) == ("0.01", "0.5")
+    assert (kept[DAP].data.params["tau_low"], new[DAP].data.params["tau_low"]) == ("0.3", "0.2")
     edit(root, lambda content: content["methods"]["dap"].pop("params"))
     # Back again: the kept runs are the present ones, and nothing is written.
     assert run_track(root) == TrackSummary(unchanged=RUNS, kept=len(dap))
