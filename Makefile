@@ -35,8 +35,9 @@ lint: setup ## Linter and type checker
 report: setup ## Analysis, tables, figures and page again from the result files, without data or jobs
 	dvc repro --force --single-item --allow-missing analyse report page
 
+# One reader needs one worker; MLflow's job runner serves evaluations, which there are none of, and starts slowly.
 ui: setup ## The tracked runs in MLflow's browser interface, on port $PORT (5000)
-	mlflow ui --backend-store-uri sqlite:///mlflow.db --port $(PORT)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --port $(PORT) --workers 1
 
 lock: setup ## Resolve requirements.lock anew from pyproject.toml, for every platform
 	uv pip compile pyproject.toml --universal --all-extras --python-version 3.11 --upgrade \

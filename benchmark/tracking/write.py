@@ -218,7 +218,8 @@ def _client(database: Path) -> Iterator[MlflowClient]:
                 # SQLite would apply the journal of a removed database to the new one of that name.
                 leftover.with_name(f"{leftover.name}-journal").unlink(missing_ok=True)
             draft.unlink(missing_ok=True)
-            MlflowClient(f"sqlite:///{draft}")
+            # The client opens a database at its first call.
+            MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
             draft.replace(database)
         yield MlflowClient(f"sqlite:///{database}")
     finally:

@@ -32,7 +32,7 @@ def write_method(root: Path, method: str, change: Callable[[dict[str, Any]], dic
                 for budget in [1.0] if method == "dense" else [0.5, 0.1]:
                     file = f"artifacts/tiny/search/{method}/{granularity}-{variant}-s{seed}-b{budget}.safetensors"
                     place = {"variant": variant, "granularity": granularity, "seed": seed, "search_cell": search}
-                    found.append({"budget": budget, "file": file, **place})
+                    found.append({"budget": budget, "file": file, "cost": "params", **place})
                     for weights in ("fresh", "scratch"):
                         cell = f"{method}-{variant}-{granularity}-{seed}-{budget}-{weights}"
                         cells[cell] = {
@@ -82,9 +82,8 @@ def write_summary(root: Path, mean: float = 0.7) -> None:
         {**place, "budget": 0.5, "accuracy": 0.8, "half": None},
     ]
     areas = [{**place, "accuracy": 0.75, "half": 0.01}]
-    write_json(
-        root / "reports/analysis/tiny/summary.json", {"schema": SCHEMA, "cells": cells, "areas": areas, "tests": []}
-    )
+    summary = {"schema": SCHEMA, "slice": {"cost": "params", "measure": "finetune"}, "cells": cells, "areas": areas}
+    write_json(root / "reports/analysis/tiny/summary.json", summary)
 
 
 def params_of(root: Path) -> Params:
@@ -106,21 +105,23 @@ def query(root: Path, sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
 
-def runs_of(root: Path) -> dict[str, Any]:
-    """All runs by cell key, deleted ones included, as MLflow's own client sees them."""
+def runs_of(root: Path, current: str = "true") -> dict[str, Any]:
+    """Runs by name, without deleted ones, as MLflow's own client sees them; others have no tag `current`: ""."""
     mlflow = client(root)
-    found = mlflow.search_runs([mlflow.get_experiment_by_name("tiny").experiment_id], run_view_type=3, max_results=5000)
-    assert len(found) == len({run.data.tags.get("cell_key") for run in found})
-    return {run.data.tags.get("cell_key"): run for run in found}
+    found = mlflow.search_runs([mlflow.get_experiment_by_name("tiny").experiment_id], max_results=5000)
+    found = [run for run in found if run.data.tags.get("current", "") == current]
+    assert len(found) == len({run.info.run_name for run in found})
+    return {run.info.run_name: run for run in found}
 
 
 def snapshot(root: Path) -> dict[str, Any]:
-    """Everything about the runs but their ids and where MLflow keeps them."""
+    """Everything about the current runs but their ids and where MLflow keeps them."""
     runs = runs_of(root)
     keys = {run.info.run_id: key for key, run in runs.items()}
     points: dict[str, Points] = {key: [] for key in runs}
     for run_id, *point in query(root, "SELECT run_uuid, key, value, timestamp, step FROM metrics ORDER BY key, step"):
-        points[keys[run_id]].append(tuple(point))
+        if run_id in keys:
+            points[keys[run_id]].append(tuple(point))
     seen = {}
     for key, run in runs.items():
         tags = {**run.data.tags, "mlflow.parentRunId": keys.get(run.data.tags.get("mlflow.parentRunId", ""))}

@@ -3,33 +3,39 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from benchmark.tracking.changes import compare
-from benchmark.tracking.stored import StoredExperiment, StoredRun
-from hypothesis import given
-from hypothesis import strategies as st
-from tracked import RUNS, client, query, run_track, runs_of, snapshot, write_method
+from tracked import RUNS, client, params_of, query, run_track, runs_of, snapshot, write_method
 
 from benchmark.errors import BenchError
-from benchmark.tracking import TrackSummary
-from benchmark.tracking.record import ExperimentRecord, RunRecord
+from benchmark.tracking import TrackSummary, track
+
+DAP = "DAP, channels"
+# The overview, which spans all methods, is not among them.
+DAP_WEIGHTS = 1 + 8 + 2
+
+
+def edit(root: Path, change: Callable[[Any], None]) -> None:
+    content = yaml.safe_load((root / "params.yaml").read_text())
+    change(content)
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
 
 
 def test_tracking_again_changes_nothing_and_does_not_need_mlflow(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_track(root)
+    assert run_track(root).links
     before = (root / "mlflow.db").read_bytes()
     monkeypatch.setitem(sys.modules, "benchmark.tracking.write", None)
-    assert run_track(root) == TrackSummary(unchanged=RUNS)
+    again = run_track(root)
+    assert (again, again.links) == (TrackSummary(), {})
     assert (root / "mlflow.db").read_bytes() == before
 
 
-def test_a_changed_result_replaces_its_run_and_the_parents_that_hold_the_file(root: Path) -> None:
+def test_a_changed_result_replaces_the_runs_of_its_method_at_that_granularity(root: Path) -> None:
     def better(row: dict[str, Any]) -> dict[str, Any]:
         mine = (row["granularity"], row["budget"], row["seed"], row["weights"]) == ("weight", 0.5, 1, "fresh")
         return {**row, "accuracy": 1.0} if mine else row
@@ -37,40 +43,52 @@ def test_a_changed_result_replaces_its_run_and_the_parents_that_hold_the_file(ro
     run_track(root)
     old = runs_of(root)
     write_method(root, "dap", better)
-    assert run_track(root) == TrackSummary(replaced=3, unchanged=RUNS - 3)
+    assert run_track(root) == TrackSummary(replaced=DAP_WEIGHTS, unchanged=RUNS - DAP_WEIGHTS)
     new = runs_of(root)
-    changed = {key for key in new if new[key].info.run_id != old[key].info.run_id}
-    assert changed == {"tiny/dap/channel", "tiny/dap/weight", "tiny/dap/weight/0.5/s1/fresh"}
-    assert new["tiny/dap/weight/0.5/s1/fresh"].data.metrics["accuracy_5shot"] == 1.0
-    for key, run in new.items():
-        if key.startswith("tiny/dap/weight/"):
-            assert run.data.tags["mlflow.parentRunId"] == new["tiny/dap/weight"].info.run_id
-    gone = old["tiny/dap/weight"].info.run_id
-    for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
-        assert query(root, f"SELECT count(*) FROM {table} WHERE run_uuid = '{gone}'") == [(0,)]
-    assert not (root / "mlartifacts/tiny" / gone).exists()
-    doubled = "SELECT count(*) FROM metrics GROUP BY run_uuid, key, step HAVING count(*) > 1"
-    assert query(root, doubled) == []
-    assert run_track(root) == TrackSummary(unchanged=RUNS)
+    assert old.keys() == new.keys()
+    changed = {name for name in new if new[name].info.run_id != old[name].info.run_id}
+    assert changed == {name for name in new if name.startswith("DAP, weights")}
+    assert new["DAP, weights, 50 %, fresh, seed 1"].data.metrics["accuracy_finetune_5shot"] == 1.0
+    for name in changed - {"DAP, weights"}:
+        assert new[name].data.tags["mlflow.parentRunId"] == new["DAP, weights"].info.run_id
+    assert run_track(root) == TrackSummary()
 
 
-def test_runs_without_a_result_are_removed_and_runs_of_others_stay(root: Path) -> None:
+def test_runs_of_other_parameters_stay_beside_the_present_ones(root: Path) -> None:
+    run_track(root)
+    old = runs_of(root)
+    edit(root, lambda content: content["methods"]["dap"].update(params={"tau_low": 0.2}))
+    dap = [name for name in old if name.startswith("DAP")]
+    assert run_track(root) == TrackSummary(created=len(dap), unchanged=RUNS - len(dap), kept=len(dap))
+    new, kept = runs_of(root), runs_of(root, "false")
+    assert sorted(kept) == sorted(dap)
+    assert {name: run.info.run_id for name, run in kept.items()} == {name: old[name].info.run_id for name in dap}
+    assert (kept[DAP].data.params["tau_low"], new[DAP].data.params["tau_low"]) == ("0.3", "0.2")
+    edit(root, lambda content: content["methods"]["dap"].pop("params"))
+    # Back again: the kept runs are the present ones, and nothing is written.
+    assert run_track(root) == TrackSummary(unchanged=RUNS, kept=len(dap))
+    assert runs_of(root)[DAP].info.run_id == old[DAP].info.run_id
+
+
+def test_runs_of_others_and_of_methods_that_no_longer_run_stay(root: Path) -> None:
     run_track(root)
     mlflow = client(root)
     own = mlflow.create_run(mlflow.get_experiment_by_name("tiny").experiment_id, run_name="a note of mine").info.run_id
     mlflow.log_text(own, "text", "note.txt")
     mlflow.delete_experiment(mlflow.create_experiment("in the trash"))
-    content = yaml.safe_load((root / "params.yaml").read_text())
-    content["run"]["methods"] = ["dense", "dap"]
-    (root / "params.yaml").write_text(yaml.safe_dump(content))
-    summary = run_track(root)
-    # Nothing but the overview depends on another method: it spans all of them.
-    assert (summary.deleted, summary.created) == (18, 0)
-    runs = runs_of(root)
-    assert not [key for key in runs if key and "random" in key]
-    assert runs[None].info.run_id == own
+    edit(root, lambda content: content["run"].update(methods=["dense", "dap"]))
+    assert run_track(root).kept == 18
+    assert {run.data.tags["method"] for run in runs_of(root, "false").values()} == {"random"}
+    assert runs_of(root, "")["a note of mine"].info.run_id == own
     assert (root / "mlartifacts/tiny" / own / "artifacts/note.txt").read_text() == "text"
     assert mlflow.get_experiment_by_name("in the trash").lifecycle_stage == "deleted"
+
+
+def test_only_the_suites_that_are_named_are_tracked(root: Path) -> None:
+    edit(root, lambda content: content["suites"].update(second=content["suites"]["tiny"]))
+    assert track(params_of(root), root, suites=["tiny"]).links.keys() == {"tiny"}
+    with pytest.raises(BenchError, match="no results of the suite 'second'"):
+        track(params_of(root), root, suites=["second"])
 
 
 def test_a_new_database_holds_the_same_runs(bare: Path) -> None:
@@ -79,21 +97,18 @@ def test_a_new_database_holds_the_same_runs(bare: Path) -> None:
     (bare / "mlflow.db").unlink()
     assert run_track(bare) == TrackSummary(created=RUNS)
     assert snapshot(bare) == before
-    folders = {path.name for path in (bare / "mlartifacts/tiny").iterdir()}
-    assert folders == {runs_of(bare)[key].info.run_id for key, run in before.items() if run[-1]}
     assert not (bare / "mlruns").exists()
 
 
 def test_what_a_kill_or_a_hand_left_incomplete_is_written_again(root: Path) -> None:
     run_track(root)
     before, runs = snapshot(root), runs_of(root)
-    query(
-        root,
-        f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = '{runs['tiny/dense/channel/1.0/s0/fresh'].info.run_id}'",
-    )
-    client(root).delete_run(runs["tiny/dense/channel/1.0/s1/fresh"].info.run_id)
-    shutil.rmtree(root / "mlartifacts/tiny" / runs["tiny/dense/channel"].info.run_id)
-    assert run_track(root) == TrackSummary(replaced=3, unchanged=RUNS - 3)
+    dense = next(name for name, run in runs.items() if run.data.tags.get("method") == "dense" and "seed" in name)
+    query(root, f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = '{runs[dense].info.run_id}'")
+    client(root).delete_run(runs["DAP, weights, 50 %, fresh, seed 1"].info.run_id)
+    shutil.rmtree(root / "mlartifacts/tiny" / runs[DAP].info.run_id)
+    replaced = 2 * DAP_WEIGHTS + 1 + 4
+    assert run_track(root) == TrackSummary(replaced=replaced, unchanged=RUNS - replaced)
     assert snapshot(root) == before
 
 
@@ -112,8 +127,10 @@ def kill_while_writing(root: Path) -> None:
 
 def test_a_write_cut_short_is_undone(root: Path) -> None:
     run_track(root)
+    before = snapshot(root)
     kill_while_writing(root)
     assert run_track(root) == TrackSummary(unchanged=RUNS)
+    assert snapshot(root) == before
 
 
 def test_the_journal_of_a_removed_database_is_not_applied_to_the_new_one(root: Path) -> None:
@@ -142,7 +159,7 @@ def test_a_copied_folder_keeps_its_own_artifacts(root: Path, tmp_path_factory: p
     shutil.copytree(root, copy)
     assert run_track(copy) == TrackSummary(created=RUNS)
     assert snapshot(copy) == snapshot(root)
-    assert Path(runs_of(copy)["tiny"].info.artifact_uri).is_relative_to(copy)
+    assert Path(runs_of(copy)[DAP].info.artifact_uri).is_relative_to(copy)
 
 
 def test_a_copied_folder_with_runs_of_others_is_not_emptied(
@@ -167,32 +184,8 @@ def test_one_process_writes(root: Path) -> None:
 
 
 def test_other_suites_without_results_are_passed_over(root: Path) -> None:
-    content = yaml.safe_load((root / "params.yaml").read_text())
-    content["suites"]["second"] = content["suites"]["tiny"]
-    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    edit(root, lambda content: content["suites"].update(second=content["suites"]["tiny"]))
     assert run_track(root).created == RUNS
-    content["run"]["suites"] = ["tiny", "second"]
-    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    edit(root, lambda content: content["run"].update(suites=["tiny", "second"]))
     with pytest.raises(BenchError, match="no results of the suite 'second'"):
         run_track(root)
-
-
-keys = st.sampled_from("abcdef")
-stored_runs = st.lists(st.tuples(keys, st.booleans(), st.booleans()), max_size=8)
-
-
-@given(wanted=st.sets(keys), stored=stored_runs)
-def test_changes_lead_to_exactly_the_wanted_runs(wanted: set[str], stored: list[tuple[str, bool, bool]]) -> None:
-    records = tuple(RunRecord(key=key, name=key, started=1, ended=2) for key in sorted(wanted))
-    hashes = {record.key: record.content_hash for record in records}
-    runs = [
-        StoredRun(str(index), key, hashes.get(key, "") if same else "old", None, finished)
-        for index, (key, same, finished) in enumerate(stored)
-    ]
-    experiment = StoredExperiment("1", "/nowhere", True, {}, tuple(runs), ())
-    changes = compare(ExperimentRecord("x", "", records), {}, experiment)
-    left = Counter(run.key for run in runs if run.run_id not in changes.remove)
-    assert left + Counter(record.key for record in changes.write) == Counter(wanted)
-    good = {key for key, same, finished in stored if same and finished}
-    assert {record.key for record in changes.write} == wanted - good
-    assert changes.replaced == len((wanted - good) & {key for key, *_ in stored})

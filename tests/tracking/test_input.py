@@ -78,14 +78,14 @@ def file_for_folder(root: Path) -> None:
     [
         (truncate, "dap.json: not a readable JSON file"),
         (wrong_suite, "dap.json: a row is of other/dap, expected tiny/dap"),
-        (no_cell, "dap.timings.json: no timing of the cell"),
+        (no_cell, "dap.timings.json: no timing of the job"),
         (newer_timings, "dap.timings.json: expected an object of schema 1"),
         (bad_search, "dap.search.json: architectures.0.variant: Field required; restore"),
         (no_manifest, "data.json: no such file"),
-        (no_database, "mlflow.db: not readable as an MLflow database"),
+        (no_database, "mlflow.db: cannot be updated (file is not a database)"),
         (foreign_database, "mlflow.db: not an MLflow database"),
-        (newer_database, "mlflow.db: made by another version of MLflow"),
-        (older_database, "mlflow.db: made by another version of MLflow"),
+        (newer_database, "run `mlflow db upgrade sqlite:///mlflow.db` there"),
+        (older_database, "run `mlflow db upgrade sqlite:///mlflow.db` there"),
         (file_for_folder, "mlartifacts: cannot be made"),
     ],
 )
