@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.errors import BenchError
 
 DEPTH = 64
+DIGITS = 30
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -51,8 +52,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; `BenchError` names the file when it is missing or not JSON.
 
-    Refused are also what no writer of this suite makes: NaN and infinities, numbers too large to be one (1e999), and
-    values nested deeper than `DEPTH`, which would exhaust the stack of whoever walks them.
+    Refused is also what no writer of this suite makes: NaN and infinities, numbers too large to be one (1e999, whole
+    ones of more than `DIGITS`), and values nested deeper than `DEPTH`, which would exhaust the stack of who walks them.
     """
 
     def refuse(token: str) -> float:
@@ -62,8 +63,11 @@ def read_json(path: Path) -> Any:
         value = float(token)
         return value if math.isfinite(value) else refuse(token)
 
+    def whole(token: str) -> int:
+        return int(token) if len(token) <= DIGITS else int(refuse(f"{token[:DIGITS]}..."))
+
     try:
-        value = json.loads(path.read_text(), parse_constant=refuse, parse_float=finite)
+        value = json.loads(path.read_text(), parse_constant=refuse, parse_float=finite, parse_int=whole)
         _check_depth(value)
         return value
     except FileNotFoundError as error:

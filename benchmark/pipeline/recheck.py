@@ -20,7 +20,9 @@ from typing import Any
 from rich.console import Console
 
 from benchmark import seeds
+from benchmark.analysis.result_files import Tuning, read_part
 from benchmark.analysis.rows import Row, read_results
+from benchmark.analysis.searches import read_search
 from benchmark.config.params import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
@@ -263,12 +265,12 @@ def _computed(plan: Plan, searches: Sequence[Search], transfers: Sequence[Transf
 def _committed(plan: Plan, places: Places) -> Numbers:
     numbers: Numbers = {}
     for method in plan.methods:
-        for entry in read_json(places.results(plan.suite, f"{method}.search.json"))["architectures"]:
+        for entry in read_search(places.results(plan.suite, f"{method}.search.json"))["architectures"]:
             place = ("architecture", method, entry["variant"], entry["granularity"], entry["seed"], entry["budget"])
             numbers[place] = {name: entry[name] for name in FOUND}
         rows, _ = read_results(places.results(plan.suite, f"{method}.json"))
         numbers |= {_place(row): _result(row) for row in rows}
-    for entry in read_json(places.results(plan.suite, "tuning.json"))["rates"]:
+    for entry in read_part(places.results(plan.suite, "tuning.json"), Tuning)[1]["rates"]:
         numbers["rate", entry["granularity"], entry["budget"], entry["kind"]] = entry["tried"]
     return numbers
 

@@ -119,6 +119,10 @@ def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str
         manifests = read_json(path)
         if not isinstance(manifests, dict) or manifests.get("schema") != SCHEMA:
             raise BenchError(f"{path}: expected schema {SCHEMA} of the stage data; remove it and run `dvc repro`")
+        try:
+            Digests.of(manifests)
+        except ValueError as error:
+            raise BenchError(f"{path}: {error}; remove it and run `dvc repro`") from error
     return Plan(params, suite, Digests.of(manifests), places.store, device_of(params))
 
 
