@@ -136,9 +136,9 @@ def transfer(
     architecture. What the store has is not computed again. None when the retraining failed (its traceback is on
     stderr). Raises `BenchError` when the architecture was made for another model than the suite's.
     """
-    from benchmark.space import Architecture
+    from benchmark.space.foreign import read_architecture
 
-    architecture = Architecture.load(path)
+    architecture = read_architecture(path)
     chosen = architecture.meta.get("seed", 0) if seed is None else seed
     granularity: Any = architecture.granularity
     narrow = narrowed(params, suite, _any_method(params), granularity, chosen, weights=[weights])
