@@ -62,4 +62,4 @@ def test_everything_else_is_refused_before_it_is_built(
 def test_a_network_of_too_many_modules_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.models.foreign.MODULES", 10)
     with pytest.raises(BenchError, match="more than 10 modules"):
-        check_described(MODEL)
+        check_described({**MODEL, "options": {"width": 0.125}})
