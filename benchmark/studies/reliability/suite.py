@@ -1,6 +1,7 @@
 """A suite of seconds in a folder of its own, run as a user runs it, and what it leaves."""
 
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -63,9 +64,14 @@ def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run(root: Path, seconds: float = 600) -> tuple[int, str]:
+def run(root: Path) -> tuple[int, str]:
     """Compute what is missing of the suite; returns the exit code and what was said on stderr."""
-    process = start(root, "run", "--suite", "tiny")
+    return call(root, "run --suite tiny")
+
+
+def call(root: Path, line: str, seconds: float = 600) -> tuple[int, str]:
+    """Call dapbench with a command line in the folder; returns the exit code (-1: it hangs) and what stderr got."""
+    process = start(root, *shlex.split(line))
     try:
         told = process.communicate(timeout=seconds)[1]
     except subprocess.TimeoutExpired:
