@@ -181,6 +181,10 @@ def run_step(step: Step, jobs: Sequence[Job[Spec]], work: Work, root: Path, work
         return []
     for each, _ in work:
         prepare_data(each.params, each.suite, root)
+        if step == "pretrain" and each.config.model.pretrained and each.config.model.file is None:
+            from benchmark.models.cached import check_cached
+
+            check_cached(each.config.model.name)
     compute = plan.params.compute
     count = workers or (
         available_workers(compute.threads, plan.device, compute.slots) if compute.workers == "auto" else compute.workers
