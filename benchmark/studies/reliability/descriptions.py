@@ -58,17 +58,19 @@ TEXTS = {
 def fuzzed(folder: Path, tries: int, rng: random.Random) -> Finding:
     """Read hostile texts, then `tries` descriptions with one value replaced, moved or removed.
 
-    Each is refused in one line that names the file, or still describes experiments.
+    Each is refused in one line that names the file and the key, or still describes experiments.
     """
     finding = Finding("descriptions")
     path = folder / "params.yaml"
-    for name, text in [*TEXTS.items(), *_mutants(tries, rng)]:
+    texts = [(name, ("",), text) for name, text in TEXTS.items()]
+    for name, keys, text in [*texts, *_mutants(tries, rng)]:
         path.write_text(text)
         begun = time.monotonic()
         try:
             load_params(path)
         except BenchError as error:
-            if "\n" in str(error) or not str(error).startswith(str(path)):
+            told = str(error).removeprefix(str(path))
+            if "\n" in told or told == str(error) or not any(key in told for key in keys):
                 finding.faults.append(f"{name}: told as {str(error)[:200]!r}")
         except Exception:
             finding.faults.append(f"{name}: {traceback.format_exc()[-300:]}")
@@ -81,7 +83,8 @@ def fuzzed(folder: Path, tries: int, rng: random.Random) -> Finding:
     return finding
 
 
-def _mutants(tries: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+def _mutants(tries: int, rng: random.Random) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield what was done to the description, the keys of which one must be told, and the text."""
     plain = YAML(typ="safe", pure=True).load(PARAMS)
     every = list(_places(plain))
     for _ in range(tries):
@@ -97,7 +100,8 @@ def _mutants(tries: int, rng: random.Random) -> Iterator[tuple[str, str]]:
         else:
             del owner[last]
         # JSON is YAML.
-        yield f"{kind} {'.'.join(map(str, place))}", canonical_json(content).decode()
+        keys = tuple(key for key in place if isinstance(key, str))
+        yield f"{kind} {'.'.join(map(str, place))}", keys, canonical_json(content).decode()
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
