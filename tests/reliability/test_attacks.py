@@ -3,7 +3,6 @@
 import io
 import random
 import shlex
-import sys
 import traceback
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -16,7 +15,7 @@ from benchmark.cli import app
 from benchmark.config.params import load_params
 from benchmark.report.layers import layers, traces
 from benchmark.report.view import View
-from benchmark.studies.reliability import damage, kills, suite
+from benchmark.studies.reliability import damage, suite
 from benchmark.studies.reliability.command_lines import command_lines
 from benchmark.studies.reliability.descriptions import fuzzed
 from benchmark.studies.reliability.result_files import altered
@@ -60,21 +59,25 @@ def test_altered_result_files_are_named_or_read(tmp_path: Path) -> None:
     assert altered(files, [read], 60, random.Random(SEED)).faults == []
 
 
+def run(root: Path) -> tuple[int, str]:
+    return call(root, "run --suite tiny")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = suite.make(tmp_path_factory.mktemp("reliability") / "suite")
-    code, told = suite.run(root)
+    code, told = run(root)
     assert code == 0, told
     return root
 
 
 def test_damaged_jobs_are_named_set_aside_and_computed_again(finished: Path) -> None:
     rng, expected = random.Random(SEED), suite.left(finished)
-    assert damage.damaged_jobs(finished, expected, 1, rng).faults == []
-    assert damage.damaged_weights(finished, expected, rng).faults == []
+    assert damage.damaged_jobs(finished, expected, 2, rng, run).faults == []
+    assert damage.damaged_weights(finished, expected, rng, run).faults == []
     assert list((finished / ".jobs" / "damaged").iterdir())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
-def test_a_killed_worker_changes_no_result(finished: Path, tmp_path: Path) -> None:
-    assert kills.killed_workers(tmp_path, suite.left(finished), 1, random.Random(SEED)).faults == []
+def test_damaged_data_are_named_and_nothing_is_computed(finished: Path) -> None:
+    assert damage.damaged_data(finished, 1, random.Random(SEED), run).faults == []
+    assert not list(finished.glob(".jobs/??/*"))

@@ -9,6 +9,8 @@ from pathlib import Path
 from benchmark.studies.reliability import suite
 from benchmark.studies.reliability.suite import Finding
 
+# Computes what is missing in a folder: the exit code, and what was said on stderr.
+Run = Callable[[Path], tuple[int, str]]
 Attack = Callable[[Path, random.Random], object]
 
 
@@ -44,7 +46,9 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def damaged_jobs(root: Path, expected: dict[str, bytes], tries: int, rng: random.Random) -> Finding:
+def damaged_jobs(
+    root: Path, expected: dict[str, bytes], tries: int, rng: random.Random, run: Run = suite.run
+) -> Finding:
     """Damage a random finished job and run again: it is named, set aside, and computed again with the same result.
 
     `root` holds a finished run, and does again afterwards.
@@ -57,13 +61,13 @@ def damaged_jobs(root: Path, expected: dict[str, bytes], tries: int, rng: random
         with_files = [job for job in jobs if _kind(job) == "search"]
         job = rng.choice(with_files if name.endswith(" file") or name.endswith("of a file") else jobs)
         ATTACKS[name](job, rng)
-        code, told = suite.run(root)
+        code, told = run(root)
         finding.faults += [f"{name}: {fault}" for fault in _faults(job.name, code, told)]
         finding.faults += [f"{name}: {fault}" for fault in suite.differences(root, expected)]
     return finding
 
 
-def damaged_weights(root: Path, expected: dict[str, bytes], rng: random.Random) -> Finding:
+def damaged_weights(root: Path, expected: dict[str, bytes], rng: random.Random, run: Run = suite.run) -> Finding:
     """Flip a bit of a large model's weights, and have everything that is made from them computed again."""
     finding = Finding("damaged weights", 1)
     jobs = sorted(root.glob(".jobs/??/*"))
@@ -73,7 +77,7 @@ def damaged_weights(root: Path, expected: dict[str, bytes], rng: random.Random) 
             shutil.rmtree(job)
     chosen = rng.choice(pretrained)
     _flip(_file(chosen, rng), rng)
-    finding.faults += [*_faults(chosen.name, *suite.run(root)), *suite.differences(root, expected)]
+    finding.faults += [*_faults(chosen.name, *run(root)), *suite.differences(root, expected)]
     return finding
 
 
@@ -88,7 +92,7 @@ def _kind(job: Path) -> str:
     return str(json.loads((job / "job.json").read_text())["kind"])
 
 
-def damaged_data(root: Path, tries: int, rng: random.Random) -> Finding:
+def damaged_data(root: Path, tries: int, rng: random.Random, run: Run = suite.run) -> Finding:
     """Flip a bit of the prepared data, of which nothing may be computed: the file is named, and no job is finished."""
     finding = Finding("damaged data", tries)
     for _ in range(tries):
@@ -97,7 +101,7 @@ def damaged_data(root: Path, tries: int, rng: random.Random) -> Finding:
         content = path.read_bytes()
         position = rng.randrange(256, len(content))
         path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
-        code, told = suite.run(root)
+        code, told = run(root)
         if code == 0 or "damaged" not in told:
             finding.faults.append(f"exit code {code} with a flipped bit in {path.name}: {told[-200:]}")
         path.write_bytes(content)
