@@ -15,7 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.files import canonical_json
 from benchmark.studies.reliability.suite import PARAMS, Finding
 
-SECONDS = 10.0  # for one file, on a busy machine
+SECONDS = 10.0  # of the processor, for one file
 VALUES: tuple[Any, ...] = (
     *(None, [], {}, "", "x", -1, 0, True, 10**25, 1e300, "1e999", [[1]], {"a": []}, [None], "../x", "\u0000"),
     *({"name": "python:os:system"}, ["channel", "channel"], "${x}", "ä" * 1000),
@@ -65,7 +65,7 @@ def fuzzed(folder: Path, tries: int, rng: random.Random) -> Finding:
     texts = [(name, ("",), text) for name, text in TEXTS.items()]
     for name, keys, text in [*texts, *_mutants(tries, rng)]:
         path.write_text(text)
-        begun = time.monotonic()
+        begun = time.process_time()
         try:
             load_params(path)
         except BenchError as error:
@@ -77,8 +77,8 @@ def fuzzed(folder: Path, tries: int, rng: random.Random) -> Finding:
         else:
             if name in TEXTS:
                 finding.faults.append(f"{name}: taken as a description")
-        if time.monotonic() - begun > SECONDS:
-            finding.faults.append(f"{name}: took {time.monotonic() - begun:.0f} s")
+        if time.process_time() - begun > SECONDS:
+            finding.faults.append(f"{name}: took {time.process_time() - begun:.0f} s")
         finding.tries += 1
     return finding
 
