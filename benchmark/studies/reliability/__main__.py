@@ -54,7 +54,7 @@ def _attack(folder: Path, chosen: argparse.Namespace, rng: random.Random) -> int
         lambda: kills.together(folder, expected, 3),
         lambda: kills.killed_runs(folder, expected, chosen.kills, seconds, rng),
         lambda: kills.killed_workers(folder, expected, chosen.kills // 2, rng),
-        lambda: damage.damaged_data(root, 3, rng),
+        lambda: damage.damaged_data(root, expected, 3, rng),
     ]
     faults = 0
     for attack in attacks:
