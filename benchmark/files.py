@@ -10,6 +10,9 @@ from typing import Any
 
 from benchmark.errors import BenchError
 
+DEPTH = 64
+DIGITS = 30
+
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the whole new one.
@@ -47,19 +50,42 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; `BenchError` names the file when it is missing or not JSON."""
+    """Read a JSON file; `BenchError` names the file when it is missing or not JSON.
+
+    Refused is also what no writer of this suite makes: NaN and infinities, numbers too large to be one (1e999, whole
+    ones of more than `DIGITS`), and values nested deeper than `DEPTH`, which would exhaust the stack of who walks them.
+    """
 
     def refuse(token: str) -> float:
         raise ValueError(f"{token} is not a JSON number")
 
+    def finite(token: str) -> float:
+        value = float(token)
+        return value if math.isfinite(value) else refuse(token)
+
+    def whole(token: str) -> int:
+        return int(token) if len(token) <= DIGITS else int(refuse(f"{token[:DIGITS]}..."))
+
     try:
-        return json.loads(path.read_text(), parse_constant=refuse)
+        value = json.loads(path.read_text(), parse_constant=refuse, parse_float=finite, parse_int=whole)
+        _check_depth(value)
+        return value
     except FileNotFoundError as error:
         raise BenchError(f"{path}: no such file; `dvc repro` or `dapbench run` makes it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BenchError(
             f"{path}: not a readable JSON file ({error}); restore it from git or remove it and run again"
         ) from error
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH):
+        parts = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [child for part in parts for child in part]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {DEPTH} levels")
 
 
 def sha256(content: bytes) -> str:

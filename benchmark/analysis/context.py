@@ -3,11 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from benchmark.analysis.result_files import DataFile, Tuning, read_part
 from benchmark.config.params import SuiteConfig
-from benchmark.errors import BenchError
-from benchmark.files import read_json
-
-SCHEMA = 1
 
 
 def data(config: SuiteConfig, results: Path) -> dict[str, Any]:
@@ -16,8 +13,8 @@ def data(config: SuiteConfig, results: Path) -> dict[str, Any]:
     Reads data.json in `results`. `chance` is 1 / classes of one task, `near_duplicates` the report of
     `benchmark.data.statistics.near_duplicates` without its pairs, null where none was made. Empty without the file.
     """
-    content = _read(results / "data.json")
-    found = {}
+    path, found = results / "data.json", {}
+    content = read_part(path, DataFile)[1] if path.exists() else {}
     for target in config.data.targets:
         manifest = content.get("targets", {}).get(target.label)
         if manifest is None:
@@ -33,14 +30,6 @@ def data(config: SuiteConfig, results: Path) -> dict[str, Any]:
 
 def tuning(results: Path) -> list[dict[str, Any]]:
     """Return the learning rates of tuning.json in `results`: granularity, budget, kind, lr and what was tried."""
-    names = ("granularity", "budget", "kind", "lr", "tried")
-    return [{name: entry[name] for name in names} for entry in _read(results / "tuning.json").get("rates", [])]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: expected an object of schema {SCHEMA}; restore it from git or run `dvc repro`")
-    return content
+    path, names = results / "tuning.json", ("granularity", "budget", "kind", "lr", "tried")
+    rates = read_part(path, Tuning)[1]["rates"] if path.exists() else []
+    return [{name: entry[name] for name in names} for entry in rates]

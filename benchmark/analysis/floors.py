@@ -6,10 +6,7 @@ from typing import Any
 
 from benchmark.analysis.groups import OVERALL, mean
 from benchmark.analysis.intervals import mean_interval
-from benchmark.errors import BenchError
-from benchmark.files import read_json
-
-SCHEMA = 1
+from benchmark.analysis.result_files import FloorsFile, read_part
 
 
 def floors(path: Path, seeds: Sequence[int], shots_on: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
@@ -20,14 +17,10 @@ def floors(path: Path, seeds: Sequence[int], shots_on: Mapping[str, Sequence[int
     """
     if not path.exists():
         return []
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: expected floors of schema {SCHEMA}; run the stage floors again")
     found: dict[tuple[str, str, int], dict[int, float]] = {}
-    for entry in content["floors"]:
-        if entry["seed"] in seeds and entry["shots"] in shots_on.get(entry["target"], ()):
-            place = (entry["measure"], entry["target"], entry["shots"])
-            found.setdefault(place, {})[entry["seed"]] = entry["accuracy"]
+    for entry in read_part(path, FloorsFile)[0].floors:
+        if entry.seed in seeds and entry.shots in shots_on.get(entry.target, ()):
+            found.setdefault((entry.measure, entry.target, entry.shots), {})[entry.seed] = entry.accuracy
     for measure, shots in sorted({(measure, shots) for measure, _, shots in found}):
         # As for the methods: over all targets that have the shots, and the seeds that all of these have.
         members = [found.get((measure, target, shots), {}) for target, numbers in shots_on.items() if shots in numbers]

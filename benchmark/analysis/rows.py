@@ -70,8 +70,13 @@ def read_results(path: Path) -> tuple[list[Row], dict[str, Any]]:
             f"{path}: schema {content['schema']!r}, this version reads {SCHEMA}; "
             "update dapbench or restore the file from git"
         )
+    records, provenance = content["rows"], content["provenance"]
+    if not isinstance(records, list) or not isinstance(provenance, dict):
+        raise BenchError(f"{path}: expected a list of rows and an object of provenance; restore the file from git")
+    if not isinstance(provenance.get("machine", {}), dict):
+        raise BenchError(f"{path}: provenance.machine: expected an object; restore the file from git")
     rows = []
-    for index, record in enumerate(content["rows"]):
+    for index, record in enumerate(records):
         try:
             rows.append(Row.model_validate(record))
         except ValidationError as error:
@@ -80,4 +85,4 @@ def read_results(path: Path) -> tuple[list[Row], dict[str, Any]]:
             raise BenchError(
                 f"{path}: row {index}, {field}: {first['msg']}; restore the file from git or recompute it"
             ) from error
-    return rows, content["provenance"]
+    return rows, provenance

@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchError
-from benchmark.files import read_json
-
-SCHEMA = 1
+from benchmark.analysis.result_files import Searches, read_part
 
 
 def read_search(path: Path) -> dict[str, Any]:
@@ -14,9 +11,4 @@ def read_search(path: Path) -> dict[str, Any]:
 
     An architecture's `notes`, and the lists `overlaps` and `nested`, are there only where something made them.
     """
-    if not path.exists():
-        return {"architectures": [], "traces": []}
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: expected a search file of schema {SCHEMA}; run the method's search stage again")
-    return content
+    return read_part(path, Searches)[1] if path.exists() else {"architectures": [], "traces": []}

@@ -26,13 +26,14 @@ from benchmark.analysis.processors import one_kind
 from benchmark.analysis.ranks import rank_records
 from benchmark.analysis.rows import Row, read_results
 from benchmark.analysis.rules import against_rules, free
+from benchmark.analysis.seal import sealed, unsealed
 from benchmark.analysis.searches import read_search
 from benchmark.analysis.settings import settings
 from benchmark.analysis.slices import Slice, sliced, slices
 from benchmark.config.ablations import Study, studies_of
 from benchmark.config.params import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
-from benchmark.files import atomic_write, read_json, write_json
+from benchmark.files import atomic_write, write_json
 from benchmark.protocol.controls import COMPARED, DENSE
 
 SCHEMA = 4
@@ -107,31 +108,29 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
     found = {one.name: analyse(params, suite, results, one) for one in others}
     summary["audit"] = [asdict(finding) for finding in audit(params, suite, summary, list(found.values()))]
     for name, slice_summary in found.items():
-        atomic_write(slice_file(root, suite, name), lines(slice_summary))
+        atomic_write(summary_file(root, suite, name), lines(sealed(slice_summary)))
     write_json(
         root / "reports" / "slices" / suite / "slices.json", {"schema": 1, "slices": [one.name for one in others]}
     )
-    atomic_write(folder / "summary.json", lines(summary))
+    atomic_write(summary_file(root, suite), lines(sealed(summary)))
     write_json(folder / "metrics.json", metrics(summary))
     atomic_write(folder / "accuracy.csv", plot_data(summary))
     return summary
 
 
-def slice_file(root: Path, suite: str, name: str) -> Path:
-    """Return where the summary of a slice other than the main one is."""
+def summary_file(root: Path, suite: str, name: str | None = None) -> Path:
+    """Return where the summary of a suite is, or that of its slice `name` (None: of the main one)."""
+    if name is None:
+        return root / "reports" / "analysis" / suite / "summary.json"
     return root / "reports" / "slices" / suite / f"{name}.json"
 
 
 def read_summary(root: Path, suite: str, name: str | None = None) -> dict[str, Any]:
     """Read reports/analysis/SUITE/summary.json, or that of the slice `name`.
 
-    `BenchError` when it is absent or of another schema.
+    `BenchError` when it is absent, of another schema, or not as it was written.
     """
-    path = root / "reports" / "analysis" / suite / "summary.json" if name is None else slice_file(root, suite, name)
-    summary = read_json(path)
-    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
-        raise BenchError(f"{path}: expected a summary of schema {SCHEMA}; run the stage analyse again")
-    return summary
+    return unsealed(summary_file(root, suite, name), SCHEMA)
 
 
 def analyse(params: Params, suite: str, results: Path, one: Slice | None = None) -> dict[str, Any]:

@@ -167,6 +167,7 @@ def _run_beside(
 ) -> int:
     """Compute what is not the committed grid, and print its accuracies."""
     from benchmark.pipeline import stages
+    from benchmark.pipeline.mending import mended
     from benchmark.pipeline.one_off import with_grid
     from benchmark.pipeline.validate import validate as check
 
@@ -179,9 +180,14 @@ def _run_beside(
         granularities,
     )
     check(own, suites, "command line", root)
-    code = stages.run_suite(own, suites, None, workers, root)
-    if not code:
-        _preview(own, suites, root)
+
+    def shown() -> int:
+        code = stages.run_suite(own, suites, None, workers, root)
+        if not code:
+            _preview(own, suites, root)
+        return code
+
+    code = mended(stages.Places(root).store, shown)
     if others and not code:
         print(f"To run it with every suite, add it to run.methods of params.yaml: {', '.join(others)}")
     return code

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.cli.options import PARAMS, ArchitectureFile, Params, Suite
+from benchmark.cli.options import PARAMS, ArchitectureFile, Params, Suite, Trust
 from benchmark.cli.program import command
 from benchmark.errors import BenchError, unknown
 
@@ -132,6 +132,7 @@ def extract(
     torch_export: Annotated[
         Path | None, typer.Option("--torch-export", metavar="FILE", help="Also write it as a torch.export program.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write the sub-network as a PyTorch network of its own: safetensors, with its description as JSON beside it.
 
@@ -139,9 +140,9 @@ def extract(
     model is one of its own; `benchmark.api.load_network` does the same. ONNX files and torch.export programs take any
     number of images, and are compared with the network before they are written.
     """
-    from benchmark.space import Architecture
+    from benchmark.space.foreign import read_architecture
 
-    found = Architecture.load(architecture)
+    found = read_architecture(architecture)
     path = out or architecture.with_suffix(".network.safetensors")
     if path.suffix == ".json":
         raise BenchError(f"--out: {path} is where the description goes; name a .safetensors file")
@@ -154,7 +155,9 @@ def extract(
     described = _model_of(found, model, width)
     try:
         ref = extraction.model_ref(described.meta)
-        large = extraction.large_model(described, ref, trained=state is None)
+        # Another model than the file's is the user's own choice.
+        own = ref if model not in (None, found.meta.get("model", {}).get("name")) else None
+        large = extraction.large_model(described, own, trained=state is None, trust=trust)
         space = extraction.space_of(large, described)
         if state is not None:
             extraction.load_weights(large, described, state, space)
@@ -165,7 +168,7 @@ def extract(
     if ref.trained and not state:
         origin = f"pretrained, of {ref.file or ref.name}"
     extraction.save_network(network, described, path, origin, space)
-    print(f"{path}: {_number(found.meta['params'])} parameters, weights {origin}")
+    print(f"{path}: {_number(found.meta.get('params'))} parameters, weights {origin}")
     print(f"{path.with_suffix('.json')}: its description")
     if loader:
         atomic_write(loader, Path(loader_module.__file__).read_bytes())
@@ -191,6 +194,7 @@ def measure(
     warmup: Annotated[int, typer.Option("--warmup", min=1, help="Passes before those that are timed.")] = 5,
     repeats: Annotated[int, typer.Option("--repeats", min=2, help="Passes that are timed.")] = 30,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write all of it as JSON.")] = None,
+    trust: Trust = False,
 ) -> None:
     """Measure latency and memory of extracted networks beside their large models, pass by pass in turn.
 
@@ -205,7 +209,7 @@ def measure(
     _check_choice("device", device, ("cpu", "cuda"), "--device")
     if out:
         _check_apart({"--out": out}, networks)
-    found = run(networks, Settings(device, tuple(batch or (1, 64)), threads, warmup, repeats))
+    found = run(networks, Settings(device, tuple(batch or (1, 64)), threads, warmup, repeats), trust)
     _show_measured(found)
     if out:
         write_json(out, found)
@@ -300,9 +304,9 @@ def _check_choice(what: str, value: str, known: tuple[str, ...], where: str) -> 
 
 
 def _show(path: Path) -> None:
-    from benchmark.space import Architecture
+    from benchmark.space.foreign import read_architecture
 
-    found = Architecture.load(path)
+    found = read_architecture(path)
     console, meta = Console(highlight=False), found.meta
     facts = {
         "file": str(path),

@@ -25,5 +25,9 @@ Granularity = Annotated[
     list[str] | None, typer.Option("--granularity", metavar="NAME", help="In place of the suite's; repeat for several.")
 ]
 ArchitectureFile = Annotated[Path, typer.Argument(metavar="ARCHITECTURE-FILE", help="A .safetensors file of a search.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Build whatever the file names, also python: models, which runs code: of your files."),
+]
 
 PARAMS = Path("params.yaml")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.data.base import Inputs, Skipped
+from benchmark.errors import BenchError
 from benchmark.files import canonical_json, sha256
 
 if TYPE_CHECKING:
@@ -107,9 +108,15 @@ def _walk(folder: Path, around: tuple[str, ...], *, hidden: bool) -> Iterator[tu
     if real in around:
         yield folder, CIRCLE
         return
-    for path in sorted(folder.iterdir()):
+    try:
+        entries = [(path, path.is_dir()) for path in sorted(folder.iterdir())]
+    except OSError as error:
+        raise BenchError(
+            f"{folder}: cannot be looked into ({error.strerror}); make it readable, or name a folder of images only"
+        ) from error
+    for path, inner in entries:
         unseen = hidden or is_hidden(path.name)
-        if path.is_dir():
+        if inner:
             yield from _walk(path, (*around, real), hidden=unseen)
         else:
             yield path, HIDDEN if unseen else _reason(path)

@@ -19,7 +19,8 @@ PLUMBING = frozenset(
     f"benchmark.{name}"
     for name in (
         *("config", "config.messages", "config.params", "config.yaml_file", "errors", "files"),
-        *("jobs", "jobs.fingerprint", "jobs.job", "jobs.options", "jobs.results", "jobs.specs", "jobs.store"),
+        *("jobs", "jobs.damage", "jobs.fingerprint", "jobs.job", "jobs.options", "jobs.results", "jobs.specs"),
+        *("jobs.store", "jobs.stored"),
     )
 )
 

@@ -1,11 +1,15 @@
 """One unit of work, its key, and what comes out of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from benchmark.config.params import Section
+from benchmark.errors import BenchError
 from benchmark.files import canonical_json, sha256
 from benchmark.jobs.fingerprint import fingerprint
 from benchmark.jobs.options import options
@@ -70,14 +74,23 @@ V = TypeVar("V", bound=Section)
 class JobResult:
     """A finished job as read back. `timing` has `started` (Unix seconds), `seconds` and `peak_mb`.
 
-    `digests` are the SHA-256 of `files` as they were when the job was published.
+    `files` gives a path once the file's content is that which was written. `digests` are the SHA-256 of `files` as
+    they were when the job was published.
     """
 
     values: dict[str, Any]
-    files: dict[str, Path]
+    files: Mapping[str, Path]
     digests: dict[str, str]
     timing: dict[str, float]
+    folder: Path
 
     def read(self, kind: type[V]) -> V:
-        """Return the values as the record that the computation returned."""
-        return kind.model_validate(self.values)
+        """Return the values as the record that the computation returned; `BenchError` when they are no such record."""
+        try:
+            return kind.model_validate(self.values)
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
+            raise BenchError(
+                f"{self.folder}: job.json holds no result of its kind of job ({place}: {error.errors()[0]['msg']}); "
+                "remove that folder and run again"
+            ) from error

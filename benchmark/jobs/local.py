@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from benchmark.errors import BenchError
+from benchmark.jobs.damage import DamagedJob
 from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.limits import Limits
 from benchmark.jobs.store import Context
@@ -37,10 +38,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that could not be computed, and why (a traceback, or one line)."""
+    """A job that could not be computed, and why (a traceback, or one line); `damage`: a finished job that it needs."""
 
     job: Job[Spec]
     reason: str
+    damage: DamagedJob | None = None
 
 
 @dataclass
@@ -202,6 +204,9 @@ class _Pool:
             raise BenchError(details[0])
         if kind == "finished":
             self.on_event(Event("finished", worker.job, share=1.0, seconds=details[0]))
+        elif kind == "damaged":
+            damage = DamagedJob(*details[0])
+            self._fail(worker.job, str(damage), damage)
         else:
             self._fail(worker.job, details[0])
         # A job with limits must not answer for what another one left in its process.
@@ -226,8 +231,8 @@ class _Pool:
         hint = ": the machine may be short of memory, try fewer workers" if code == -signal.SIGKILL else ""
         self._fail(worker.job, f"its worker process {killed}{hint}")
 
-    def _fail(self, job: Job[Spec], reason: str) -> None:
-        self.failures.append(Failure(job, reason))
+    def _fail(self, job: Job[Spec], reason: str, damage: DamagedJob | None = None) -> None:
+        self.failures.append(Failure(job, reason, damage))
         self.on_event(Event("failed", job, message=reason))
 
 

@@ -7,15 +7,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmark.errors import BenchError
-from benchmark.files import canonical_json, file_sha256, read_json, sha256
+from benchmark.files import canonical_json, read_json, sha256
+from benchmark.jobs.damage import DamagedJob
 from benchmark.jobs.job import Job, JobOutput, JobResult, Spec
 from benchmark.jobs.options import options
+from benchmark.jobs.stored import JobFiles, Record, read_record, read_timing
 
 SCHEMA = 1
 
@@ -54,37 +55,43 @@ class Store:
     def get(self, key: str) -> JobResult:
         """Read a finished job; `KeyError` when there is none.
 
-        Raises `BenchError` naming the folder and the remedy when the job is not intact: `job.json` against its own
-        checksum, each file against its size. `verify` also reads the files.
+        Raises `DamagedJob` when the job is not intact: `job.json` against its own checksum, each file against its size,
+        and, once it is asked for, against its content (see `JobFiles`). `verify` reads all files at once.
         """
         folder = self.folder(key)
         if not folder.is_dir():
             raise KeyError(key)
         record = self._record(key)
-        files = {}
-        for name, entry in record["files"].items():
-            path = folder / name
-            try:
-                size = path.stat().st_size
-            except OSError as error:
-                raise _corrupt(folder, f"{name} is missing") from error
-            if size != entry["size"]:
-                raise _corrupt(folder, f"{name} has {size} bytes instead of {entry['size']}")
-            files[name] = path
-        try:
-            timing = read_json(folder / "timing.json")
-        except BenchError as error:
-            raise _corrupt(folder, "timing.json is not readable") from error
-        digests = {name: entry["sha256"] for name, entry in record["files"].items()}
-        return JobResult(record["values"], files, digests, timing)
+        files = JobFiles(folder, key, record.files)
+        files.check_sizes()
+        return JobResult(record.values, files, files.digests, read_timing(folder, key), folder)
 
     def verify(self, key: str) -> JobResult:
         """Like `get`, and compare the content of every file with its recorded hash."""
         result = self.get(key)
-        for name, path in result.files.items():
-            if file_sha256(path) != result.digests[name]:
-                raise _corrupt(self.folder(key), f"{name} does not have the content that was written")
+        for name in result.files:
+            result.files[name]
         return result
+
+    def set_aside(self, key: str) -> Path | None:
+        """Move a damaged job out of the way, to `root`/damaged, and return where it is now; it is then not finished.
+
+        None when it is intact or gone: another process has done it, and computed it again. Raises `BenchError` when the
+        store cannot be written.
+        """
+        try:
+            self.verify(key)
+        except KeyError:
+            return None
+        except DamagedJob:
+            with self._disk_errors():
+                (self.root / "damaged").mkdir(exist_ok=True)
+                place = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self.root / "damaged"))
+                with suppress(FileNotFoundError):
+                    self.folder(key).rename(place)
+                    return place
+                place.rmdir()
+        return None
 
     def put(self, job: Job[Spec], output: JobOutput, timing: Mapping[str, float]) -> None:
         """Publish a finished job atomically; one that is already there stays as it is.
@@ -125,19 +132,18 @@ class Store:
                     shutil.rmtree(leftover, ignore_errors=True)
                     os.close(handle)
 
-    def _record(self, key: str) -> dict[str, Any]:
+    def _record(self, key: str) -> Record:
         folder = self.folder(key)
         try:
-            record = read_json(folder / "job.json")
+            content = read_json(folder / "job.json")
         except BenchError as error:
-            raise _corrupt(folder, "job.json is missing or not JSON") from error
-        if not isinstance(record, dict) or "schema" not in record:
-            raise _corrupt(folder, "job.json is not the record of a job")
-        if record["schema"] != SCHEMA:
-            raise _corrupt(folder, f"job.json has schema {record['schema']!r}, this version reads {SCHEMA}")
-        body = {name: value for name, value in record.items() if name != "checksum"}
-        if record.get("checksum") != sha256(canonical_json(body)) or record.get("key") != key:
-            raise _corrupt(folder, "job.json does not have the content that was written")
+            raise DamagedJob(folder, key, "job.json is missing or not JSON") from error
+        if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
+            raise DamagedJob(folder, key, f"job.json has schema {content['schema']!r}, this version reads {SCHEMA}")
+        record = read_record(content, folder, key)
+        body = {name: value for name, value in content.items() if name != "checksum"}
+        if record.checksum != sha256(canonical_json(body)) or record.key != key:
+            raise DamagedJob(folder, key, "job.json does not have the content that was written")
         return record
 
     @contextmanager
@@ -165,10 +171,6 @@ class Store:
                 f"{self.root}: the job store cannot be written ({error.strerror}); "
                 "free some space or make the folder writable, then run again"
             ) from error
-
-
-def _corrupt(folder: Path, fault: str) -> BenchError:
-    return BenchError(f"{folder}: damaged job, {fault}; remove that folder and run again")
 
 
 def _lock(folder: Path) -> int | None:

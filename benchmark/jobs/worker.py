@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmark.errors import BenchError
+from benchmark.jobs.damage import DamagedJob
 from benchmark.jobs.device import set_up
 from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.store import Context, Store
@@ -33,7 +34,8 @@ def work(
 ) -> None:
     """Serve `pipe`: receive jobs; send ("ready",) once, then ("progress", message, share) and one outcome per job.
 
-    Outcomes: ("finished", seconds), ("failed", traceback), ("fatal", message) when the store cannot be written.
+    Outcomes: ("finished", seconds), ("failed", traceback), ("damaged", its folder, key and fault) when a finished job
+    that this one needs is not intact, ("fatal", message) when the store cannot be written.
     The number of threads is the same in every worker, so a result does not depend on how many there are.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
@@ -49,13 +51,15 @@ def work(
             pipe.send(_compute(job, context))
 
 
-def _compute(job: Job[Spec], context: Context) -> tuple[str, float] | tuple[str, str]:
+def _compute(job: Job[Spec], context: Context) -> tuple[str, float | str | tuple[Path, str, str]]:
     if context.store.has(job.key):  # another run finished it meanwhile
         return "finished", 0.0
     _reset_peak_memory()
     started, clock = time.time(), time.perf_counter()
     try:
         output = importlib.import_module(job.spec.module).compute(job, context)
+    except DamagedJob as error:
+        return "damaged", (error.folder, error.key, error.fault)
     except BenchError as error:
         return "failed", str(error)
     except Exception as error:

@@ -12,30 +12,55 @@ from torch import nn
 from benchmark import models, seeds
 from benchmark.config.params import ModelRef, parse
 from benchmark.errors import BenchError
-from benchmark.files import atomic_write, write_json
-from benchmark.models import loader
+from benchmark.files import atomic_write, file_sha256, write_json
+from benchmark.models import foreign, loader
 from benchmark.models.copying import copied
+from benchmark.networks.changes import check_changes
 from benchmark.networks.subnetwork import SubNetwork
 from benchmark.space import Architecture, SearchSpace, build_space, count
+from benchmark.space.foreign import check_meta
 from benchmark.space.safetensors_file import SCHEMA, decode, encode
 from benchmark.space.weights_file import unpack_state
 
 
-def large_model(architecture: Architecture, ref: ModelRef | None = None, trained: bool = True) -> nn.Module:
+def large_model(
+    architecture: Architecture, ref: ModelRef | None = None, trained: bool = True, trust: bool = False
+) -> nn.Module:
     """Return the large model that an architecture was found in, with the initial weights of its seed.
 
     What to build stands in the architecture's metadata; `ref` names another model instead. A model with weights from
-    elsewhere has those, unless `trained` is false: then they need not be at hand. Raises `BenchError` when the metadata
-    do not say which model it is, and when its weights cannot be had.
+    elsewhere has those, unless `trained` is false: then they need not be at hand. Unless the metadata are to be
+    trusted, they choose models of the suite, torchvision and timm, of bounded size, and no weights. Raises `BenchError`
+    when they do not say which model it is, and when its weights cannot be had, or are not those of the search.
     """
     channels, size = _shape(architecture.meta)
     chosen = ref or model_ref(architecture.meta)
     if not trained:
         chosen = chosen.untrained()
+    if ref is None and not trust:
+        foreign.check_described(models.describe(chosen, channels, architecture.meta["classes"], size))
+        if chosen.trained:
+            raise BenchError(
+                f"its large model has weights from elsewhere ({chosen.file or 'published ones'}), which a file may not "
+                "fetch; name weights of your own (--state), or, if you know where the file is from, --trust"
+            )
+    _check_weights(chosen, architecture.meta)
     network = models.build(chosen, channels, architecture.meta["classes"], size)
     if not chosen.trained:
         models.initialise(network, seeds.derive(architecture.meta.get("seed", 0), "init"))
     return network
+
+
+def _check_weights(ref: ModelRef, meta: dict[str, Any]) -> None:
+    """Raise `BenchError` when the file of weights is not the one that the search had."""
+    wanted = meta.get("pretrained")
+    if ref.file is not None and wanted is not None and (path := Path(ref.file).expanduser()).is_file():
+        found = file_sha256(path)
+        if found != wanted:
+            raise BenchError(
+                f"{path}: not the weights that the architecture was found with (SHA-256 {found[:12]}, {wanted[:12]} "
+                "expected); restore them, or name others with --state"
+            )
 
 
 def space_of(model: nn.Module, architecture: Architecture) -> SearchSpace:
@@ -121,27 +146,39 @@ def save_network(
     write_json(path.with_suffix(".json"), description)
 
 
-def load_network(path: Path) -> nn.Module:
+def load_network(path: Path, trust: bool = False) -> nn.Module:
     """Return the network that `save_network` wrote, in eval mode.
 
-    Raises `BenchError` for a file that is missing, a pickle, damaged, or not an extracted network, and when the
-    library of its large model is not installed.
+    The file chooses among the models of the suite, torchvision and timm, of bounded size; with `trust` also one of
+    `python:`, whose module is then imported, and of any size. Raises `BenchError` for another one, for a file that is
+    missing, a pickle, damaged, or not an extracted network, and when the library of its large model is not installed.
     """
-    return open_network(path)[1]
+    return open_network(path, trust)[1]
 
 
-def open_network(path: Path) -> tuple[dict[str, Any], nn.Module]:
+def open_network(path: Path, trust: bool = False) -> tuple[dict[str, Any], nn.Module]:
     """Return the description of the network that `save_network` wrote, and the network as `load_network` gives it."""
     content = _read(path, "`dapbench extract` writes such a file")
-    description, tensors = decode("network", content, str(path))
-    network = _rebuilt(path, lambda: loader.rebuild(description, tensors))
+    try:
+        description, tensors = decode("network", content, str(path))
+    except RecursionError as error:
+        raise BenchError(f"{path}: its description is damaged; extract it again") from error
+    check_meta(description.get("meta", {}), str(path))
+
+    def build() -> nn.Module:
+        if not trust:
+            foreign.check_described(description["model"])
+        check_changes(description["changes"])
+        return loader.rebuild(description, tensors)
+
+    network = _rebuilt(path, build)
     if sum(parameter.numel() for parameter in network.parameters()) != description.get("params"):
         raise BenchError(f"{path}: its tensors do not fit its description; extract it again")
     return description, network
 
 
 def dense_network(path: Path, description: dict[str, Any]) -> nn.Module:
-    """Return the large model of the network in `path`, with random weights, in eval mode."""
+    """Return the large model of the network in `path`, as `open_network` let it pass, with random weights."""
     return _rebuilt(path, lambda: loader.build_large_model(description["model"])).eval()
 
 
@@ -195,9 +232,10 @@ def model_ref(meta: dict[str, Any]) -> ModelRef:
 
 
 def _shape(meta: dict[str, Any]) -> tuple[int, int]:
-    if "input" not in meta or "classes" not in meta:
+    known = check_meta(meta, "architecture")
+    if known.input is None or known.classes is None:
         raise BenchError(
             "architecture: its metadata lack the input shape or the classes; write it with dapbench search"
         )
-    channels, _, size = meta["input"]
-    return int(channels), int(size)
+    channels, _, size = known.input
+    return channels, size

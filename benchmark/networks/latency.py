@@ -50,7 +50,7 @@ class Subject:
         return torch.rand_like(example_of(self.network, shape, batch)).contiguous(memory_format=torch.channels_last)
 
 
-def measure(files: Sequence[Path], settings: Settings) -> dict[str, Any]:
+def measure(files: Sequence[Path], settings: Settings, trust: bool = False) -> dict[str, Any]:
     """Return latency and memory of the networks in `files` and of their large models, as JSON.
 
     In every round each network does one forward pass, in turn and in an order that rotates, so that whatever else the
@@ -60,14 +60,15 @@ def measure(files: Sequence[Path], settings: Settings) -> dict[str, Any]:
     The result holds `settings`, `provenance` and `rows`, one per batch size and network, the large models' first
     (`file` "dense"): `params`, `macs`, `latency` (milliseconds: `median`, `q1`, `q3`, `all`), `memory` (bytes:
     `weights`, `activations` at the peak, `peak` of both), and the `ratios` of latency (`median`, `low`, `high`) and
-    memory to the row's large model. Raises `BenchError` for a file that is not a network, and for too little memory.
+    memory to the row's large model. `trust` is that of `load_network`. Raises
+    `BenchError` for a file that is not a network, and for too little memory.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("--device: torch finds no GPU here; use cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        subjects = _subjects(files, settings.device)
+        subjects = _subjects(files, settings.device, trust)
         rows = [row for batch in settings.batches for row in _rows(subjects, batch, settings)]
     except torch.OutOfMemoryError as error:
         raise BenchError("--batch: too little memory on the GPU; name smaller batches or fewer files") from error
@@ -77,9 +78,9 @@ def measure(files: Sequence[Path], settings: Settings) -> dict[str, Any]:
     return {"schema": SCHEMA, "settings": asdict(settings), "provenance": about, "rows": rows}
 
 
-def _subjects(files: Sequence[Path], device: str) -> list[Subject]:
+def _subjects(files: Sequence[Path], device: str, trust: bool) -> list[Subject]:
     """The large models of all files, each once, then the files' networks."""
-    opened = [(file, *open_network(file)) for file in files]
+    opened = [(file, *open_network(file, trust)) for file in files]
     places: dict[bytes, int] = {}
     dense: list[Subject] = []
     for file, description, _ in opened:

@@ -9,6 +9,7 @@ from benchmark.errors import BenchError, unknown
 from benchmark.files import file_sha256
 from benchmark.jobs.results import Found, Searched, Transferred
 from benchmark.jobs.store import Context
+from benchmark.pipeline.mending import mended
 from benchmark.pipeline.plan import Plan
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, report_failures, run_step, run_suite
 from benchmark.pruning.registry import pruner
@@ -108,12 +109,16 @@ def run_search(
     if not searches:
         served = ", ".join(plan.method(method).granularities)
         raise BenchError(f"--granularity: {method} does not search {granularity} units; use {served}")
-    if run_suite(narrow, [suite], [method], root=root, until="search"):
-        return None
-    result = plan.store.verify(searches[0].job.key)
-    entries = {entry.budget: entry for entry in result.read(Searched).architectures}
-    entry = entries[wanted] if wanted in entries else next(iter(entries.values()))
-    return result.files[entry.file], result.files[entry.state_file]
+
+    def found() -> tuple[Path, Path] | None:
+        if run_suite(narrow, [suite], [method], root=root, until="search"):
+            return None
+        result = plan.store.get(searches[0].job.key)
+        entries = {entry.budget: entry for entry in result.read(Searched).architectures}
+        entry = entries[wanted] if wanted in entries else next(iter(entries.values()))
+        return result.files[entry.file], result.files[entry.state_file]
+
+    return mended(plan.store, found)
 
 
 def transfer(
@@ -131,9 +136,9 @@ def transfer(
     architecture. What the store has is not computed again. None when the retraining failed (its traceback is on
     stderr). Raises `BenchError` when the architecture was made for another model than the suite's.
     """
-    from benchmark.space import Architecture
+    from benchmark.space.foreign import read_architecture
 
-    architecture = Architecture.load(path)
+    architecture = read_architecture(path)
     chosen = architecture.meta.get("seed", 0) if seed is None else seed
     granularity: Any = architecture.granularity
     narrow = narrowed(params, suite, _any_method(params), granularity, chosen, weights=[weights])
@@ -165,9 +170,13 @@ def transfer(
             f"{suite}` does it, at the suite's own budgets"
         ) from error
     job = plan.transfer_job(granularity, chosen, found, weights, rates, inputs, f"{suite} transfer {path.name}", digest)
-    if report_failures(run_step("transfer", [job], [(plan, [])], root, 1)):
-        return None
-    return plan.store.get(job.key).read(Transferred)
+
+    def retrained() -> Transferred | None:
+        if report_failures(run_step("transfer", [job], [(plan, [])], root, 1)):
+            return None
+        return plan.store.get(job.key).read(Transferred)
+
+    return mended(plan.store, retrained)
 
 
 def _any_method(params: Params) -> str:

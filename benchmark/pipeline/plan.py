@@ -54,9 +54,15 @@ class Digests:
 
     @classmethod
     def of(cls, manifests: Mapping[str, Any]) -> "Digests":
-        """Take the hashes from `{"source": manifest, "targets": {label: manifest}}`."""
-        targets = {label: manifest["digest"] for label, manifest in manifests["targets"].items()}
-        return cls(manifests["source"]["digest"], targets)
+        """Take the hashes from `{"source": manifest, "targets": {label: manifest}}`; `ValueError` for anything else."""
+        try:
+            targets = {label: manifest["digest"] for label, manifest in manifests["targets"].items()}
+            found = cls(manifests["source"]["digest"], targets)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not the manifests of a suite") from error
+        if not all(isinstance(digest, str) for digest in (found.source, *targets.values())):
+            raise ValueError("a digest is no text")
+        return found
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,15 @@ from typing import Any
 from rich.console import Console
 
 from benchmark import seeds
+from benchmark.analysis.result_files import Tuning, read_part
 from benchmark.analysis.rows import Row, read_results
+from benchmark.analysis.searches import read_search
 from benchmark.config.params import Params, load_params
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, read_json, sha256, write_json
 from benchmark.jobs.results import Searched
 from benchmark.pipeline.collect import FOUND, result_rows, tuning_of
+from benchmark.pipeline.mending import mended, raise_damage
 from benchmark.pipeline.plan import Digests, Plan, Search, Transfer
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, report_failures, run_step, stage
 from benchmark.protocol.controls import DENSE
@@ -96,7 +99,7 @@ def recheck(
     by = _compared_by(params, suite, places, before, now, chosen)
     sample = Sample(suite, sha256(canonical_json(now)), chosen, rates_only=by is not None)
     plan = _narrowed(params, sample, root)
-    computed = _numbers(plan, sample, root, workers)
+    computed = mended(plan.store, lambda: _numbers(plan, sample, root, workers))
     if computed is None:
         return 1
     if against is None:
@@ -158,6 +161,7 @@ def _numbers(plan: Plan, sample: Sample, root: Path, workers: int | None) -> Num
     transfers = [] if failures else list(_transfers(plan, sample, searches))
     failures = failures or run_step("transfer", [transfer.job for transfer in transfers], work, root, workers)
     if failures:
+        raise_damage(failures)
         report_failures(failures)
         return None
     return _plain(_computed(plan, searches, transfers))
@@ -194,7 +198,7 @@ def answer(request: dict[str, Any], root: Path = Path()) -> int:
     """Compute what `recheck --against` of another checkout asks this one for, and write it; returns the exit code."""
     sample = Sample(request["suite"], request["choice"], tuple(request["methods"]), request["rates_only"])
     plan = _narrowed(load_params(root / "params.yaml"), sample, root)
-    numbers = _numbers(plan, sample, root, request["workers"])
+    numbers = mended(plan.store, lambda: _numbers(plan, sample, root, request["workers"]))
     if numbers is None:
         return 1
     listed = [{"place": list(place), "value": value} for place, value in numbers.items()]
@@ -261,12 +265,12 @@ def _computed(plan: Plan, searches: Sequence[Search], transfers: Sequence[Transf
 def _committed(plan: Plan, places: Places) -> Numbers:
     numbers: Numbers = {}
     for method in plan.methods:
-        for entry in read_json(places.results(plan.suite, f"{method}.search.json"))["architectures"]:
+        for entry in read_search(places.results(plan.suite, f"{method}.search.json"))["architectures"]:
             place = ("architecture", method, entry["variant"], entry["granularity"], entry["seed"], entry["budget"])
             numbers[place] = {name: entry[name] for name in FOUND}
         rows, _ = read_results(places.results(plan.suite, f"{method}.json"))
         numbers |= {_place(row): _result(row) for row in rows}
-    for entry in read_json(places.results(plan.suite, "tuning.json"))["rates"]:
+    for entry in read_part(places.results(plan.suite, "tuning.json"), Tuning)[1]["rates"]:
         numbers["rate", entry["granularity"], entry["budget"], entry["kind"]] = entry["tried"]
     return numbers
 

@@ -17,6 +17,7 @@ from benchmark.jobs.account import Account
 from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.local import Failure, available_workers, run_jobs
 from benchmark.jobs.store import Context, Store
+from benchmark.pipeline.mending import mended, raise_damage
 from benchmark.pipeline.plan import Digests, Plan, device_of
 
 Step = Literal["pretrain", "search", "floors", "tune", "transfer"]
@@ -95,14 +96,19 @@ def stage(
     if suite is None or suite not in params.suites:
         raise unknown("suite", suite or "", params.suites, "--suite")
     if name not in _PER_METHOD:
-        return _PER_SUITE[name](params, suite, workers, root)
+        per_suite, chosen = _PER_SUITE[name], suite
+        return mended(Places(root).store, lambda: per_suite(params, chosen, workers, root))
     if method is None or method not in params.methods_of(suite):
         raise unknown("method", method or "", params.methods_of(suite), "--method")
-    plan = plan_of(params, suite, root)
-    failures = fill([(plan, [method])], root, workers, "search" if name == "search" else "transfer")
-    if not failures:
-        _PER_METHOD[name](plan, method, Places(root))
-    return report_failures(failures)
+    plan, write, one = plan_of(params, suite, root), _PER_METHOD[name], method
+
+    def computed() -> int:
+        failures = fill([(plan, [one])], root, workers, "search" if name == "search" else "transfer")
+        if not failures:
+            write(plan, one, Places(root))
+        return report_failures(failures)
+
+    return mended(plan.store, computed)
 
 
 def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str, Any] | None = None) -> Plan:
@@ -113,6 +119,10 @@ def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str
         manifests = read_json(path)
         if not isinstance(manifests, dict) or manifests.get("schema") != SCHEMA:
             raise BenchError(f"{path}: expected schema {SCHEMA} of the stage data; remove it and run `dvc repro`")
+        try:
+            Digests.of(manifests)
+        except ValueError as error:
+            raise BenchError(f"{path}: {error}; remove it and run `dvc repro`") from error
     return Plan(params, suite, Digests.of(manifests), places.store, device_of(params))
 
 
@@ -132,7 +142,14 @@ Work = list[tuple[Plan, list[str]]]
 
 
 def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failure]:
-    """Compute the missing jobs of the plans' methods up to the step `until`, step by step over all of them."""
+    """Compute the missing jobs of the plans' methods up to the step `until`, step by step over all of them.
+
+    A finished job that turns out to be damaged is set aside, and computed again with what needs it.
+    """
+    return mended(work[0][0].store, lambda: _fill(work, root, workers, until))
+
+
+def _fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failure]:
     failures: list[Failure] = []
     steps: dict[Step, Callable[[], Sequence[Job[Spec]]]] = {
         "pretrain": lambda: [job for plan, _ in work for job in plan.pretrain_jobs()],
@@ -153,6 +170,7 @@ def fill(work: Work, root: Path, workers: int | None, until: Step) -> list[Failu
         failures += run_step(step, jobs(), work, root, workers)
         if step == until:
             break
+    raise_damage(failures)
     return failures
 
 
@@ -163,6 +181,10 @@ def run_step(step: Step, jobs: Sequence[Job[Spec]], work: Work, root: Path, work
         return []
     for each, _ in work:
         prepare_data(each.params, each.suite, root)
+        if step == "pretrain" and each.config.model.pretrained and each.config.model.file is None:
+            from benchmark.models.cached import check_cached
+
+            check_cached(each.config.model.name)
     compute = plan.params.compute
     count = workers or (
         available_workers(compute.threads, plan.device, compute.slots) if compute.workers == "auto" else compute.workers

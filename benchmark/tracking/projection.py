@@ -116,7 +116,7 @@ def _group(
     return Group("/".join((_name(first), first.granularity, first.cost)), hashed, parent, children)
 
 
-def _jobs(files: MethodFiles, rows: list[Row], rates: tuple[Rate, ...], common: Run) -> Iterator[Run]:
+def _jobs(files: MethodFiles, rows: list[Row], rates: Sequence[Rate], common: Run) -> Iterator[Run]:
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.budget, row.seed, row.weights, row.arm, row.retraining), []).append(row)

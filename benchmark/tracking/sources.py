@@ -2,77 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from benchmark.analysis import SCHEMA as SUMMARY_SCHEMA
+from benchmark.analysis import read_summary
+from benchmark.analysis.result_files import DataFile, Part, Rate, Searches, Timings, Trace, Tuning, read_part
 from benchmark.analysis.rows import Row, read_results
 from benchmark.analysis.slices import slices
-from benchmark.analysis.summary import slice_file
+from benchmark.analysis.summary import summary_file
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
-from benchmark.files import read_json
-
-SCHEMA = 1
-M = TypeVar("M", bound=BaseModel)
 
 
-class _Part(BaseModel):
-    """What is used of a JSON file; the other keys are for other readers."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class JobTiming(_Part):
-    """When a job ran: Unix seconds, and how long it took."""
-
-    started: float = Field(gt=0)
-    seconds: float = Field(ge=0)
-
-
-class _Timings(_Part):
-    cells: dict[str, JobTiming]
-
-
-class FoundArchitecture(_Part):
-    """An architecture that a search found; `file` is its path below the root."""
-
-    variant: str
-    granularity: str
-    seed: int
-    file: str
-    search_cell: str
-    cost: str
-
-
-class TracePoint(BaseModel):
-    """The state of a search after `step` steps: further keys are its quantities, null where undefined."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, float | None]
-
-    step: int
-
-
-class Trace(_Part):
-    """The course of one search; `cost` None: that of the suite, which has one."""
-
-    variant: str
-    granularity: str
-    seed: int
-    points: tuple[TracePoint, ...]
-    cost: str | None = None
-
-
-class Searches(_Part):
-    """METHOD.search.json."""
-
-    architectures: tuple[FoundArchitecture, ...]
-    traces: tuple[Trace, ...] = ()
-
-
-class Estimate(_Part):
+class Estimate(Part):
     """A mean over seeds with the half width of its 95 % interval; without `budget` it is an area."""
 
     method: str
@@ -86,46 +28,17 @@ class Estimate(_Part):
     budget: float | None = None
 
 
-class _Slice(_Part):
+class _Slice(Part):
     cost: str
     measure: str
 
 
-class Summary(_Part):
+class Summary(Part):
     """The means and areas of one kind of cost and one measure."""
 
     slice: _Slice
-    cells: tuple[Estimate, ...]
-    areas: tuple[Estimate, ...]
-
-
-class Rate(_Part):
-    """The learning rate of a recipe at one budget; `cost` None: that of the suite, which has one."""
-
-    granularity: str
-    budget: float
-    kind: str
-    lr: float
-    cost: str | None = None
-
-
-class _Tuning(_Part):
-    rates: tuple[Rate, ...] = ()
-
-
-class Manifest(_Part):
-    """The parts of a data set's manifest that identify it."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str
-    digest: str
-    source: str
-
-
-class _Data(_Part):
-    source: Manifest
-    targets: dict[str, Manifest]
+    cells: list[Estimate]
+    areas: list[Estimate]
 
 
 class MethodFiles:
@@ -145,9 +58,9 @@ class MethodFiles:
                 found, expected = f"{row.suite}/{row.method}", f"{suite}/{method}"
                 raise BenchError(f"{self.results}: a row is of {found}, expected {expected}; restore the file from git")
         self._timings_path = folder / f"{method}.timings.json"
-        self._timings = _read(self._timings_path, _Timings).cells
+        self._timings = read_part(self._timings_path, Timings)[0].cells
         path = folder / f"{method}.search.json"
-        self.searches = _read(path, Searches) if path.exists() else Searches(architectures=())
+        self.searches = read_part(path, Searches)[0] if path.exists() else Searches(architectures=[], traces=[])
         self._root = root
 
     def span(self, jobs: set[str]) -> tuple[int, int]:
@@ -187,36 +100,29 @@ def method_files(params: Params, root: Path, suite: str) -> list[MethodFiles]:
 def data_manifests(root: Path, suite: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Return (source or target, label, manifest) for the data sets of `suite`."""
     path = root / "reports" / "results" / suite / "data.json"
-    data = _read(path, _Data)
+    data = read_part(path, DataFile)[0]
     targets = [("target", label, manifest.model_dump()) for label, manifest in data.targets.items()]
     return [("source", data.source.name, data.source.model_dump()), *targets]
 
 
 def summaries(params: Params, root: Path, suite: str) -> list[Summary]:
     """Return the analysis of every slice of a suite, the main one first; none when it was not made."""
-    paths = [root / "reports" / "analysis" / suite / "summary.json"]
-    paths += [slice_file(root, suite, one.name) for one in slices(params.suites[suite])[1:]]
-    return [_read(path, Summary, SUMMARY_SCHEMA) for path in paths if path.exists()]
+    names = [None, *(one.name for one in slices(params.suites[suite])[1:])]
+    found = []
+    for name in names:
+        path = summary_file(root, suite, name)
+        if path.exists():
+            read_summary(root, suite, name)  # refuses a file that is not as it was written
+            found.append(read_part(path, Summary, SUMMARY_SCHEMA)[0])
+    return found
 
 
-def tuned_rates(root: Path, suite: str) -> tuple[Rate, ...]:
+def tuned_rates(root: Path, suite: str) -> list[Rate]:
     """Return the learning rates that were chosen for budgets; none where the recipes have their own."""
     path = root / "reports" / "results" / suite / "tuning.json"
-    return _read(path, _Tuning).rates if path.exists() else ()
+    return read_part(path, Tuning)[0].rates if path.exists() else []
 
 
 def files_below(folder: Path) -> dict[str, Path]:
     """Return the files in `folder`, hidden ones apart, by their path within it; none when it does not exist."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("[!.]*")) if path.is_file()}
-
-
-def _read(path: Path, model: type[M], schema: int = SCHEMA) -> M:
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != schema:
-        raise BenchError(f"{path}: expected an object of schema {schema}; restore it from git or run `dvc repro`")
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise BenchError(f"{path}: {key}: {first['msg']}; restore it from git or run `dvc repro`") from error

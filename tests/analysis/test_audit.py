@@ -76,7 +76,10 @@ class Suite:
             for s in (0, 1, 2)
         ]
         write_json(folder / "floors.json", {"schema": 1, "floors": floors, "chance": {}})
-        write_json(folder / "data.json", {"schema": 1, "targets": self.data})
+        known = {"name": "x", "digest": "d", "source": "s"}
+        targets = {label: known | manifest for label, manifest in self.data.items()}
+        source = known | {"count": 9, "classes": ["a"]}
+        write_json(folder / "data.json", {"schema": 1, "source": source, "targets": targets})
         tried = [{"lr": lr, "accuracy": 0.5} for lr in RATES]
         rate = {"granularity": "channel", "budget": 0.1, "kind": "training", "lr": self.lr, "tried": tried}
         write_json(folder / "tuning.json", {"schema": 1, "rates": [rate]})

@@ -45,5 +45,5 @@ def test_what_params_do_not_ask_for_is_left_out(tmp_path):
 def test_without_a_file_there_are_none_and_another_schema_is_refused(tmp_path):
     assert summarise(tmp_path, ROWS, params_of())["floors"] == []
     write_json(tmp_path / "floors.json", {"schema": 2, "floors": []})
-    with pytest.raises(BenchError, match="expected floors of schema 1"):
+    with pytest.raises(BenchError, match="expected an object of schema 1"):
         summarise(tmp_path)

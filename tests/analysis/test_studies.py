@@ -68,6 +68,7 @@ def test_spread_by_hand():
 def content(**without):
     def architecture(variant, budget, seed, kept, gap):
         found = {"variant": variant, "granularity": "channel", "budget": budget, "seed": seed, "kept": {"x": kept}}
+        found |= {"cost": "params", "sizes": {"x": 16}, "file": "a.safetensors", "search_cell": "c"}
         return found | ({} if "notes" in without else {"notes": {"relaxed": 0.5 + gap, "discrete": 0.5}})
 
     place = {"variant": "a", "granularity": "channel"}
@@ -81,7 +82,7 @@ def content(**without):
             architecture("a", 0.05, 1, 1, 0.3),
         ],
         "traces": [
-            {**place, "seed": s, "points": [{"step": 0, "undecided": 1.0}, {"undecided": u}]}
+            {**place, "seed": s, "points": [{"step": 0, "undecided": 1.0}, {"step": 1, "undecided": u}]}
             for s, u in ((0, 0.2), (1, 0.4))
         ],
         "overlaps": [{**place, "budget": b, "pairs": 1, "share": 0.5 + b, "chance": b} for b in (0.5, 0.1, 0.05)],

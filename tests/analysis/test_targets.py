@@ -184,8 +184,9 @@ def test_variants_of_a_suite():
 
 def test_data_and_tuning_are_in_the_summary(tmp_path):
     alike = {"threshold": 0.99, "side": 16, "pairs": 3, "images": 2, "exact": 1, "closest": [[0, 1, 1.0]]}
-    manifests = {label: {"count": 50, "classes": ["a", "b", "c", "d"]} for label in TARGETS}
-    content = {"schema": 1, "source": {}, "targets": manifests, "near_duplicates": {"t": alike}}
+    manifest = {"name": "x", "digest": "d", "source": "s", "count": 50, "classes": ["a", "b", "c", "d"]}
+    manifests = dict.fromkeys(TARGETS, manifest)
+    content = {"schema": 1, "source": manifest, "targets": manifests, "near_duplicates": {"t": alike}}
     write_json(tmp_path / "data.json", content)
     tried = [{"lr": 0.1, "accuracy": 0.5}, {"lr": 0.2, "accuracy": 0.6}]
     rate = {"granularity": "channel", "budget": 0.1, "kind": "finetune", "lr": 0.2, "tried": tried}

@@ -399,6 +399,22 @@ def test_folders_that_are_no_classes(tmp_path: Path) -> None:
         load(DatasetRef(name=f"imagefolder:{tmp_path / 'one'}"))
 
 
+def test_folders_that_are_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BenchError, match=r"^s\.name: / is the whole file system"):
+        check_ref(DatasetRef(name="imagefolder:/"), "s")
+    folder = image_folder(tmp_path / "a")
+    entries = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.parent == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(BenchError, match=r"cannot be looked into \(Permission denied\)"):
+        load(DatasetRef(name=f"imagefolder:{folder}"))
+
+
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "own")
     (folder / "bee" / "1.PNG").write_bytes(b"broken")

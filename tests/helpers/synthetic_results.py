@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 from types import SimpleNamespace
 
+from benchmark.analysis import read_summary
 from benchmark.analysis.grid import methods_of, variants_of
 from benchmark.analysis.rows import Row, write_results
 from benchmark.config.ablations import studies_of
 from benchmark.config.params import Params, SuiteConfig
-from benchmark.files import read_json, sha256, write_json
+from benchmark.files import sha256, write_json
 from benchmark.protocol.controls import concerns
 
 WIDTHS = [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
@@ -43,7 +44,7 @@ def write_synthetic(root: Path, params: Params, suite: str) -> None:
 def keep_every_rule(made: SimpleNamespace, suite: str) -> None:
     """Let the audit of an analysed suite say that it keeps every rule, as if it were a published one."""
     path = made.reports / "analysis" / suite / "summary.json"
-    summary = read_json(path)
+    summary = read_summary(made.root, suite)
     write_json(path, summary | {"audit": [finding | {"passed": True} for finding in summary["audit"]]})
 
 
@@ -65,12 +66,13 @@ def _likeness(architectures: list[dict]) -> dict:
 
 def _data(config: SuiteConfig, folder: Path) -> None:
     labels = [target.label for target in config.data.targets]
+    known = {"name": "made-up", "digest": "ab" * 32, "source": "nowhere"}
     targets = {
-        label: {"count": 1000 * (n + 1), "classes": [str(c) for c in range((10, 10, 964, 242)[n % 4])]}
+        label: {**known, "count": 1000 * (n + 1), "classes": [str(c) for c in range((10, 10, 964, 242)[n % 4])]}
         for n, label in enumerate(labels)
     }
     found = {"threshold": 0.99, "side": 16, "pairs": 9, "images": 7, "exact": 1, "closest": [[0, 1, 0.999]]}
-    content = {"schema": 1, "source": {}, "targets": targets}
+    content = {"schema": 1, "source": {**known, "count": 9, "classes": ["0"]}, "targets": targets}
     write_json(folder / "data.json", content | {"near_duplicates": dict.fromkeys(labels, found)})
 
 

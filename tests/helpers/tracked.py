@@ -32,7 +32,8 @@ def write_method(root: Path, method: str, change: Callable[[dict[str, Any]], dic
                 for budget in [1.0] if method == "dense" else [0.5, 0.1]:
                     file = f"artifacts/tiny/search/{method}/{granularity}-{variant}-s{seed}-b{budget}.safetensors"
                     place = {"variant": variant, "granularity": granularity, "seed": seed, "search_cell": search}
-                    found.append({"budget": budget, "file": file, "cost": "params", **place})
+                    sizes = {"kept": {"layer": 5}, "sizes": {"layer": 10}}
+                    found.append({"budget": budget, "cost": "params", "file": file, **sizes, **place})
                     for weights in ("fresh", "scratch"):
                         cell = f"{method}-{variant}-{granularity}-{seed}-{budget}-{weights}"
                         cells[cell] = {

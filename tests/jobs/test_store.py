@@ -11,7 +11,10 @@ from pydantic import ConfigDict
 
 from benchmark.config.params import Section
 from benchmark.errors import BenchError
+from benchmark.files import canonical_json, sha256
 from benchmark.jobs import store as store_module
+from benchmark.jobs import stored as stored_module
+from benchmark.jobs.damage import DamagedJob
 from benchmark.jobs.job import Job, JobOutput, Spec
 from benchmark.jobs.store import Store
 
@@ -137,6 +140,62 @@ def damage_timing(folder):
     (folder / "timing.json").write_text("{")
 
 
+def damage_timing_is_a_list(folder):
+    (folder / "timing.json").write_text("[1, 2]")
+
+
+def damage_timing_is_no_number(folder):
+    (folder / "timing.json").write_text('{"started": 1.0, "seconds": 1e999, "peak_mb": 3.0}')
+
+
+def damage_timing_lacks_seconds(folder):
+    (folder / "timing.json").write_text('{"started": 1.0}')
+
+
+def damage_deep(folder):
+    (folder / "job.json").write_text("[" * 100_000 + "]" * 100_000)
+
+
+def damage_deep_value(folder):
+    record = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps({**record, "values": {"a": nested(300)}}))
+
+
+def damage_binary(folder):
+    (folder / "job.json").write_bytes(b"\xff\xfe" + bytes(range(256)))
+
+
+def forge(folder, **changes):
+    """A record whose checksum is right all the same."""
+    body = json.loads((folder / "job.json").read_text()) | changes
+    del body["checksum"]
+    (folder / "job.json").write_text(json.dumps({**body, "checksum": sha256(canonical_json(body))}))
+
+
+def nested(depth):
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def damage_files_is_a_list(folder):
+    forge(folder, files=["final.bin"])
+
+
+def damage_a_size_is_text(folder):
+    forge(folder, files={"final.bin": {"size": "7", "sha256": "0"}})
+
+
+def damage_a_path_climbs_out(folder):
+    (folder.parent / "outside").write_bytes(b"weights")
+    forge(folder, files={"../outside": {"size": 7, "sha256": sha256(b"weights")}})
+
+
+def damage_values_is_a_number(folder):
+    forge(folder, values=1.5)
+
+
 @pytest.mark.parametrize("damage", [value for name, value in sorted(globals().items()) if name.startswith("damage_")])
 def test_a_damaged_job_is_refused_with_the_remedy(store, stored, damage):
     damage(store.folder(stored.key))
@@ -162,6 +221,44 @@ def test_verify_reads_the_content(store, stored):
     store.get(stored.key)
     with pytest.raises(BenchError, match=r"final\.bin does not have the content"):
         store.verify(stored.key)
+
+
+def test_a_file_is_given_out_only_with_the_content_that_was_written(store, stored):
+    path = store.folder(stored.key) / "final.bin"
+    assert store.get(stored.key).files["final.bin"] == path
+    result = store.get(stored.key)
+    flipped = bytearray(path.read_bytes())
+    flipped[3] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(DamagedJob, match=r"final\.bin does not have the content"):
+        result.files["final.bin"]
+
+
+def test_a_file_is_read_once(store, stored, monkeypatch):
+    store.verify(stored.key)
+    monkeypatch.setattr(stored_module, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
+    store.verify(stored.key)
+
+
+def test_values_of_another_kind_are_told_with_the_folder(store, stored):
+    forge(store.folder(stored.key), values={"accuracy": "high"})
+    with pytest.raises(BenchError, match=f"{store.folder(stored.key)}: .*accuracy.*remove that folder"):
+        store.get(stored.key).read(Values)
+
+
+@pytest.mark.parametrize("damage", [damage_deep, damage_a_path_climbs_out, damage_missing_file])
+def test_a_damaged_job_is_set_aside_and_can_be_put_again(store, stored, damage):
+    damage(store.folder(stored.key))
+    place = store.set_aside(stored.key)
+    assert place.parent == store.root / "damaged" and (place / "timing.json").exists()
+    assert not store.has(stored.key)
+    store.put(stored, JobOutput(Values(), {"final.bin": b"weights"}), TIMING)
+    assert store.verify(stored.key).values == {"accuracy": 0.25}
+
+
+def test_what_is_intact_or_gone_is_not_set_aside(store, stored):
+    assert store.set_aside(stored.key) is None and store.has(stored.key)
+    assert store.set_aside("ab" * 32) is None
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4])

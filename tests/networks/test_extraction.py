@@ -272,9 +272,13 @@ MODEL = {"name": RESNET, "in_channels": 3, "classes": CLASSES, "image_size": SIZ
         ({"tensors": {}}, "lacks 'conv1.weight'; extract it again"),
         ({"params": 7}, "its tensors do not fit its description; extract it again"),
         ({"changes": [{"module": "layer9", "set": {"groups": 1}}]}, "cannot be built as it says"),
-        ({"model": {**MODEL, "name": "torchvision:resnet19"}}, "cannot be built as it says (Unknown model resnet19)"),
-        ({"model": {**MODEL, "name": "python:nowhere.at_all:net"}}, "its large model needs nowhere; install it"),
+        ({"model": {**MODEL, "name": "torchvision:resnet19"}}, "unknown model 'torchvision:resnet19'"),
+        ({"model": {**MODEL, "name": "python:nowhere.at_all:net"}}, "whose code a file may not choose"),
         ({"model": {**MODEL, "options": {"colour": 1}}}, "cannot be built as it says"),
+        ({"model": 7}, "model: Input should be a valid dictionary"),
+        ({"changes": [{"module": "conv1", "set": {"__class__": 1}}]}, "changes.0.set"),
+        ({"changes": [{"module": "conv1", "replace": "os"}]}, "changes.0.replace"),
+        ({"meta": {"input": [3, SIZE]}}, "meta.input"),
     ],
 )
 def test_a_file_that_does_not_fit_is_told_in_one_line(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
@@ -284,6 +288,12 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(changes: dict[str, Any], t
     assert str(caught.value).startswith(f"{path}: ")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_trusted_file_names_a_module_and_one_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = edited(tmp_path / "n.safetensors", model={**MODEL, "name": "python:nowhere.at_all:net"})
+    with pytest.raises(BenchError, match="its large model needs nowhere; install it"):
+        extraction.load_network(path, trust=True)
 
 
 def test_a_library_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +317,9 @@ def test_weights_from_elsewhere_are_taken_unless_others_come(tmp_path: Path) -> 
     meta = {"input": [3, SIZE, SIZE], "classes": CLASSES, "seed": 3}
     file = str(tmp_path / "donor.safetensors")
     architecture = Architecture("channel", {}, {**meta, "model": {"name": RESNET, "file": file}})
-    taken = extraction.large_model(architecture)
+    with pytest.raises(BenchError, match="which a file may not fetch; name weights of your own"):
+        extraction.large_model(architecture)
+    taken = extraction.large_model(architecture, trust=True)
     assert all(torch.equal(tensor, donor.state_dict()[key]) for key, tensor in taken.state_dict().items())
     (tmp_path / "donor.safetensors").unlink()
     drawn = extraction.large_model(architecture, trained=False)
@@ -315,4 +327,4 @@ def test_weights_from_elsewhere_are_taken_unless_others_come(tmp_path: Path) -> 
     assert torch.equal(drawn.conv1.weight, same.conv1.weight)
     assert not torch.equal(drawn.conv1.weight, donor.conv1.weight)
     with pytest.raises(BenchError, match=r"donor\.safetensors: no such file"):
-        extraction.large_model(architecture)
+        extraction.large_model(architecture, trust=True)

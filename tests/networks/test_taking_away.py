@@ -127,12 +127,13 @@ def test_weights_of_a_pretrained_model_are_told_as_such(folder: Path, monkeypatc
     found = Architecture.load(Path("a.safetensors"))
     found.meta["model"] = {**ref, "file": "donor.safetensors"}
     found.save(Path("b.safetensors"))
-    code, told, _ = invoke("dapbench extract b.safetensors --out n.safetensors")
+    assert invoke("dapbench extract b.safetensors --out n.safetensors")[0] == 2
+    code, told, _ = invoke("dapbench extract b.safetensors --out n.safetensors --trust")
     assert code == 0
     assert "weights pretrained, of donor.safetensors" in told
     written = load_network(Path("n.safetensors"))
     assert torch.equal(written.head.bias, donor.head.bias)
     # With weights of its own, those need not be there.
     Path("donor.safetensors").rename("moved.safetensors")
-    assert invoke("dapbench extract b.safetensors --out n.safetensors")[0] == 2
+    assert invoke("dapbench extract b.safetensors --out n.safetensors --trust")[0] == 2
     assert invoke("dapbench extract b.safetensors --out n.safetensors --state moved.safetensors")[0] == 0

@@ -35,6 +35,7 @@ def bare(tiny_params: Path) -> Path:
         "schema": 1,
         "name": "digits",
         "count": 9,
+        "classes": ["3", "4", "5"],
         "shape": [1, 8, 8],
         "source": "scikit-learn",
         "licence": "CC BY",

@@ -39,6 +39,8 @@ class ImageFolder(Dataset):
             raise BenchError(
                 f"{where}: {option or 'PATH'!r} is not a folder; expected imagefolder:PATH with a folder per class"
             )
+        if folder.resolve() == Path(folder.resolve().anchor):
+            raise BenchError(f"{where}: {option} is the whole file system; name a folder of images only")
         names = [path.name for path in subfolders(folder)]
         if len(names) < 2:
             raise BenchError(

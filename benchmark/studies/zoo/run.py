@@ -9,6 +9,7 @@ from benchmark.jobs.job import Job
 from benchmark.jobs.limits import Limits
 from benchmark.jobs.local import Event, run_jobs
 from benchmark.jobs.store import Context, Store
+from benchmark.pipeline.mending import set_aside_damaged
 from benchmark.studies.zoo.check import Row, refused
 from benchmark.studies.zoo.choices import Entry
 from benchmark.studies.zoo.job import Checked, CheckSpec
@@ -51,6 +52,8 @@ def run(
             rows[key] = cast(Row, store.get(key).read(Checked).row)
             on_row(rows[key], event.kind == "finished")
 
+    for key in entry_of:
+        set_aside_damaged(store, key)
     run_jobs(
         jobs,
         Context(store, folder),
