@@ -59,12 +59,14 @@ def run_suite(
     workers: int | None = None,
     root: Path = Path(),
     until: Step = "transfer",
+    cluster: str | None = None,
 ) -> int:
     """Compute every job of the grid that the store lacks; returns the exit code, 1 when a job failed.
 
     `suites` and `methods` default to those of params.yaml's `run`, `workers` to `compute.workers`. Each step runs over
     all suites and methods at once, so that the workers stay busy. Failed jobs are told at the end, with
-    their tracebacks; what does not depend on them is computed all the same.
+    their tracebacks; what does not depend on them is computed all the same. With `cluster`, the address of one, the
+    whole grid is computed there.
     """
     chosen = list(suites or params.run.suites)
     plans = [plan_of(params, suite, root, prepare_data(params, suite, root)) for suite in chosen]
@@ -72,7 +74,7 @@ def run_suite(
         if not any(method in plan.methods for plan in plans):
             raise unknown("method", method, {name for plan in plans for name in plan.methods}, "--method")
     work = [(plan, [name for name in plan.methods if name in (methods or plan.methods)]) for plan in plans]
-    return report_failures(fill(work, root, workers, until))
+    return report_failures(fill(work, root, workers, until) if cluster is None else _fill_on(cluster, work, root))
 
 
 def stage(
@@ -170,6 +172,26 @@ def run_step(step: Step, jobs: Sequence[Job[Spec]], work: Work, root: Path, work
     context = Context(plan.store, Places(root).data, plan.device)
     with Account(step, jobs) as account:
         return run_jobs(jobs, context, count, compute.threads, account, compute.deterministic)
+
+
+def _fill_on(address: str, work: Work, root: Path) -> list[Failure]:
+    """Compute the missing jobs of the plans' methods on a cluster."""
+    try:
+        from benchmark.jobs.cluster import run_on_cluster
+        from benchmark.jobs.connect import connect
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"--cluster: {error.name} is not installed; install the extra `cluster`: pip install 'dapbench[cluster]'"
+        ) from error
+    from benchmark.pipeline.flow import Flow
+
+    plan, flow = work[0][0], Flow(work)
+    compute, context = plan.params.compute, Context(plan.store, Places(root).data, plan.device)
+    with connect(address, plan.device) as client:
+        print(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}", file=sys.stderr)
+        with Account("run", []) as account:
+            options = (compute.threads, account, compute.deterministic)
+            return run_on_cluster(client, flow.first(), flow.after, context, *options)
 
 
 def report_failures(failures: list[Failure]) -> int:
