@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -19,6 +18,7 @@ from benchmark.jobs.remote import THREADS, TOPIC, LostProcess, Outcome, Settings
 from benchmark.jobs.store import Context
 
 RETRIES = 2  # of a job whose process is killed; a job that raises would raise again
+POLL_SECONDS = 0.1  # between two looks for a finished job
 SHARED_SECONDS = 60.0  # that a network file system may take to show a folder which another machine has made
 
 Following = Callable[[Job[Spec], bool], Iterable[Job[Spec]]]
@@ -33,11 +33,11 @@ def run_on_cluster(
     on_event: Callable[[Event], None] = lambda _event: None,
     deterministic: bool = True,
 ) -> list[Failure]:
-    """Compute on the cluster of `client` the jobs that the store lacks; return those that failed, as they did so.
+    """Compute jobs on the cluster of `client` and publish them in the store; return those that failed, as they did so.
 
     `after(job, finished)` returns the jobs that become possible once a job is finished, or has failed: they are begun
-    while others of the `first` still run. Jobs of one key are computed once; of those that wait, the longest (by
-    `hint`) start first. The workers must see the store and the data under the same paths as this machine.
+    while others of the `first` still run; no key may come twice. Of those that wait, the longest (by `hint`) start
+    first. The workers must see the store and the data under the same paths as this machine.
     A job whose process is killed is tried `RETRIES` times more, one whose worker is lost is given to another; one that
     raises is a failure. An interrupt, SIGTERM, or the end of this process by whatever, ends what is computed for it.
     On CUDA a worker gets jobs only if it has the resource `GPU`, one for each.
@@ -70,7 +70,6 @@ class _Run:
         environment = {name: os.environ[name] for name in THREADS if name in os.environ}
         self.settings = Settings(*places, context.device, threads, deterministic, environment)
         self.resources = {"GPU": 1} if context.device == "cuda" else None
-        self.seen: set[str] = set()
         self.open: dict[str, tuple[Job[Spec], Future]] = {}
         self.failures: list[Failure] = []
         self.inbox: SimpleQueue[Future | Mapping[str, Any]] = SimpleQueue()
@@ -93,16 +92,7 @@ class _Run:
         return self.failures
 
     def _submit(self, jobs: Iterable[Job[Spec]]) -> None:
-        waiting = deque(jobs)
-        while waiting:
-            job = waiting.popleft()
-            if job.key in self.seen:
-                continue
-            self.seen.add(job.key)
-            if self.store.has(job.key):
-                self.on_event(Event("skipped", job))
-                waiting.extend(self.after(job, True))
-                continue
+        for job in jobs:
             self.on_event(Event("waiting", job))
             name = f"{job.kind}-{job.key}"  # Dask counts and times by what stands before the hash
             future = self.client.submit(
@@ -160,10 +150,7 @@ class _Run:
                     f"{self.store.root}: a worker has finished {job.label}, but it is not here; "
                     "the job store must be on a file system that all workers share under the same path"
                 )
-            time.sleep(POLL)
-
-
-POLL = 0.1
+            time.sleep(POLL_SECONDS)
 
 
 def _check_workers(client: Client, device: str) -> None:

@@ -1,11 +1,11 @@
 """The jobs of a grid in the order in which they become possible, without a barrier between its steps."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.jobs.job import Job, Spec
+from benchmark.jobs.job import Job
 from benchmark.pipeline.plan import Plan, Search
 
 AnyJob = Job[Any]
@@ -26,19 +26,19 @@ class _Group:
 
 
 class Flow:
-    """What can be computed of some plans' methods, at first and after each job that is settled: finished or failed.
+    """The missing jobs of some plans' methods: those that are possible at first, and after each one that is settled.
 
-    A search follows its pretraining. A retraining follows the searches of its method, variant and seed, and the choice
-    of its learning rates. Together these are the jobs of `fill`.
+    A job is settled when it is finished or has failed. A search follows its pretraining. A retraining follows the
+    searches of its method, variant and seed, and the choice of its learning rates. What the stores have is passed over,
+    and every job returned once.
     """
 
     def __init__(self, work: Sequence[tuple[Plan, Sequence[str]]]) -> None:
         self._work = work
+        self._returned: set[str] = set()
         self._searches: dict[str, dict[str, AnyJob]] = defaultdict(dict)  # by the key of the pretraining
         self._groups: dict[str, list[_Group]] = defaultdict(list)  # by the keys of their searches
-        self._tunings: dict[str, list[_Group]] = defaultdict(
-            list
-        )  # by the key of a choice of learning rates
+        self._tunings: dict[str, list[_Group]] = defaultdict(list)  # by the key of a choice of learning rates
         for plan, methods in work:
             groups: dict[tuple[str, str, int], _Group] = {}
             for search in (search for method in methods for search in plan.all_searches(method)):
@@ -52,16 +52,29 @@ class Flow:
                 self._tunings[job.key] += groups.values()
 
     def first(self) -> list[AnyJob]:
-        """Return the jobs that need no other one."""
-        return [
-            job
-            for jobs in ("tune_jobs", "pretrain_jobs", "floor_jobs")
-            for plan, _ in self._work
-            for job in getattr(plan, jobs)()
-        ]
+        """Return the jobs that need no other one, or only such as are finished."""
+        return self._missing(
+            job for plan, _ in self._work for job in (*plan.tune_jobs(), *plan.pretrain_jobs(), *plan.floor_jobs())
+        )
 
-    def after(self, job: Job[Spec], finished: bool) -> list[AnyJob]:
-        """Return what becomes possible once a job is settled; some of it may have been returned before."""
+    def after(self, job: AnyJob, finished: bool) -> list[AnyJob]:
+        """Return what becomes possible now that a job is finished, or has failed."""
+        return self._missing(self._following(job, finished))
+
+    def _missing(self, jobs: Iterable[AnyJob]) -> list[AnyJob]:
+        store = self._work[0][0].store
+        waiting, found = deque(jobs), []
+        while waiting:
+            job = waiting.popleft()
+            if job.key not in self._returned:
+                self._returned.add(job.key)
+                if store.has(job.key):
+                    waiting.extend(self._following(job, True))
+                else:
+                    found.append(job)
+        return found
+
+    def _following(self, job: AnyJob, finished: bool) -> list[AnyJob]:
         if job.key in self._searches:
             searches = self._searches.pop(job.key)
             return list(searches.values()) if finished else self._settled(searches)

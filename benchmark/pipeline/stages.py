@@ -175,7 +175,12 @@ def run_step(step: Step, jobs: Sequence[Job[Spec]], work: Work, root: Path, work
 
 
 def _fill_on(address: str, work: Work, root: Path) -> list[Failure]:
-    """Compute the missing jobs of the plans' methods on a cluster."""
+    """Compute the missing jobs of the plans' methods on a cluster, which is not asked for when there are none."""
+    from benchmark.pipeline.flow import Flow
+
+    flow = Flow(work)
+    if not (first := flow.first()):
+        return []
     try:
         from benchmark.jobs.cluster import run_on_cluster
         from benchmark.jobs.connect import connect
@@ -183,15 +188,13 @@ def _fill_on(address: str, work: Work, root: Path) -> list[Failure]:
         raise BenchError(
             f"--cluster: {error.name} is not installed; install the extra `cluster`: pip install 'dapbench[cluster]'"
         ) from error
-    from benchmark.pipeline.flow import Flow
-
-    plan, flow = work[0][0], Flow(work)
+    plan = work[0][0]
     compute, context = plan.params.compute, Context(plan.store, Places(root).data, plan.device)
     with connect(address, plan.device) as client:
         print(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}", file=sys.stderr)
-        with Account("run", []) as account:
+        with Account("run", first) as account:
             options = (compute.threads, account, compute.deterministic)
-            return run_on_cluster(client, flow.first(), flow.after, context, *options)
+            return run_on_cluster(client, first, flow.after, context, *options)
 
 
 def report_failures(failures: list[Failure]) -> int:
