@@ -19,6 +19,7 @@ from benchmark.jobs.store import Context
 
 RETRIES = 2  # of a job whose process is killed; a job that raises would raise again
 POLL_SECONDS = 0.1  # between two looks for a finished job
+CANCEL_SECONDS = 1.0  # that workers need to end what is cancelled, before a cluster that was started here is closed
 SHARED_SECONDS = 60.0  # that a network file system may take to show a folder which another machine has made
 
 Following = Callable[[Job[Spec], bool], Iterable[Job[Spec]]]
@@ -88,7 +89,9 @@ class _Run:
         finally:
             with suppress(Exception):  # what ends the run is told, not that the scheduler is gone as well
                 self.client.unsubscribe_topic(TOPIC)
-                self.client.cancel([future for _, future in self.open.values()], force=False)
+                if self.open:
+                    self.client.cancel([future for _, future in self.open.values()])
+                    time.sleep(CANCEL_SECONDS)
         return self.failures
 
     def _submit(self, jobs: Iterable[Job[Spec]]) -> None:

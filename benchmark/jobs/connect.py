@@ -1,12 +1,12 @@
 """From an address on the command line to a Dask cluster. Needs the extra `cluster`."""
 
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import dask_jobqueue
 from distributed import Client, LocalCluster
 from pydantic import Field, JsonValue
 
@@ -76,11 +76,19 @@ def batch_cluster(kind: str, path: Path, device: str = "cpu") -> Any:
         raise BenchError(f"{path}: job.worker_extra_args: expected a list such as ['--lifetime', '23h']")
     options["worker_extra_args"] = [*extra, "--nthreads", "1", *(["--resources", "GPU=1"] if device == "cuda" else [])]
     try:
-        cluster = getattr(dask_jobqueue, QUEUES[kind])(**options)
+        cluster = getattr(_dask_jobqueue(), QUEUES[kind])(**options)
         cluster.scale(jobs=described.jobs)
     except (TypeError, ValueError, RuntimeError, OSError) as error:
         raise BenchError(f"{path}: job: {' '.join(str(error).split())}; see docs/cluster.md") from error
     return cluster
+
+
+def _dask_jobqueue() -> Any:
+    before = signal.getsignal(signal.SIGINT)
+    import dask_jobqueue
+
+    signal.signal(signal.SIGINT, before)  # its import lets an interrupt end the program as if all was done
+    return dask_jobqueue
 
 
 def _local(count: str, device: str) -> LocalCluster:
