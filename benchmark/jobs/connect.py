@@ -75,12 +75,23 @@ def batch_cluster(kind: str, path: Path, device: str = "cpu") -> Any:
     if not isinstance(extra, list):
         raise BenchError(f"{path}: job.worker_extra_args: expected a list such as ['--lifetime', '23h']")
     options["worker_extra_args"] = [*extra, "--nthreads", "1", *(["--resources", "GPU=1"] if device == "cuda" else [])]
+    cluster: Any = None
     try:
         cluster = getattr(_dask_jobqueue(), QUEUES[kind])(**options)
-        cluster.scale(jobs=described.jobs)
+        cluster.sync(_submit, cluster, described.jobs)
     except (TypeError, ValueError, RuntimeError, OSError) as error:
+        if cluster is not None:
+            with suppress(AssertionError):  # by which it tells that a worker was never started
+                cluster.close(timeout=SHUTDOWN_SECONDS)
         raise BenchError(f"{path}: job: {' '.join(str(error).split())}; see docs/cluster.md") from error
     return cluster
+
+
+async def _submit(cluster: Any, jobs: int) -> None:
+    """Like `cluster.scale(jobs=...)`, but raise what the batch system objects to."""
+    for _ in range(jobs):
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    await cluster
 
 
 def _dask_jobqueue() -> Any:

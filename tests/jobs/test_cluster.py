@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toyjobs import computed, toy
+from waiting import wait_for
 
 from benchmark.errors import BenchError
 from benchmark.jobs.job import Job
@@ -65,13 +65,6 @@ def nothing(_job: Job, _finished: bool) -> list[Job]:
 def files(store: Store) -> dict[str, bytes]:
     found = (path for path in store.root.rglob("*") if path.is_file() and path.name != "timing.json")
     return {str(path.relative_to(store.root)): path.read_bytes() for path in found}
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.02)
 
 
 def children(*workers: int) -> list[int]:
