@@ -155,7 +155,7 @@ def test_a_bug_keeps_its_traceback(tiny_params: Path, monkeypatch: pytest.Monkey
 
 
 def test_failed_jobs_write_no_result_file(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.pipeline.stages.run_suite", lambda *_arguments: 1)
+    monkeypatch.setattr("benchmark.pipeline.stages.run_suite", lambda *_arguments, **_options: 1)
     assert invoke(f"dapbench run --params {tiny_params}").exit_code == 1
     assert not (tiny_params.parent / "reports").exists()
 
@@ -176,6 +176,12 @@ def test_a_wrong_call_is_one_line_that_names_the_help(line: str, message: str) -
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") == 1
     assert "--help`\n" in result.stderr
+
+
+def test_a_cluster_has_its_own_workers(tiny_params: Path) -> None:
+    result = invoke(f"dapbench run --params {tiny_params} --cluster local:2 --workers 2")
+    assert result.exit_code == 2
+    assert "leave out --workers or --cluster" in result.stderr
 
 
 @pytest.fixture(scope="module")

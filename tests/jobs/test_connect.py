@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pages import blocks
 from toyjobs import computed, toy
 from waiting import wait_for
 
@@ -150,3 +151,16 @@ def test_a_batch_system_that_refuses_is_heard(slurm: Path, tmp_path: Path) -> No
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/sh\necho 'no such account' >&2\nexit 1\n")
     with pytest.raises(BenchError, match="no such account"), connect(f"slurm:{slurm}"):
         raise AssertionError
+
+
+def test_the_file_of_the_page_is_what_slurm_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask_jobqueue
+
+    monkeypatch.setattr(dask_jobqueue.JobQueueCluster, "new_worker_spec", lambda cluster: {})
+    ((text, _),) = blocks("docs/cluster.md", "yaml")
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text.replace("  queue:", "  interface: lo\n  queue:"))
+    with batch_cluster("slurm", path) as cluster:
+        script = cluster.job_script()
+    assert "#SBATCH -t 24:00:00" in script and "#SBATCH -A my-project" in script and "--lifetime 23h" in script
+    assert "--nworkers 4" in script and "--memory-limit 3.73GiB" in script
