@@ -12,6 +12,7 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from benchmark.errors import BenchError
+from benchmark.jobs.depot import Depot, data_sets, needs
 from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.local import Event, Failure, terminable
 from benchmark.jobs.remote import THREADS, TOPIC, LostProcess, Outcome, Settings, compute
@@ -33,12 +34,14 @@ def run_on_cluster(
     threads: int = 1,
     on_event: Callable[[Event], None] = lambda _event: None,
     deterministic: bool = True,
+    depot: Depot | None = None,
 ) -> list[Failure]:
     """Compute jobs on the cluster of `client` and publish them in the store; return those that failed, as they did so.
 
     `after(job, finished)` returns the jobs that become possible once a job is finished, or has failed: they are begun
     while others of the `first` still run; no key may come twice. Of those that wait, the longest (by `hint`) start
-    first. The workers must see the store and the data under the same paths as this machine.
+    first. The workers must see the store and the data under the same paths as this machine; or, with a `depot`, all
+    of it travels through that.
     A job whose process is killed is tried `RETRIES` times more, one whose worker is lost is given to another; one that
     raises is a failure. An interrupt, SIGTERM, or the end of this process by whatever, ends what is computed for it.
     On CUDA a worker gets jobs only if it has the resource `GPU`, one for each.
@@ -48,7 +51,7 @@ def run_on_cluster(
     """
     context.store.sweep()
     _check_workers(client, context.device)
-    return _Run(client, after, context, threads, on_event, deterministic).run(first)
+    return _Run(client, after, context, threads, on_event, deterministic, depot).run(first)
 
 
 class _Run:
@@ -62,6 +65,7 @@ class _Run:
         threads: int,
         on_event: Callable[[Event], None],
         deterministic: bool,
+        depot: Depot | None,
     ) -> None:
         self.client = client
         self.after = after
@@ -69,7 +73,10 @@ class _Run:
         self.on_event = on_event
         places = (context.store.root.resolve(), context.data_root.resolve())
         environment = {name: os.environ[name] for name in THREADS if name in os.environ}
-        self.settings = Settings(*places, context.device, threads, deterministic, environment)
+        self.data_root = context.data_root
+        self.depot = depot
+        self.sent: set[str] = set() if depot is None else depot.keys()
+        self.settings = Settings(*places, context.device, threads, deterministic, environment, depot)
         self.resources = {"GPU": 1} if context.device == "cuda" else None
         self.open: dict[str, tuple[Job[Spec], Future]] = {}
         self.failures: list[Failure] = []
@@ -97,6 +104,7 @@ class _Run:
     def _submit(self, jobs: Iterable[Job[Spec]]) -> None:
         for job in jobs:
             self.on_event(Event("waiting", job))
+            self._send_inputs(job)
             name = f"{job.kind}-{job.key}"  # Dask counts and times by what stands before the hash
             future = self.client.submit(
                 compute,
@@ -110,6 +118,17 @@ class _Run:
             )
             self.open[name] = (job, future)
             future.add_done_callback(self.inbox.put)
+
+    def _send_inputs(self, job: Job[Spec]) -> None:
+        if self.depot is None:
+            return
+        for ref, digest in data_sets(job):
+            if digest not in self.sent:
+                self.depot.send_data(ref, digest, self.data_root)
+        for key in needs(job):
+            if key not in self.sent:
+                self.depot.send(self.store, key)
+        self.sent |= {*needs(job), *(digest for _, digest in data_sets(job))}
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         known = self.open.get(event["task"])  # another run may share the scheduler
@@ -125,6 +144,7 @@ class _Run:
         if outcome.kind == "finished":
             self._await_result(job)
             self.on_event(Event("finished", job, share=1.0, seconds=outcome.seconds))
+            self.sent.add(job.key)
         else:
             self.failures.append(Failure(job, outcome.reason))
             self.on_event(Event("failed", job, message=outcome.reason))
@@ -147,7 +167,7 @@ class _Run:
     def _await_result(self, job: Job[Spec]) -> None:
         """See to it that what follows finds the job in the store."""
         deadline = time.monotonic() + SHARED_SECONDS
-        while not self.store.has(job.key):
+        while not (self.store.has(job.key) if self.depot is None else self.depot.fetch(self.store, job.key)):
             if time.monotonic() > deadline:
                 raise BenchError(
                     f"{self.store.root}: a worker has finished {job.label}, but it is not here; "

@@ -19,8 +19,10 @@ from typing import Any, Literal
 from distributed import get_worker
 
 from benchmark.errors import BenchError
+from benchmark.jobs.depot import Depot
 from benchmark.jobs.job import Job, Spec
 from benchmark.jobs.limits import Limits
+from benchmark.jobs.store import Store
 
 TOPIC = "dapbench"  # of the events by which a worker tells what it does
 POLL_SECONDS = 0.2
@@ -35,7 +37,10 @@ class LostProcess(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """How the jobs of a run are computed, wherever that is; `environment` has the variables `THREADS` that are set."""
+    """How the jobs of a run are computed, wherever that is; `environment` has the variables `THREADS` that are set.
+
+    With a `depot`, `store` and `data` are places on the worker's own disk.
+    """
 
     store: Path
     data: Path
@@ -43,6 +48,7 @@ class Settings:
     threads: int
     deterministic: bool
     environment: Mapping[str, str]
+    depot: Depot | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,22 @@ def compute(job: Job[Spec], settings: Settings) -> Outcome:
         worker.log_event(TOPIC, {"task": name, "message": message, "share": share})
 
     tell("", 0.0)
+    depot = settings.depot
+    if depot is None:
+        return _compute(job, settings, worker, tell, wanted)
+    own = Path(worker.local_directory)
+    settings = replace(settings, store=own / "jobs", data=own / "data")
+    store = Store(settings.store)
+    depot.fetch_inputs(job, store, settings.data)
+    outcome = _compute(job, settings, worker, tell, wanted)
+    if outcome.kind == "finished":
+        depot.send(store, job.key)
+    return outcome
+
+
+def _compute(
+    job: Job[Spec], settings: Settings, worker: Any, tell: Callable[[str, float], None], wanted: Callable[[], bool]
+) -> Outcome:
     limits = Limits(math.inf, (worker.memory_manager.memory_limit or math.inf) / 1e9)
     while True:
         child = _take(settings, _index(worker.name))

@@ -1,6 +1,7 @@
 """A suite computed on a cluster of this machine."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -72,6 +73,26 @@ def test_the_files_of_a_suite_are_those_of_a_local_run_also_with_a_worker_killed
     assert len(files(here, below=".jobs")) > 20
     for below in (".jobs", "reports", "artifacts"):
         assert files(there, below=below) == files(here, below=below)
+
+
+def test_without_a_shared_file_system_all_travels_through_an_address(params: Params, tmp_path: Path) -> None:
+    """The second run starts on another disk, and finds all that the first has made but what is lost at the address."""
+    pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    from benchmark.jobs.connect import connect
+
+    address = f"file://{tmp_path / 'depot'}"
+    roots = tmp_path / "first", tmp_path / "second"
+    with connect("local:1") as client:
+        where = {"cluster": client.scheduler.address, "depot": address}
+        assert run_suite(params, ["tiny"], ["dense"], root=roots[0], **where) == 0
+        lost = [path.parent for path in (tmp_path / "depot").rglob("job.json") if b'"transfer"' in path.read_bytes()]
+        shutil.rmtree(lost[0])
+        assert run_suite(params, ["tiny"], ["dense"], root=roots[1], **where) == 0
+    local = tmp_path / "local"
+    assert run_suite(params, ["tiny"], ["dense"], workers=1, root=local) == 0
+    assert len(files(local, below=".jobs")) > 5
+    assert [files(root, below=".jobs") for root in roots] == [files(local, below=".jobs")] * 2
+    assert len(list((tmp_path / "depot").rglob("job.json"))) == len(list((local / ".jobs").rglob("job.json")))
 
 
 def test_without_the_extra_it_is_named(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
