@@ -178,10 +178,17 @@ def test_a_wrong_call_is_one_line_that_names_the_help(line: str, message: str) -
     assert "--help`\n" in result.stderr
 
 
-def test_a_cluster_has_its_own_workers(tiny_params: Path) -> None:
-    result = invoke(f"dapbench run --params {tiny_params} --cluster local:2 --workers 2")
-    assert result.exit_code == 2
-    assert "leave out --workers or --cluster" in result.stderr
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ("--cluster local:2 --workers 2", "leave out --workers or --cluster"),
+        ("--store memory://x", "name one with --cluster"),
+    ],
+)
+def test_what_a_cluster_goes_with(tiny_params: Path, options: str, remedy: str) -> None:
+    result = invoke(f"dapbench run --params {tiny_params} {options}")
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 2
+    assert remedy in result.stderr
 
 
 @pytest.fixture(scope="module")
