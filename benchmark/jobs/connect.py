@@ -111,6 +111,7 @@ def _local(count: str, device: str) -> LocalCluster:
             n_workers=int(count),
             threads_per_worker=1,
             memory_limit=None,
+            preload=["benchmark.jobs.remote"],
             resources={"GPU": 1} if device == "cuda" else None,
         )
 

@@ -60,6 +60,11 @@ class Outcome:
     reason: str = ""
 
 
+def dask_setup(_worker: Any) -> None:
+    """Prepare a worker on the machine of the run: what an interrupt means is decided there, not by every process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def compute(job: Job[Spec], settings: Settings) -> Outcome:
     """Compute a job in a process of this worker, which publishes it in the store; returns what became of it.
 
