@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from benchmark.cli.options import PARAMS, Budgets, Granularity, Methods, Params, Seeds, Suites, Workers
+from benchmark.cli.options import PARAMS, Budgets, Cluster, Depot, Granularity, Methods, Params, Seeds, Suites, Workers
 from benchmark.cli.program import command
 from benchmark.errors import BenchError
 
@@ -32,6 +32,7 @@ def validate(suite: Suites = None, params: Params = PARAMS) -> None:
     "dapbench run --suite digits --workers 2",
     "dapbench run --suite digits --method dap",
     "dapbench run --suite digits --method NAME --seeds 0,1 --budgets 0.1 --granularity channel",
+    "dapbench run --suite cifar --cluster slurm:cluster.yaml",
     panel=PANEL,
 )
 def run(
@@ -41,6 +42,8 @@ def run(
     budgets: Budgets = None,
     granularity: Granularity = None,
     workers: Workers = None,
+    cluster: Cluster = None,
+    store: Depot = None,
     params: Params = PARAMS,
 ) -> None:
     """Compute every job of the grid that is missing, in parallel, and write the result files.
@@ -50,12 +53,17 @@ def run(
     """
     from benchmark.pipeline import stages
 
+    if cluster is not None and workers is not None:
+        raise BenchError("--workers: a cluster has as many as it is given; leave out --workers or --cluster")
+    if store is not None and cluster is None:
+        raise BenchError("--store: it is what the machines of a cluster share; name one with --cluster")
     described, root = _checked(params, suite), params.parent
     chosen = suite or described.run.suites
     others = [name for name in method or () if name not in described.run.methods]
     if others or seeds or budgets or granularity:
-        raise typer.Exit(_run_beside(described, chosen, method, seeds, budgets, granularity, workers, root, others))
-    code = stages.run_suite(described, suite, method, workers, root)
+        changes = (seeds, budgets, granularity)
+        raise typer.Exit(_run_beside(described, chosen, method, *changes, workers, (cluster, store), root, others))
+    code = stages.run_suite(described, suite, method, workers, root, cluster=cluster, depot=store)
     for name in chosen if not code else ():
         for step in ("data", "floors", "tune"):
             code = code or stages.stage(described, step, name, root=root)
@@ -162,6 +170,7 @@ def _run_beside(
     budgets: str | None,
     granularities: list[str] | None,
     workers: int | None,
+    where: tuple[str | None, str | None],
     root: Path,
     others: list[str],
 ) -> int:
@@ -182,7 +191,7 @@ def _run_beside(
     check(own, suites, "command line", root)
 
     def shown() -> int:
-        code = stages.run_suite(own, suites, None, workers, root)
+        code = stages.run_suite(own, suites, None, workers, root, cluster=where[0], depot=where[1])
         if not code:
             _preview(own, suites, root)
         return code

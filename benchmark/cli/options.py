@@ -17,6 +17,22 @@ Methods = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", "--jobs", min=1, metavar="N", help="Processes. Default: compute.workers.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Compute on a Dask cluster: local:N, tcp://HOST:PORT, or slurm:FILE.yaml (docs/cluster.md).",
+    ),
+]
+Depot = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        help="With --cluster, where machines share no file system: jobs and data travel through s3://... or the like.",
+    ),
+]
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="N,...", help="In place of the suite's seeds.")]
 Budgets = Annotated[
     str | None, typer.Option("--budgets", metavar="X,...", help="In place of the suite's budgets, such as 0.1,0.05.")

@@ -14,7 +14,8 @@ from benchmark.jobs.progress import Progress, duration
 class Account:
     """Takes the events of one `run_jobs` call and shows them; use as a context manager and pass it as `on_event`.
 
-    The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing.
+    The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing. Jobs that are not
+    known at first are counted from the event on that they wait.
     """
 
     def __init__(self, title: str, jobs: Sequence[Job[Spec]], console: Console | None = None) -> None:
@@ -43,9 +44,13 @@ class Account:
     def __call__(self, event: Event) -> None:
         """Take note of one event, and show it."""
         key = event.job.key
+        if key not in self.hints:
+            self.hints[key] = event.job.hint
+            self.open.add(key)
         if event.kind == "skipped":
             self.skipped.add(key)
             self.open.discard(key)
+        if event.kind in ("skipped", "waiting"):
             return
         if event.kind in ("finished", "failed"):
             self.open.discard(key)

@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2  # between two looks at what jobs with limits take
 class Event:
     """Something that happened to a job; `share` of its work done, `seconds` it took once finished."""
 
-    kind: Literal["skipped", "started", "progress", "finished", "failed"]
+    kind: Literal["skipped", "waiting", "started", "progress", "finished", "failed"]
     job: Job[Spec]
     message: str = ""
     share: float = 0.0
@@ -130,7 +130,7 @@ class _Pool:
     def run(self, jobs: Sequence[Job[Spec]], workers: int) -> list[Failure]:
         self.waiting.extend(jobs)
         start = _start_method(jobs, self.context.device)
-        with _terminable():
+        with terminable():
             try:
                 while self.waiting or self.workers:
                     while len(self.workers) < workers and (job := self._next(self.workers)) is not None:
@@ -250,7 +250,7 @@ def _start_method(jobs: Sequence[Job[Spec]], device: str) -> Any:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that the workers are ended before this process is."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -113,13 +113,29 @@ class Store:
             # In its own order: the layers of an architecture stand in the network's order, not the alphabet's.
             _write(temporary / "job.json", json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
             os.fsync(lock)
-            target = self.folder(key)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.rename(target)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
+            self._publish(temporary, key)
+
+    def receive(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Publish the files of a job that was finished in another store, like `put`.
+
+        Raises `BenchError` when they are not intact.
+        """
+        with self._disk_errors(), self._temporary() as (temporary, _):
+            copy = Store(temporary)
+            copy.folder(key).mkdir(parents=True)
+            for name, data in files.items():
+                _write(copy.folder(key) / name, data)
+            copy.verify(key)
+            self._publish(copy.folder(key), key)
+
+    def _publish(self, folder: Path, key: str) -> None:
+        target = self.folder(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
 
     def sweep(self) -> None:
         """Remove what killed runs left half-written, and check that the store can be written."""

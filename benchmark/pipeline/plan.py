@@ -4,7 +4,7 @@ Nothing here imports torch: a pipeline stage whose jobs are all finished takes a
 what only a method's class can tell is remembered in the store, under the hash of its code.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,15 +169,16 @@ class Plan:
         return [tuning.job for tuning in self.tunings()]
 
     def search_jobs(self, method: str) -> list[Job[SearchSpec]]:
-        """Return the searches of a method, those of the grid first, in the order of `searches`."""
-        return [search.job for search in self._all_searches(method)]
+        """Return the jobs of `all_searches`."""
+        return [search.job for search in self.all_searches(method)]
 
     def transfer_jobs(self, method: str, finished_only: bool = False) -> list[Job[TransferSpec]]:
         """Return the retrainings of a method's architectures, each job once."""
         jobs = [transfer.job for transfer in self.transfers(method, finished_only)]
         return list({job.key: job for job in jobs}.values())
 
-    def _all_searches(self, method: str) -> list[Search]:
+    def all_searches(self, method: str) -> list[Search]:
+        """Return the searches of a method, those of the grid first, then those of controls, each as in `searches`."""
         own = [control for control in self.config.transfer.controls if control in controls.SEARCHED]
         return [search for control in ("", *own) for search in self.searches(method, control)]
 
@@ -204,14 +205,17 @@ class Plan:
                 if granularity in served and granularity in (wanted or [granularity]):
                     yield variant, granularity
 
-    def transfers(self, method: str, finished_only: bool = False) -> Iterator[Transfer]:
+    def transfers(
+        self, method: str, finished_only: bool = False, searches: Sequence[Search] | None = None
+    ) -> Iterator[Transfer]:
         """Yield the retrainings of everything that a method's searches found, in a fixed order.
 
-        The searches, and the choices of learning rates, must be in the store (`KeyError` otherwise); `finished_only`
-        passes over what lacks them. The controls that have searches of their own come after the grid.
+        `searches` are all those of some variants and seeds, by default of all of them. They, and the choices of
+        learning rates, must be in the store (`KeyError` otherwise); `finished_only` passes over what lacks them. The
+        controls that have searches of their own come after the grid.
         """
         dense: dict[tuple[str, int], tuple[Search, JobResult, Found]] = {}
-        for search in self._all_searches(method):
+        for search in self.all_searches(method) if searches is None else searches:
             if finished_only and not self.store.has(search.job.key):
                 continue
             result = self.store.get(search.job.key)

@@ -60,12 +60,15 @@ def run_suite(
     workers: int | None = None,
     root: Path = Path(),
     until: Step = "transfer",
+    cluster: str | None = None,
+    depot: str | None = None,
 ) -> int:
     """Compute every job of the grid that the store lacks; returns the exit code, 1 when a job failed.
 
     `suites` and `methods` default to those of params.yaml's `run`, `workers` to `compute.workers`. Each step runs over
     all suites and methods at once, so that the workers stay busy. Failed jobs are told at the end, with
-    their tracebacks; what does not depend on them is computed all the same.
+    their tracebacks; what does not depend on them is computed all the same. With `cluster`, the address of one, the
+    whole grid is computed there; jobs and data travel through the address `depot`, if there is one.
     """
     chosen = list(suites or params.run.suites)
     plans = [plan_of(params, suite, root, prepare_data(params, suite, root)) for suite in chosen]
@@ -73,7 +76,9 @@ def run_suite(
         if not any(method in plan.methods for plan in plans):
             raise unknown("method", method, {name for plan in plans for name in plan.methods}, "--method")
     work = [(plan, [name for name in plan.methods if name in (methods or plan.methods)]) for plan in plans]
-    return report_failures(fill(work, root, workers, until))
+    if cluster is None:
+        return report_failures(fill(work, root, workers, until))
+    return report_failures(_fill_on(cluster, work, root, depot))
 
 
 def stage(
@@ -192,6 +197,35 @@ def run_step(step: Step, jobs: Sequence[Job[Spec]], work: Work, root: Path, work
     context = Context(plan.store, Places(root).data, plan.device)
     with Account(step, jobs) as account:
         return run_jobs(jobs, context, count, compute.threads, account, compute.deterministic)
+
+
+def _fill_on(address: str, work: Work, root: Path, depot: str | None) -> list[Failure]:
+    """Compute the missing jobs of the plans' methods on a cluster, which is not asked for when there are none."""
+    from benchmark.pipeline.flow import Flow
+
+    plan, shared = work[0][0], None
+    if depot is not None:
+        from benchmark.jobs.depot import Depot
+
+        shared = Depot(depot)
+        for key in sorted(shared.keys()):
+            shared.fetch(plan.store, key)
+    flow = Flow(work)
+    if not (first := flow.first()):
+        return []
+    try:
+        from benchmark.jobs.cluster import run_on_cluster
+        from benchmark.jobs.connect import connect
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"--cluster: {error.name} is not installed; install the extra `cluster`: pip install 'dapbench[cluster]'"
+        ) from error
+    compute, context = plan.params.compute, Context(plan.store, Places(root).data, plan.device)
+    with connect(address, plan.device) as client:
+        print(f"cluster: {client.scheduler.address}, dashboard: {client.dashboard_link}", file=sys.stderr)
+        with Account("run", first) as account:
+            options = (compute.threads, account, compute.deterministic, shared)
+            return run_on_cluster(client, first, flow.after, context, *options)
 
 
 def report_failures(failures: list[Failure]) -> int:

@@ -155,7 +155,7 @@ def test_a_bug_keeps_its_traceback(tiny_params: Path, monkeypatch: pytest.Monkey
 
 
 def test_failed_jobs_write_no_result_file(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.pipeline.stages.run_suite", lambda *_arguments: 1)
+    monkeypatch.setattr("benchmark.pipeline.stages.run_suite", lambda *_arguments, **_options: 1)
     assert invoke(f"dapbench run --params {tiny_params}").exit_code == 1
     assert not (tiny_params.parent / "reports").exists()
 
@@ -176,6 +176,19 @@ def test_a_wrong_call_is_one_line_that_names_the_help(line: str, message: str) -
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") == 1
     assert "--help`\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ("--cluster local:2 --workers 2", "leave out --workers or --cluster"),
+        ("--store memory://x", "name one with --cluster"),
+    ],
+)
+def test_what_a_cluster_goes_with(tiny_params: Path, options: str, remedy: str) -> None:
+    result = invoke(f"dapbench run --params {tiny_params} {options}")
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 2
+    assert remedy in result.stderr
 
 
 @pytest.fixture(scope="module")
