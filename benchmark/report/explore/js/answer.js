@@ -26,20 +26,27 @@ function verdict(view, rivals, group) {
 }
 
 function answerTable(view, group) {
-  const heads = ["method", "accuracy, %", "behind the best, points", "against the whole network, points", "cost of finding it"];
+  const heads = ["method", "accuracy, %", "behind the best, points", "vs whole network, points", "cost of finding it"];
   const rows = group.map((row) =>
     el(
       "tr",
       {},
       el("th", { scope: "row" }, swatch(DATA.methods[row.method]), methodLabel(row.method)),
-      el("td", {}, withHalf(row.accuracy, row.half)),
-      el("td", {}, row.mark === "best" ? "best mean" : withHalf(row.behind, row.behind_half)),
-      el("td", {}, row.lost === null ? "–" : withHalf(-row.lost, row.lost_half, signed)),
-      el("td", {}, searchCost(view, row)),
+      ...cells(heads, [
+        withHalf(row.accuracy, row.half),
+        row.mark === "best" ? "best mean" : withHalf(row.behind, row.behind_half),
+        row.lost === null ? "–" : withHalf(-row.lost, row.lost_half, signed),
+        searchCost(view, row),
+      ]),
     ),
   );
   const head = el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)));
   return el("table", { class: "answer" }, el("thead", {}, head), el("tbody", {}, ...rows));
+}
+
+// A cell knows its head: on a phone it stands before it.
+function cells(heads, texts) {
+  return texts.map((text, at) => el("td", { "data-head": heads[at + 1] }, text));
 }
 
 // Pretraining that a method needs and its search, in pretrainings where any method has one.

@@ -24,6 +24,7 @@ function methodLabel(method, variant = "") {
 function said(key, value) {
   if (key === "suite") return DATA.suites.find((suite) => suite.name === value).title;
   if (key === "budget") return percent(value);
+  if (key === "weights") return value;
   return DATA.labels[key]?.[value] ?? String(value);
 }
 

@@ -1,7 +1,7 @@
 // Vega-Lite in the colours and letter size of the page.
 
 function theme() {
-  return matchMedia("(prefers-color-scheme: dark)").matches && !matchMedia("print").matches ? "dark" : "light";
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
 function config(element) {

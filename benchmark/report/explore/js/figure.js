@@ -64,6 +64,7 @@ function levelsOf(view, theme) {
 function mainSpec(view, theme, points) {
   const { state } = view;
   const spec = structuredClone(SPECS.main);
+  spec.height = Math.round(Math.min(560, Math.max(320, 0.42 * document.getElementById("main-plot").clientWidth)));
   const hidden = { interval: !state.intervals, level: !state.floors, front: !state.front };
   spec.datasets = { points, levels: levelsOf(view, theme) };
   spec.layer = spec.layer.filter((layer) => !hidden[layer.name.split(" ")[0]]);
@@ -80,5 +81,5 @@ function mainCaption(view) {
   const bars = view.suite.few ? "No intervals: too few search seeds." : `Bars: 95 % intervals over ${seeds(view)}.`;
   const aside = state.x === "share" ? " Points are set sideways by a few percent so that bars do not hide each other." : "";
   const front = state.front ? " Pale line: the Pareto front, best mean at no more than this cost." : "";
-  return `${plural(state.shots, "example")} per class, ${said("measure", state.measure)}, weights ${said("weights", state.weights)}. ${bars}${aside}${front}`;
+  return `${plural(state.shots, "example")} per class, ${said("measure", state.measure)}, weights ${DATA.labels.weights[state.weights]}. ${bars}${aside}${front}`;
 }

@@ -20,10 +20,12 @@ function show() {
 }
 
 async function drawFigures() {
+  document.documentElement.dataset.theme = theme();
   const points = pointsOf(view, theme());
   const drawn = await draw("main-plot", mainSpec(view, theme(), points));
-  drawn.addEventListener("pointerover", (_, item) => item?.datum?.id && showPoint(item.datum.id, drawn));
-  drawn.addEventListener("click", (_, item) => item?.datum?.id && showPoint(item.datum.id, drawn));
+  const look = (_, item) => item?.mark.marktype === "symbol" && item.datum.id && showPoint(item.datum.id, drawn);
+  drawn.addEventListener("pointerover", look);
+  drawn.addEventListener("click", look);
   const ranks = ranksOf(view);
   document.getElementById("ranks").hidden = !ranks.length;
   if (ranks.length) {

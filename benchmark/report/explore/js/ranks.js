@@ -6,6 +6,7 @@ function ranksOf(view) {
 
 function ranksSpec(rows, theme) {
   const spec = structuredClone(SPECS.ranks);
+  spec.height = 30 * rows.length;
   spec.datasets = {
     ranks: rows.map((row) => ({
       ...row,
