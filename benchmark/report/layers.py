@@ -21,7 +21,12 @@ def layers(view: View, results: Path) -> list[dict[str, Any]]:
         for found in read_search(results / f"{method}.search.json")["architectures"]:
             granularity, variant, budget = found["granularity"], found["variant"], found["budget"]
             asked = granularity in view.granularities and budget in view.budgets and found["seed"] in view.seeds
-            if method == DENSE or found["cost"] != view.cost or not asked or variant not in view.variants(method, granularity):
+            if (
+                method == DENSE
+                or found["cost"] != view.cost
+                or not asked
+                or variant not in view.variants(method, granularity)
+            ):
                 continue
             for layer, (group, size) in enumerate(found["sizes"].items(), start=1):
                 key = (granularity, method, variant, budget, layer, group, size)
