@@ -44,10 +44,7 @@ def views(params: Params, suite: str) -> dict[str, str]:
         "showAllRuns": False,
     }
     curve = f"{mode}_{measure}_{shots}shot"
-    lines = [
-        {**_line(f"{curve}/mean"), "xAxisScaleType": "log"},
-        {**_chart("BAR", "area"), "metricKey": f"{curve}/area"},
-    ]
+    lines = [{**_line(f"{curve}/mean"), "xAxisScaleType": "log"}, {**_chart("BAR", "area"), "metricKey": f"{curve}/area"}]
     courses = [_line(f"search/{name}") for name in ("loss", "complexity", "undecided")]
     columns = ["params.method", "params.granularity", "params.budget", "params.seed"]
     states = {

@@ -20,6 +20,15 @@ function config(element) {
   };
 }
 
+// Layers without data are left out: Vega-Lite would look for the extent of nothing.
+function leaveOut(spec, unwanted) {
+  spec.layer = spec.layer.filter((layer) => !unwanted[layer.name]);
+}
+
+function withInterval(rows) {
+  return rows.some((row) => row.low !== null);
+}
+
 async function draw(id, spec) {
   const element = document.getElementById(id);
   const options = {

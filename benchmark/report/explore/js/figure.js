@@ -65,9 +65,15 @@ function mainSpec(view, theme, points) {
   const { state } = view;
   const spec = structuredClone(SPECS.main);
   spec.height = Math.round(Math.min(560, Math.max(320, 0.42 * document.getElementById("main-plot").clientWidth)));
-  const hidden = { interval: !state.intervals, level: !state.floors, front: !state.front };
-  spec.datasets = { points, levels: levelsOf(view, theme) };
-  spec.layer = spec.layer.filter((layer) => !hidden[layer.name.split(" ")[0]]);
+  const levels = levelsOf(view, theme);
+  spec.datasets = { points, levels };
+  leaveOut(spec, {
+    interval: !state.intervals || !withInterval(points),
+    "level band": !state.floors || !withInterval(levels),
+    "level line": !state.floors,
+    "level name": !state.floors,
+    front: !state.front,
+  });
   const axis = spec.encoding.x.axis;
   axis.title = AXES[state.x].name(state);
   axis.format = AXES[state.x].format;

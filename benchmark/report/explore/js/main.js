@@ -4,6 +4,7 @@ const SPECS = JSON.parse(document.getElementById("specs").textContent);
 let view = settle(fromAddress());
 let chosen = null;
 let pending = Promise.resolve();
+let pointing = Promise.resolve();
 
 function fill(id, children) {
   document.getElementById(id).replaceChildren(...children);
@@ -41,9 +42,14 @@ async function drawFigures() {
   if (start) await showPoint(start, drawn);
 }
 
-async function showPoint(id, drawn) {
-  const row = view.rows.find((one) => pointId(one) === id);
+function showPoint(id, drawn) {
   chosen = id;
+  pointing = pointing.then(() => (id === chosen ? drawPoint(id, drawn) : null)).catch((error) => console.error(error));
+  return pointing;
+}
+
+async function drawPoint(id, drawn) {
+  const row = view.rows.find((one) => pointId(one) === id);
   drawn.signal("chosen", id).runAsync();
   document.getElementById("point").value = id;
   fill("detail-name", [`${methodLabel(row.method, row.variant)} at ${percent(row.budget)}`]);
@@ -56,8 +62,11 @@ async function showPoint(id, drawn) {
   }
 }
 
+// Another budget asks about other points; else the point that is looked at stays.
 function change() {
+  const before = view.state.budget;
   view = settle(fromControls());
+  if (view.state.budget !== before) chosen = null;
   toAddress(view.state);
   return show();
 }

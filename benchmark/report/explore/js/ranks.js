@@ -17,5 +17,6 @@ function ranksSpec(rows, theme) {
       "told apart from the best": row.apart ? "yes" : "no",
     })),
   };
+  leaveOut(spec, { interval: !withInterval(rows) });
   return spec;
 }
