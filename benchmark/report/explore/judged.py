@@ -55,7 +55,7 @@ def _lost(view: View, cell: Record) -> dict[str, float | None]:
 
 def _difference(name: str, first: Mapping[int, float], second: Mapping[int, float]) -> dict[str, float | None]:
     found = None if first is second else paired(first, second)
-    return {name: found and found.mean, f"{name}_half": found and found.half}
+    return {name: None, f"{name}_half": None} if found is None else {name: found.mean, f"{name}_half": found.half}
 
 
 def _place(cell: Record) -> tuple[Any, ...]:

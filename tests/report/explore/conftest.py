@@ -2,8 +2,17 @@ from types import SimpleNamespace
 
 import pytest
 from browser import chromium
+from synthetic_results import write_synthetic
 
-from ..conftest import build, parameters, suite
+from benchmark.analysis import analyse_suite, read_summary
+from benchmark.report import figures, report_page
+from benchmark.report.figures import style
+from benchmark.report.view import View
+
+from ..conftest import parameters, suite
+
+
+LOCAL = ("file:", "data:", "blob:")
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +23,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def sliced(tmp_path_factory) -> SimpleNamespace:
-    """The report of `costs`, a suite of two costs and two measures, and of `few`, one of two seeds."""
+    """The page of `costs`, a suite of two costs and two measures, and of `few`, one of two seeds, with one figure."""
     root = tmp_path_factory.mktemp("sliced")
     grid = {"budgets": [0.5, 0.1, 0.05, 0.01], "costs": ["params", "macs"]}
     transfer = {"nearest": {"episodes": 3}, "weights": ["fresh", "inherit", "scratch"]}
@@ -23,7 +32,12 @@ def sliced(tmp_path_factory) -> SimpleNamespace:
         costs=suite("Two costs & two measures", grid=grid, transfer=transfer, methods=methods),
         few=suite("Two seeds", grid={"seeds": [0, 1]}, targets=["digits-5-9", "kmnist"]),
     )
-    build(root, params)
+    for name in params.run.suites:
+        write_synthetic(root, params, name)
+        analyse_suite(params, name, root)
+    with style.context():
+        style.save(figures.accuracy(View(read_summary(root, "costs"))), root / "reports/figures/costs/accuracy")
+    report_page(params, root)
     return SimpleNamespace(root=root, params=params, reports=root / "reports")
 
 
@@ -38,9 +52,7 @@ def opened(browser, sliced):
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on(
-            "request", lambda request: request.url.startswith(("file:", "data:", "blob:")) or said.append(request.url)
-        )
+        page.on("request", lambda request: request.url.startswith(LOCAL) or said.append(request.url))
         page.goto((sliced.reports / "index.html").as_uri() + address)
         if options.get("java_script_enabled", True):
             page.wait_for_selector("html[data-ready]")
