@@ -13,8 +13,9 @@ from benchmark.report.colours import colours, on_dark
 from benchmark.report.explore.columns import columns
 from benchmark.report.explore.judged import FIELDS, judged
 from benchmark.report.explore.shapes import shape
+from benchmark.report.explore.sources import sources
 from benchmark.report.labels import COSTS, FLOORS, MEASURED, label, unit, variant_label
-from benchmark.report.layers import layers
+from benchmark.report.layers import layers, traces
 from benchmark.report.suites import in_order
 from benchmark.report.view import View
 
@@ -78,6 +79,7 @@ def _suite(params: Params, suite: str, root: Path) -> dict[str, Any]:
         },
         "slices": [_slice(one, found) for one, found in views.items()],
         "layers": per_cost,
+        "sources": sources(view, traces(results)),
     }
 
 

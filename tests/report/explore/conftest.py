@@ -11,7 +11,6 @@ from benchmark.report.view import View
 
 from ..conftest import parameters, suite
 
-
 LOCAL = ("file:", "data:", "blob:")
 
 

@@ -164,7 +164,7 @@ def test_everything_is_reached_by_keyboard(opened):
 
 def test_tables_sort_by_number_and_by_word(opened):
     page = opened()
-    page.click("text=The data of this figure")
+    page.click("#explore >> text=The data of this figure")
     table = page.locator("#main-data table")
 
     def column(at):
@@ -195,7 +195,7 @@ def test_tables_of_the_static_part_sort_too(opened):
 
 def test_csv_holds_the_rows(opened, cells):
     page = opened()
-    page.click("text=The data of this figure")
+    page.click("#explore >> text=The data of this figure")
     with page.expect_download() as download:
         page.locator("#main-data button.csv").click()
     assert download.value.suggested_filename == "costs-params-finetune-channel.csv"
@@ -248,3 +248,17 @@ def test_without_scripts_the_static_page_is_there(opened):
     assert not page.is_visible("#explore")
     assert page.is_visible("noscript p")
     assert page.is_visible("#costs-accuracy img") and page.is_visible("#costs-headline")
+
+
+def test_a_static_figure_has_its_data_too(opened):
+    page = opened()
+    part = page.locator("details[data-figure=accuracy][data-suite=costs]")
+    part.locator("summary").click()
+    part.locator("table").wait_for()
+    shots, methods, budgets = 2, 4, 4
+    assert part.locator("tbody tr").count() == 2 * shots * (methods * budgets + 1), (
+        "two granularities, with the control"
+    )
+    with page.expect_download() as download:
+        part.locator("button.csv").click()
+    assert download.value.suggested_filename == "costs-accuracy.csv"

@@ -99,5 +99,6 @@ addEventListener("afterprint", fold);
 document.querySelectorAll("section.suite table.numbers").forEach((table, at) => {
   enhance(table, `${table.closest("section.suite").id}-${at + 1}`);
 });
+document.querySelectorAll("details[data-figure]").forEach(offerSource);
 await show();
 document.documentElement.dataset.ready = "";
