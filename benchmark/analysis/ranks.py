@@ -75,11 +75,19 @@ def ranks(values: Values, generator: np.random.Generator, resamples: int = RESAM
     return records
 
 
+def place_ranks(means: np.ndarray) -> np.ndarray:
+    """Return the ranks of methods (rows) within every place (column): above me, plus half of those level with me.
+
+    `means` are accuracies [..., method, place].
+    """
+    mine, other = means[..., :, None, :], means[..., None, :, :]
+    above, level = (other > mine).sum(axis=-2), (other == mine).sum(axis=-2)
+    result: np.ndarray = above + (level + 1) / 2
+    return result
+
+
 def _mean_ranks(means: np.ndarray) -> np.ndarray:
-    """Ranks within every place (column), averaged over places: above me, plus half of those level with me."""
-    mine, other = means[:, None, :], means[None, :, :]
-    above, level = (other > mine).sum(axis=1), (other == mine).sum(axis=1)
-    result: np.ndarray = (above + (level + 1) / 2).mean(axis=1)
+    result: np.ndarray = place_ranks(means).mean(axis=1)
     return result
 
 

@@ -15,6 +15,11 @@ VARIANTS = {
 }
 FLOORS = {"nearest": "raw pixels, nearest class mean", "probe": "raw pixels, logistic regression"}
 COSTS = {"params": "parameters", "macs": "MACs"}
+MEASURED = {
+    "nearest": "nearest class mean of frozen features",
+    "probe": "logistic regression on frozen features",
+    "finetune": "fine-tuning",
+}
 GRANULARITIES = {"channel": "channels", "weight": "weights", "block": "blocks", "block+channel": "blocks and channels"}
 
 

@@ -11,6 +11,9 @@ from benchmark.report import comparisons, controls, doubled_training, duplicates
 from benchmark.report.accuracy_table import LEGEND, SMALLEST, Table, headline_tables, smallest_text
 from benchmark.report.captions import CLAIMS, Caption, captions
 from benchmark.report.comparisons import Contrast
+from benchmark.report.explore import scripts
+from benchmark.report.explore.data import explored
+from benchmark.report.explore.data import text as as_json
 from benchmark.report.labels import NBSP, label, percent, plural
 from benchmark.report.missing_rows import absent
 from benchmark.report.protocol import protocol
@@ -51,9 +54,11 @@ class SuitePart:
 def write_page(params: Params, root: Path) -> Path:
     """Write reports/index.html from the summaries of all suites in `run.suites`; returns its path.
 
-    The headline suite comes first. Figures and tables are linked relatively; those that were not made are left out.
+    The headline suite comes first. What is explored is in the file, data and scripts; figures and tables below it are
+    linked relatively, and those that were not made are left out.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     folder = root / "reports"
     parts = [_part(params, suite, read_summary(root, suite), folder) for suite in in_order(params)]
@@ -72,8 +77,14 @@ def write_page(params: Params, root: Path) -> Path:
         reference=label("dap"),
         smallest=SMALLEST,
         smallest_text=smallest_text,
+        licences=scripts.licences(),
+        data=Markup(as_json(explored(params, root))),
+        specs=Markup(as_json(scripts.specifications())),
+        libraries=[Markup(library) for library in scripts.libraries()],
+        script=Markup(scripts.own()),
     )
-    atomic_write(folder / "index.html", (text.strip().replace(" %", f"{NBSP}%") + "\n").encode())
+    shown, mark, code = text.strip().partition("<script")
+    atomic_write(folder / "index.html", f"{shown.replace(' %', f'{NBSP}%')}{mark}{code}\n".encode())
     return folder / "index.html"
 
 

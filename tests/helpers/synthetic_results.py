@@ -19,6 +19,8 @@ WIDTHS = [8, 8, 16, 16, 32, 32, 32, 64, 64, 64, 64, 64, 64]
 LOSS = {"uniform": 0.022, "random": 0.034, "magnitude": 0.08, "lottery_ticket": 0.07, "darts": 0.045, "dap": 0.014}
 # What an arm adds to every accuracy.
 ARMS = {"": 0.0, "twice": 0.01, "shuffled": -0.01, "inverted": -0.06, "labels": -0.02, "flops": 0.015}
+# What a measure adds to it.
+MEASURED = {"finetune": 0.0, "probe": -0.04, "nearest": -0.08}
 OWN_WEIGHTS = {"dense", "magnitude", "lottery_ticket", "darts", "dap"}
 
 
@@ -100,14 +102,15 @@ def _method(params: Params, suite: str, method: str) -> tuple[list[Row], list[di
         for variant in variants_of(params, suite, method, granularity):
             for seed in config.grid.seeds:
                 random_ = random.Random(f"{granularity} {method} {variant} {seed}")
-                for budget in [1.0] if method == "dense" else config.grid.budgets:
+                budgets = [1.0] if method == "dense" else config.grid.budgets
+                for cost_kind, budget in itertools.product(config.grid.costs, budgets):
                     kept, complexity = _widths(method, granularity, budget, random_)
                     cost = max(1, round(230_000 * complexity))
                     common = {
                         "method": method,
                         "variant": variant,
                         "granularity": granularity,
-                        "cost": config.grid.costs[0],
+                        "cost": cost_kind,
                     }
                     common |= {
                         "budget": budget,
@@ -150,11 +153,11 @@ def _rows(config: SuiteConfig, suite: str, common: dict, random_: random.Random)
         drop = slope * math.log(1 / budget) + 0.012 * math.log(1 / budget) ** 2 * (slope / 0.03)
         for number, target in enumerate(config.data.targets):
             hardness = (1.0, 0.9, 0.95, 0.4)[number % 4]
-            for shots in config.shots(target):
-                for draw in range(config.draws(target)):
+            for measure, shots in itertools.product(config.transfer.measures, config.shots(target)):
+                for draw in range(config.draws(target) if measure == "finetune" else 1):
                     shared = random.Random(f"{seed} {target.label} {shots} {draw}").gauss(0, 0.05 / math.sqrt(shots))
                     mean = base - drop - 0.3 / shots**0.8
-                    accuracy = hardness * (mean + search_shift + shared + random_.gauss(0, 0.01))
+                    accuracy = hardness * (mean + MEASURED[measure] + search_shift + shared + random_.gauss(0, 0.01))
                     rows.append(
                         Row(
                             suite=suite,
@@ -165,6 +168,7 @@ def _rows(config: SuiteConfig, suite: str, common: dict, random_: random.Random)
                             shots=shots,
                             draw=draw,
                             arm=arm,
+                            measure=measure,
                             accuracy=round(min(1.0, max(0.2 * hardness, accuracy)), 4),
                             source_accuracy=None
                             if weights == "scratch"

@@ -11,6 +11,7 @@ from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.searches import read_search
 from benchmark.pruning.looks import looks
 from benchmark.report import figures, report_suite
+from benchmark.report.colours import OTHERS
 from benchmark.report.figures import style
 from benchmark.report.figures.costs import costs
 from benchmark.report.layers import layers, traces
@@ -162,7 +163,7 @@ def test_points_are_the_summary_s(drawn):
 def test_every_method_has_a_look_of_its_own():
     names = [
         *(name for name, look in looks().items() if look.color),
-        *(f"third_party_{i}" for i in range(len(style.OTHERS))),
+        *(f"third_party_{i}" for i in range(len(OTHERS))),
     ]
     look = style.Look(names)
     shown = [look.of(name) for name in names]

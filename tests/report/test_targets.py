@@ -173,7 +173,7 @@ def test_page_shows_the_headline_suite_first_with_contents(across, page):
     assert page.index('<section class="suite" id="fashion">') < page.index('<section class="suite" id="small">')
     contents = page[page.index("<nav") : page.index("</nav>")]
     targets = re.findall(r'href="#([^"]+)"', contents)
-    assert targets[0] == "fashion" and "small" in targets and "fashion-accuracy-weight" in targets
+    assert targets[0] == "fashion" and "small" in targets and "fashion-figures" in targets
     assert all(f'id="{target}"' in page for target in targets)
     assert [page.count(f"<caption>{t}, channel pruning</caption>") for t in ("mnist", "omniglot-flat")] == [1, 1]
 

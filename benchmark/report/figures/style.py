@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmark.files import atomic_write
-from benchmark.pruning.looks import looks
+from benchmark.report.colours import colours
 from benchmark.report.labels import COSTS, FLOORS, label
 from benchmark.report.view import Record
 
@@ -29,9 +29,6 @@ FLOOR_LINES: dict[str, dict[str, Any]] = {
     "probe": {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (1, 1))},
 }
 EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
-# Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
-# Pruners say theirs; these are for those that do not.
-OTHERS = [("#CC79A7", "X"), ("#8C6D31", "<"), ("#7B4FA3", ">"), ("#A50026", "p"), ("#5C7F1E", "h"), ("#3B3F8C", "*")]
 # Tol's muted colours, none of which stands for a method.
 WEIGHTS = {"fresh": ("#332288", "o"), "inherit": ("#CC6677", "^"), "scratch": ("#999999", "s")}
 SEEDS = ["#332288", "#CC6677", "#44AA99", "#999933", "#882255", "#88CCEE"]
@@ -69,9 +66,7 @@ class Look:
     """Colour and marker of every method: those of its class, or by order of appearance where it has none."""
 
     def __init__(self, methods: Sequence[str]) -> None:
-        own = {name: (look.color, look.marker) for name, look in looks().items() if look.color is not None}
-        unknown = [method for method in methods if method not in own]
-        self._styles = own | {m: OTHERS[i % len(OTHERS)] for i, m in enumerate(unknown)}
+        self._styles = colours(methods)
 
     def of(self, method: str) -> dict[str, Any]:
         """Return the plot arguments of a method's default variant; the method under study is drawn on top."""
