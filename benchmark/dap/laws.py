@@ -1,6 +1,7 @@
 """Weight laws: the distribution of weights against which an architecture is scored."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from benchmark.pruning.problem import Problem
 from benchmark.training.loop import clip, learning_rate, loss_of, sgd
 
 State = dict[str, Tensor]
+Gates = Callable[[], Tensor]  # the gates [n] of one weight step; every call may give others
 
 
 class WeightLaw(ABC):
@@ -18,8 +20,8 @@ class WeightLaw(ABC):
     own_weights = False
 
     @abstractmethod
-    def sample(self, step: int, gates: Tensor) -> State:
-        """Return the weights for architecture step `step`, given the present gates (float [n])."""
+    def sample(self, step: int, gates: Gates) -> State:
+        """Return the weights for architecture step `step`, its weight steps under `gates`."""
 
 
 class InitialLaw(WeightLaw):
@@ -28,7 +30,7 @@ class InitialLaw(WeightLaw):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
-    def sample(self, step: int, gates: Tensor) -> State:  # noqa: ARG002 - one interface for all laws
+    def sample(self, step: int, gates: Gates) -> State:  # noqa: ARG002 - one interface for all laws
         """Return a draw of its own for every step."""
         return self.problem.draw(step)
 
@@ -49,7 +51,7 @@ class RestartLaw(WeightLaw):
         self.recipe = problem.recipe.model_copy(update={"steps": warmup + self.length})
         self.names = [name for name, _ in problem.network.named_parameters()]
 
-    def sample(self, step: int, gates: Tensor) -> State:
+    def sample(self, step: int, gates: Gates) -> State:
         """Train on for one step, or from a new draw through the warm-up, and return the weights."""
         restart, within = divmod(step, self.length)
         if within == 0:
@@ -64,10 +66,10 @@ class RestartLaw(WeightLaw):
         self._step(gates)
         return self.state
 
-    def _step(self, gates: Tensor) -> None:
+    def _step(self, gates: Gates) -> None:
         images, labels = next(self.data)
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.recipe, self.done)
-        logits = self.problem.gated_logits(self.state, gates, images)
+        logits = self.problem.gated_logits(self.state, gates(), images)
         loss_of(logits, labels, self.recipe.label_smoothing).backward()
         clip([g for name in self.names if (g := self.state[name].grad) is not None], self.recipe.clip)
         self.optimizer.step()
@@ -85,7 +87,7 @@ class PretrainedLaw(WeightLaw):
         self.state = problem.pretrained()
         self.names = {name for name, _ in problem.network.named_parameters()}
 
-    def sample(self, step: int, gates: Tensor) -> State:  # noqa: ARG002 - one interface for all laws
+    def sample(self, step: int, gates: Gates) -> State:  # noqa: ARG002 - one interface for all laws
         """Return the weights, each tensor disturbed by noise of `noise` times its root mean square."""
         state = {name: tensor.clone() for name, tensor in self.state.items()}
         if self.noise > 0:

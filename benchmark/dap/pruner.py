@@ -17,7 +17,8 @@ class DAP(Pruner):
     """Complexity-penalised subset selection by a two-temperature relaxation, scored against a law of weights.
 
     Colombo & Gao 2021, Differentiable Architecture Pruning for Transfer Learning, arXiv 2107.03375, reconstructed
-    from its abstract; the law of weights, the dual ascent and the tying of exchangeable units are this project's.
+    from its abstract; the law of weights, the dual ascent and the tying of exchangeable units are this project's. By
+    default the forward gates are annealed to the hard step and the backward slope stays that of a wider sigmoid.
     """
 
     name = "dap"
@@ -29,7 +30,7 @@ class DAP(Pruner):
     examples = (
         {"exchangeable": False},
         {"law": "pretrained", "noise": 0.1},
-        {"tau_low": 0.5, "tau_high": 1.0},
+        {"tau_low": 0.5, "tau_high": 1.0, "anneal_from": None},
     )
 
     class Parameters(Section):
@@ -43,7 +44,8 @@ class DAP(Pruner):
         follows the falling budget by dual ascent (`dual_rate`, `damping`; the budget is held at its lowest for the last
         `hold` of the steps), or as a `penalty` rises evenly to `highest`. `searches`: one for all budgets or each of
         its own. `exchangeable` ties the channels of a layer to a width, beside blocks that move each on its own; None
-        ties them where the law makes them so.
+        ties them where the law makes them so. `spread` of tied widths: the restart law's weights are trained as those
+        of random architectures around the present one, which many sub-networks then can use; 0 trains the present one.
         """
 
         law: Literal["init", "restart", "pretrained"] = "restart"
@@ -51,9 +53,9 @@ class DAP(Pruner):
         restarts: Count = 2
         warmup: Annotated[int, Field(ge=0)] | None = None
         noise: NonNegative = 0.0
-        tau_low: NonNegative = 0.3
-        tau_high: Positive = 0.3
-        anneal_from: Positive | None = None
+        tau_low: NonNegative = 0.0
+        tau_high: Positive = 1.0
+        anneal_from: Positive | None = 0.3
         travel: Positive = 4.0
         constraint: Literal["dual", "penalty"] = "dual"
         dual_rate: NonNegative = 0.2
@@ -62,13 +64,16 @@ class DAP(Pruner):
         hold: Annotated[float, Field(ge=0, lt=1)] = 0.1
         searches: Literal["one", "each"] = "one"
         exchangeable: bool | None = None
+        spread: NonNegative = 1.0
 
         @model_validator(mode="after")
         def _ordered(self) -> Self:
             if self.tau_low > self.tau_high:
                 raise ValueError(f"tau_low ({self.tau_low}) must not exceed tau_high ({self.tau_high})")
             if self.anneal_from is not None and self.anneal_from < self.tau_low:
-                raise ValueError(f"anneal_from ({self.anneal_from}) must not lie below tau_low ({self.tau_low})")
+                raise ValueError(
+                    f"anneal_from ({self.anneal_from}) must not lie below tau_low ({self.tau_low}); null is no annealing"
+                )
             if self.steps is not None and self.restarts > self.steps:
                 raise ValueError(f"restarts ({self.restarts}) must not exceed steps ({self.steps})")
             return self
@@ -84,6 +89,7 @@ class DAP(Pruner):
         steps = max(p.restarts, recipe // 2) if p.steps is None else p.steps
         warmup = recipe // 4 if p.warmup is None else p.warmup
         fresh = problem.space.granularity in ("channel", "block+channel") and p.law != "pretrained"
+        tied = fresh if p.exchangeable is None else p.exchangeable
         settings = Settings(
             steps=steps,
             tau_low=p.tau_low,
@@ -91,7 +97,8 @@ class DAP(Pruner):
             anneal_from=p.anneal_from,
             lr=p.travel / steps,
             hold=p.hold,
-            tied=fresh if p.exchangeable is None else p.exchangeable,
+            tied=tied,
+            spread=p.spread if tied else 0.0,
         )
         paths = [problem.budgets] if p.searches == "one" else [(budget,) for budget in problem.budgets]
         found = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from benchmark.dap.laws import State, WeightLaw
 from benchmark.dap.relaxation import gates, slope, undecided
 from benchmark.dap.units import Units, filled
 from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.space import SearchSpace
 from benchmark.training.loop import Task, loss_of
 
 SMOOTHING = 0.9  # of the running size of the loss gradient
@@ -28,6 +30,7 @@ class Settings:
     lr: float
     hold: float
     tied: bool
+    spread: float
 
 
 def search(
@@ -53,11 +56,12 @@ def search(
     one = "of one search for all budgets" if len(budgets) > 1 else "of a search for this budget"
     passed: dict[float, SubNetwork] = {}
     running: list[float] = []
+    draws = problem.generator("neighbours")
     for step, (images, labels) in enumerate(problem.batches(problem.validation, recipe, "scores")):
         low = temperature(step, settings)
         raised = filled(space, logits)
         chosen = gates(raised, low)
-        state = law.sample(step, chosen)
+        state = law.sample(step, partial(_around, space, units, logits, settings.spread, draws, chosen))
         complexity = space.complexity((raised > 0).float())
         for budget in budgets:
             if complexity <= budget and budget not in passed:
@@ -102,6 +106,15 @@ def temperature(step: int, settings: Settings) -> float:
         return settings.tau_low
     left = 1 - step / max(1, settings.steps - 1)
     return settings.tau_low + left * (settings.anneal_from - settings.tau_low)
+
+
+def _around(
+    space: SearchSpace, units: Units, logits: Tensor, spread: float, draws: torch.Generator, present: Tensor
+) -> Tensor:
+    """The gates of one weight step: the present ones, or with a spread those of a discrete architecture around."""
+    if spread == 0:
+        return present
+    return gates(filled(space, units.scattered(logits, spread, draws)), 0.0)
 
 
 def _set_aside(

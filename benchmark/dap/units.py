@@ -40,6 +40,16 @@ class Units:
         total = gradient.new_zeros(int(self.group[-1]) + 1)
         return total.index_add_(0, self.group, gradient)[self.group]
 
+    def scattered(self, logits: Tensor, spread: float, draws: torch.Generator) -> Tensor:
+        """Return logits [n] of an architecture around: widths moved at random, each on its own and all together.
+
+        A width moves by a normal number of standard deviation `spread`; all shrink by the size of another such number.
+        """
+        count = len(logits) if self.group is None else int(self.group[-1]) + 1
+        moves = spread * torch.randn(count + 1, generator=draws)
+        own = moves[1:] - moves[0].abs()
+        return logits + (own if self.group is None else own[self.group.cpu()]).to(logits)
+
     def mean_squares(self, gradient: Tensor) -> list[float]:
         """Return the mean square of a gradient [n] for each kind of unit."""
         return [float(part.square().mean()) for part in gradient.split(self.kinds)]

@@ -31,13 +31,13 @@ def ones(made: Problem) -> Tensor:
 def test_the_init_law_draws_anew_at_every_step_and_by_the_seed() -> None:
     made = problem("channel")
     law = InitialLaw(made)
-    samples = [law.sample(step, ones(made)) for step in range(3)]
+    samples = [law.sample(step, lambda: ones(made)) for step in range(3)]
     assert not law.own_weights and made.flops == 0
     for one, other in itertools.combinations([*samples, made.initial()], 2):
         assert not torch.equal(one["features.0.weight"], other["features.0.weight"])
     again = InitialLaw(problem("channel"))
-    assert equal(again.sample(2, ones(made)), samples[2])
-    other_seed = InitialLaw(problem("channel", seed=1)).sample(2, ones(made))
+    assert equal(again.sample(2, lambda: ones(made)), samples[2])
+    other_seed = InitialLaw(problem("channel", seed=1)).sample(2, lambda: ones(made))
     assert not torch.equal(other_seed["features.0.weight"], samples[2]["features.0.weight"])
 
 
@@ -47,7 +47,7 @@ def test_the_restart_law_draws_at_restarts_and_trains_in_between() -> None:
     charged = [made.flops]
     samples = []
     for step in range(6):
-        samples.append(copied(law.sample(step, ones(made))))
+        samples.append(copied(law.sample(step, lambda: ones(made))))
         charged.append(made.flops)
     unit = 6 * made.dense_macs * RECIPE.batch
     # Two warm-up steps and its own before the first step of each restart, one before each other.
@@ -57,14 +57,14 @@ def test_the_restart_law_draws_at_restarts_and_trains_in_between() -> None:
     # The statistics count the training batches since the last draw.
     assert [int(sample["features.1.num_batches_tracked"]) for sample in samples] == [3, 4, 5, 3, 4, 5]
     again = RestartLaw(problem("channel"), steps=6, restarts=2, warmup=2)
-    assert all(equal(copied(again.sample(step, ones(made))), samples[step]) for step in range(6))
+    assert all(equal(copied(again.sample(step, lambda: ones(made))), samples[step]) for step in range(6))
 
 
 def test_every_restart_begins_at_a_draw_of_its_own() -> None:
     made = problem("channel", recipe=RECIPE.model_copy(update={"lr": 1e-12}))
     law = RestartLaw(made, steps=4, restarts=2, warmup=1)
     for step in range(4):
-        state, drawn = law.sample(step, ones(made)), made.draw(step // 2)
+        state, drawn = law.sample(step, lambda: ones(made)), made.draw(step // 2)
         torch.testing.assert_close(state["features.0.weight"].detach(), drawn["features.0.weight"])
 
 
@@ -73,7 +73,7 @@ def test_steps_that_restarts_do_not_divide() -> None:
     law = RestartLaw(made, steps=5, restarts=2, warmup=0)
     drawn = []
     for step in range(5):
-        law.sample(step, ones(made))
+        law.sample(step, lambda: ones(made))
         drawn.append(law.done)
     assert drawn == [1, 2, 3, 1, 2]
 
@@ -85,7 +85,7 @@ def test_the_restart_law_trains_by_the_suites_recipe(changes: dict[str, float]) 
     made = problem("channel", build=Normed, recipe=recipe)
     law = RestartLaw(made, steps=3, restarts=1, warmup=2)
     for step in range(3):
-        state = law.sample(step, ones(made))
+        state = law.sample(step, lambda: ones(made))
 
     plain = problem("channel", build=Normed, recipe=recipe)
     network = plain.network
@@ -103,7 +103,7 @@ def test_the_restart_law_trains_under_the_gates() -> None:
     law = RestartLaw(made, steps=2, restarts=1, warmup=0)
     recipe = made.recipe.model_copy(update={"weight_decay": 0.0})
     law.recipe = recipe.model_copy(update={"steps": 2})
-    state = copied(law.sample(0, gates))
+    state = copied(law.sample(0, lambda: gates))
     drawn = made.draw(0)
     # What is closed is read by nobody, so it does not learn.
     assert torch.equal(state["first.weight"][1], drawn["first.weight"][1])
@@ -115,7 +115,7 @@ def test_the_restart_law_trains_under_the_gates() -> None:
 def test_running_statistics_follow_at_the_recipes_pace() -> None:
     recipe = RECIPE.model_copy(update={"batch": 30, "shift": 0, "norm_momentum": 0.7})
     made = problem("channel", build=Normed, recipe=recipe)
-    state = copied(RestartLaw(made, steps=1, restarts=1, warmup=0).sample(0, ones(made)))
+    state = copied(RestartLaw(made, steps=1, restarts=1, warmup=0).sample(0, lambda: ones(made)))
     maps = F.conv2d(made.train.normalise(made.train.images), made.draw(0)["conv.weight"], padding=1)
     torch.testing.assert_close(state["norm.running_mean"], 0.7 * maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
@@ -124,16 +124,16 @@ def test_the_pretrained_law_without_noise_is_the_pretrained_model() -> None:
     made = problem("channel")
     law = PretrainedLaw(made, noise=0.0)
     assert not law.own_weights and made.pretrain_flops == pretrained_weights(0)[1]
-    sample = law.sample(0, ones(made))
+    sample = law.sample(0, lambda: ones(made))
     assert equal(sample, pretrained_weights(0)[0])
     sample["features.0.weight"].zero_()
-    assert equal(law.sample(1, ones(made)), pretrained_weights(0)[0])
+    assert equal(law.sample(1, lambda: ones(made)), pretrained_weights(0)[0])
 
 
 def test_noise_has_its_size_relative_to_each_tensor_and_is_drawn_per_step() -> None:
     given = pretrained_weights(0)[0]
     law = PretrainedLaw(problem("channel"), noise=0.25)
-    first, second = law.sample(0, torch.ones(1)), law.sample(1, torch.ones(1))
+    first, second = law.sample(0, lambda: torch.ones(1)), law.sample(1, lambda: torch.ones(1))
     names = [name for name, _ in vgg().named_parameters()]
     for name, tensor in given.items():
         moved = first[name] - tensor
@@ -144,7 +144,7 @@ def test_noise_has_its_size_relative_to_each_tensor_and_is_drawn_per_step() -> N
         if tensor.numel() > 1000:
             relative = float(moved.square().mean().sqrt() / tensor.square().mean().sqrt())
             assert relative == pytest.approx(0.25, rel=0.1)
-    assert equal(PretrainedLaw(problem("channel"), noise=0.25).sample(1, torch.ones(1)), second)
+    assert equal(PretrainedLaw(problem("channel"), noise=0.25).sample(1, lambda: torch.ones(1)), second)
 
 
 def test_gated_logits_are_those_of_the_channels_multiplied() -> None:

@@ -37,7 +37,13 @@ def test_impossible_settings_are_refused(given: dict[str, Any], message: str) ->
 
 
 def test_equal_temperatures_are_the_one_temperature_case() -> None:
-    assert parse(pruner.DAP.Parameters, {"tau_low": 1.0, "tau_high": 1.0}, "here").tau_low == 1.0
+    given = {"tau_low": 1.0, "tau_high": 1.0, "anneal_from": None}
+    assert parse(pruner.DAP.Parameters, given, "here").tau_low == 1.0
+
+
+def test_two_temperatures_are_the_default() -> None:
+    settings = pruner.DAP.Parameters()
+    assert settings.tau_low == 0.0 < settings.tau_high  # ends at the hard step, under a wider slope
 
 
 @pytest.mark.parametrize(

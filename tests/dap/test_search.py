@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from benchmark.dap import units as module
 from benchmark.dap.cost_weight import DualAscent, Penalty
-from benchmark.dap.laws import InitialLaw, RestartLaw, WeightLaw
+from benchmark.dap.laws import Gates, InitialLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings, search, temperature
 from benchmark.dap.units import Units, filled, ladder
 from benchmark.pruning.problem import Problem, SubNetwork
@@ -25,6 +25,7 @@ SETTINGS = Settings(
     lr=0.1,
     hold=0.1,
     tied=False,
+    spread=0.0,
 )
 
 
@@ -41,7 +42,7 @@ class Marked(WeightLaw):
         self.problem = problem
         self.gates: list[Tensor] = []
 
-    def sample(self, step: int, gates: Tensor) -> State:
+    def sample(self, step: int, gates: Gates) -> State:
         self.gates.append(gates.clone())
         state = self.problem.draw(step)
         state["head.bias"].fill_(step)
@@ -117,7 +118,7 @@ def test_one_step_by_hand(tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
     start = torch.tensor([4, 4 / 3, 6, 2, 6 / 5]).log() if tied else torch.ones(5)
     # All units are on, so the network is the large model with the weights of draw 0, on the first held-out batch.
-    state = Marked(made).sample(0, start)
+    state = Marked(made).sample(0, lambda: start)
     recipe = made.recipe.model_copy(update={"steps": 1})
     ((images, labels),) = made.batches(made.validation, recipe, "scores")
     a = torch.ones(5, requires_grad=True)
@@ -182,7 +183,7 @@ def test_held_out_data_does_not_enter_inherited_statistics() -> None:
     assert int(last.state["norm.num_batches_tracked"]) == 6
     alone = RestartLaw(problem("channel", build=Normed), 4, 1, 2)
     for step in range(4):
-        state = alone.sample(step, torch.ones(4))
+        state = alone.sample(step, lambda: torch.ones(4))
     assert torch.equal(last.state["norm.running_mean"], state["norm.running_mean"])
 
 
@@ -209,7 +210,7 @@ class Permuted(InitialLaw):
         super().__init__(problem)
         self.orders = orders
 
-    def sample(self, step: int, gates: Tensor) -> State:
+    def sample(self, step: int, gates: Gates) -> State:
         state = super().sample(step, gates)
         first, second, third = self.orders
         for name in ("first.weight", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
@@ -353,3 +354,22 @@ def test_the_search_uses_the_recipes_batches() -> None:
     searched(made, InitialLaw(made), replace(SETTINGS, steps=5))
     # And one look at the relaxed and one at the discrete network, on all held-out images.
     assert made.flops == 6 * made.dense_macs * 5 * 7 + 2 * 2 * made.dense_macs * len(made.validation)
+
+
+def test_weights_are_trained_as_those_of_architectures_around() -> None:
+    made = problem("channel", (0.5,), build=Wide)
+    seen: list[Tensor] = []
+
+    class Spied(RestartLaw):
+        def sample(self, step: int, gates: Gates) -> State:
+            def noted() -> Tensor:
+                seen.append(gates())
+                return seen[-1]
+
+            return super().sample(step, noted)
+
+    searched(made, Spied(made, 6, 2, 2), replace(SETTINGS, tied=True, spread=1.0))
+    assert len(seen) == 2 * (2 + 3)  # every weight step asks anew, those of both warm-ups too
+    widths = [[int(part.sum()) for part in gates.split(made.space.sizes)] for gates in seen]
+    assert all(set(gates.tolist()) <= {0.0, 1.0} for gates in seen)
+    assert all(min(kept) >= 1 for kept in widths) and len({tuple(kept) for kept in widths}) > 5
