@@ -72,7 +72,7 @@ class DAP(Pruner):
                 raise ValueError(f"tau_low ({self.tau_low}) must not exceed tau_high ({self.tau_high})")
             if self.anneal_from is not None and self.anneal_from < self.tau_low:
                 raise ValueError(
-                    f"anneal_from ({self.anneal_from}) must not lie below tau_low ({self.tau_low}); null is no annealing"
+                    f"anneal_from ({self.anneal_from}) must not lie below tau_low ({self.tau_low}); null: none"
                 )
             if self.steps is not None and self.restarts > self.steps:
                 raise ValueError(f"restarts ({self.restarts}) must not exceed steps ({self.steps})")

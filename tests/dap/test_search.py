@@ -43,7 +43,7 @@ class Marked(WeightLaw):
         self.gates: list[Tensor] = []
 
     def sample(self, step: int, gates: Gates) -> State:
-        self.gates.append(gates.clone())
+        self.gates.append(gates().clone())
         state = self.problem.draw(step)
         state["head.bias"].fill_(step)
         return state
