@@ -95,6 +95,7 @@ def _ranked(tables: Sequence[Table], resamples: int) -> list[dict[str, Any]]:
                 "apart": behind > 0,
                 "wins": {other: _wins(tables, methods[index], other) for other in YARDSTICKS if other in methods},
                 "tasks": len(tasks),
+                "tasks_resampled": len(tasks) >= FEWEST,
                 "places": sum(len(one.tasks) for one in tables),
                 "suites": [one.suite for one in tables],
             }

@@ -68,6 +68,7 @@ def test_tasks_are_resampled_from_five_on():
         return summary("a", {"dap": ahead, "uniform": level(0.5)}, target_shots=[(f"t{i}", 5) for i in range(count)])
 
     few, many = leaderboard([suite(4)]), leaderboard([suite(6)])
+    assert (few[0]["tasks_resampled"], many[0]["tasks_resampled"]) == (False, True)
     assert few[0]["low"] == few[0]["high"] == 1.25
     assert many[0]["low"] < 1.5 < many[0]["high"]
 

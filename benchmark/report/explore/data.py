@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.analysis import read_summary
+from benchmark.analysis.leaderboard import leaderboard
 from benchmark.analysis.slices import Slice, slices
 from benchmark.config.params import Params
 from benchmark.protocol.controls import DENSE
@@ -34,6 +35,7 @@ def explored(params: Params, root: Path) -> dict[str, Any]:
     looks = colours(names)
     return {
         "suites": suites,
+        "leaderboard": leaderboard([read_summary(root, suite) for suite in in_order(params)]),
         "budget": BUDGET,
         "dense": DENSE,
         "methods": {name: _look(name, *looks[name]) for name in names},

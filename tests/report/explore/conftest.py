@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -40,19 +41,30 @@ def sliced(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(root=root, params=params, reports=root / "reports")
 
 
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory) -> Path:
+    """The folder with the page of `seeded`, a suite of five seeds."""
+    root = tmp_path_factory.mktemp("seeded")
+    params = parameters(seeded=suite("Five seeds", grid={"seeds": [0, 1, 2, 3, 4], "granularities": ["channel"]}))
+    write_synthetic(root, params, "seeded")
+    analyse_suite(params, "seeded", root)
+    report_page(params, root)
+    return root
+
+
 @pytest.fixture
 def opened(browser, sliced):
     """Return a function that opens the page, at an address and in a window; it must say nothing in the console."""
     contexts, said = [], []
 
-    def open_page(address="", width=1280, height=800, **options):
+    def open_page(address="", width=1280, height=800, root=sliced.root, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: request.url.startswith(LOCAL) or said.append(request.url))
-        page.goto((sliced.reports / "index.html").as_uri() + address)
+        page.goto((root / "reports" / "index.html").as_uri() + address)
         if options.get("java_script_enabled", True):
             page.wait_for_selector("html[data-ready]")
         return page

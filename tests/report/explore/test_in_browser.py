@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from benchmark.analysis import read_summary
+from benchmark.analysis.leaderboard import leaderboard
 from benchmark.report.explore.judged import judged
 from benchmark.report.labels import NBSP, label
 from benchmark.report.view import View
@@ -262,3 +263,19 @@ def test_a_static_figure_has_its_data_too(opened):
     with page.expect_download() as download:
         part.locator("button.csv").click()
     assert download.value.suggested_filename == "costs-accuracy.csv"
+
+
+def test_the_leaderboard_is_there_where_seeds_are_enough(opened, seeded):
+    page = opened()
+    assert not page.is_visible("#board"), "no suite has five seeds"
+    page = opened(root=seeded)
+    board = leaderboard([read_summary(seeded, "seeded")])
+    script = "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText))"
+    rows = page.locator("#board-data tbody tr").evaluate_all(script)
+    here = [record for record in board if record["granularity"] == "channel"]
+    assert [row[:2] for row in rows] == [[label(one["method"]), f"{one['rank']:.2f}"] for one in here]
+    assert [row[4] for row in rows if row[0] == "uniform width"] == ["–"]
+    assert page.locator("#board-plot .mark-symbol path").count() == len(here)
+    with page.expect_download() as download:
+        page.locator("#board button.csv").click()
+    assert "wins_against_uniform" in download.value.path().read_text().splitlines()[0]

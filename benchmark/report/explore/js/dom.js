@@ -18,6 +18,10 @@ function signed(number, digits = 1) {
   return (Number(text) === 0 ? "" : number < 0 ? MINUS : "+") + text;
 }
 
+function fill(id, children) {
+  document.getElementById(id).replaceChildren(...children);
+}
+
 // Shares as percent with the half width of their interval: "86.4 ± 1.2".
 function withHalf(share, half, format = (value) => value.toFixed(1)) {
   if (share === null) return "–";

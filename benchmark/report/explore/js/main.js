@@ -6,10 +6,6 @@ let chosen = null;
 let pending = Promise.resolve();
 let pointing = Promise.resolve();
 
-function fill(id, children) {
-  document.getElementById(id).replaceChildren(...children);
-}
-
 // Drawings one after another: a later one must not be overtaken by an earlier one.
 function show() {
   drawControls(view);
@@ -27,12 +23,10 @@ async function drawFigures() {
   const look = (_, item) => item?.mark.marktype === "symbol" && item.datum.id && showPoint(item.datum.id, drawn);
   drawn.addEventListener("pointerover", look);
   drawn.addEventListener("click", look);
-  const ranks = ranksOf(view);
-  document.getElementById("ranks").hidden = !ranks.length;
-  if (ranks.length) {
-    await draw("ranks-plot", ranksSpec(ranks, theme()));
-    fill("ranks-data", rankTable(view, ranks));
-  }
+  const board = boardOf(view);
+  fill("board-caption", board.length ? [boardCaption(board)] : []);
+  await drawRanks("board", board, boardTable);
+  await drawRanks("ranks", ranksOf(view), (rows) => rankTable(view, rows));
   const ids = points.map((point) => point.id);
   const best = view.rows.find((row) => row.mark === "best" && row.budget === view.state.budget);
   const start = [chosen, best && pointId(best), ids[0]].find((id) => ids.includes(id));

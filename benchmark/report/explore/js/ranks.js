@@ -1,7 +1,25 @@
-// Ranks of the methods over all tasks, budgets and numbers of examples of a suite.
+// Ranks of the methods: over the tasks, budgets and numbers of examples of a suite, and over all suites.
 
 function ranksOf(view) {
   return records(view.slice.ranks).filter((row) => row.granularity === view.state.granularity);
+}
+
+function boardOf(view) {
+  return DATA.leaderboard.filter((row) => row.granularity === view.state.granularity);
+}
+
+function boardCaption(rows) {
+  const names = rows[0].suites.map((name) => said("suite", name));
+  const resampled = rows[0].tasks_resampled ? "search seeds and tasks" : "search seeds; there are too few tasks to resample them";
+  return `${plural(rows[0].tasks, "task")}, each counting the same, at ${rows[0].places} places in: ${names.join("; ")}. Default variants, weights mode of each headline; suites of fewer than five seeds are left out. Lines: 95 % intervals over resamples of ${resampled}.`;
+}
+
+// Draw ranks and their table into the part of the page `id`, which is hidden without any.
+async function drawRanks(id, rows, table) {
+  document.getElementById(id).hidden = !rows.length;
+  if (!rows.length) return;
+  fill(`${id}-data`, table(rows));
+  await draw(`${id}-plot`, ranksSpec(rows, theme()));
 }
 
 function ranksSpec(rows, theme) {

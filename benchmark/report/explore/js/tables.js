@@ -31,6 +31,25 @@ function layerTable(rows) {
   });
 }
 
+function boardTable(rows) {
+  const others = Object.keys(Object.assign({}, ...rows.map((row) => row.wins)));
+  const flat = rows.map(({ wins, ...row }) => ({
+    ...row,
+    ...Object.fromEntries(others.map((other) => [`wins_against_${other}`, wins[other] ?? null])),
+  }));
+  const beside = others.map((other) => {
+    const won = (row) => row[`wins_against_${other}`];
+    return [`wins against ${methodLabel(other)}`, [(row) => (won(row) === null ? "–" : percent(won(row))), won]];
+  });
+  return recordTable("leaderboard", flat, {
+    method: [(row) => methodLabel(row.method)],
+    "mean rank": [(row) => row.rank.toFixed(2), (row) => row.rank],
+    "95 % interval": [(row) => `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, (row) => row.low],
+    "told apart from the best": [(row) => (row.apart ? "yes" : "no")],
+    ...Object.fromEntries(beside),
+  });
+}
+
 function rankTable(view, rows) {
   return recordTable(`ranks-${view.state.suite}`, rows, {
     method: [(row) => methodLabel(row.method)],
