@@ -1,12 +1,15 @@
 """Run jobs on a Dask cluster. Needs the extra `cluster`."""
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
-from typing import Any
+from types import FrameType
+from typing import Any, TypeAlias
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
@@ -14,7 +17,7 @@ from distributed.scheduler import KilledWorker
 from benchmark.errors import BenchError
 from benchmark.jobs.depot import Depot, data_sets, needs
 from benchmark.jobs.job import Job, Spec
-from benchmark.jobs.local import Event, Failure, terminable
+from benchmark.jobs.local import Event, Failure
 from benchmark.jobs.remote import THREADS, TOPIC, LostProcess, Outcome, Settings, compute
 from benchmark.jobs.store import Context
 
@@ -23,6 +26,9 @@ POLL_SECONDS = 0.1  # between two looks for a finished job
 CANCEL_SECONDS = 1.0  # that workers need to end what is cancelled, before a cluster that was started here is closed
 SHARED_SECONDS = 60.0  # that a network file system may take to show a folder which another machine has made
 
+Message: TypeAlias = (
+    Any  # a `Future`, a mapping or an int: a job settled, an event of a worker, or the number of a signal
+)
 Following = Callable[[Job[Spec], bool], Iterable[Job[Spec]]]
 
 
@@ -80,15 +86,17 @@ class _Run:
         self.resources = {"GPU": 1} if context.device == "cuda" else None
         self.open: dict[str, tuple[Job[Spec], Future]] = {}
         self.failures: list[Failure] = []
-        self.inbox: SimpleQueue[Future | Mapping[str, Any]] = SimpleQueue()
+        self.inbox: SimpleQueue[Message] = SimpleQueue()
 
     def run(self, first: Sequence[Job[Spec]]) -> list[Failure]:
         self.client.subscribe_topic(TOPIC, lambda event: self.inbox.put(event[1]))
         try:
-            with terminable():
+            with _signals(self.inbox):
                 self._submit(first)
                 while self.open:
                     message = self.inbox.get()
+                    if isinstance(message, int):
+                        raise KeyboardInterrupt if message == signal.SIGINT else SystemExit(128 + message)
                     if isinstance(message, Future):
                         self._settle(message)
                     else:
@@ -174,6 +182,35 @@ class _Run:
                     "the job store must be on a file system that all workers share under the same path"
                 )
             time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _signals(inbox: SimpleQueue[Message]) -> Iterator[None]:
+    """Have the first interrupt or SIGTERM told in `inbox`; a second one does at once what it did before.
+
+    Raised where it happens, it would be lost if that is within one of the callbacks by which Dask watches the garbage
+    collector: Python ignores what those raise.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def tell(number: int, _frame: FrameType | None) -> None:
+        restore()
+        inbox.put(number)
+
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, tell)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def _check_workers(client: Client, device: str) -> None:

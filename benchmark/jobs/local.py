@@ -130,7 +130,7 @@ class _Pool:
     def run(self, jobs: Sequence[Job[Spec]], workers: int) -> list[Failure]:
         self.waiting.extend(jobs)
         start = _start_method(jobs, self.context.device)
-        with terminable():
+        with _terminable():
             try:
                 while self.waiting or self.workers:
                     while len(self.workers) < workers and (job := self._next(self.workers)) is not None:
@@ -250,7 +250,7 @@ def _start_method(jobs: Sequence[Job[Spec]], device: str) -> Any:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def _terminable() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that the workers are ended before this process is."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -167,15 +167,31 @@ def test_the_end_of_a_run_ends_its_jobs_on_the_workers(client, context, marks, t
         # In a shell's background job interrupts are ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    wait_for(lambda: len(list(marks.glob("*-begun-*"))) == 2)
+    wait_for(lambda: len(list(marks.glob("*-begun-*"))) == 2, 180)
     busy = set(children(*pids(client)))
     run.send_signal(number)
-    assert run.wait(timeout=30) != 0
+    assert run.wait(timeout=60) != 0
     assert len(busy) == 2
     wait_for(lambda: not busy & set(children()))
     # The workers are free for others.
     assert run_on_cluster(client, [toy(marks, value) for value in (5, 6)], nothing, context) == []
     assert computed(marks) == [5, 6]
+
+
+def test_an_interrupt_is_not_lost_where_python_ignores_exceptions(client, context, marks):
+    class Watched:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def watch(event: Event) -> None:
+        if event.kind == "waiting":
+            Watched()
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_on_cluster(client, [toy(marks, 1, sleep=30)], nothing, context, on_event=watch)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert computed(marks) == []
 
 
 def test_a_worker_with_other_code_is_refused(client, context, marks):
