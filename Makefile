@@ -4,7 +4,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PORT ?= 5000
-SUITE ?= digits
+SUITE ?= glyphs
 VENV := .venv
 STAMP := $(VENV)/.installed
 
@@ -21,7 +21,7 @@ help: ## Show this list
 
 setup: $(STAMP) ## Make the environment .venv from requirements.lock
 
-reproduce: setup ## Compute what is missing of suite $SUITE (digits), and compare it with what is committed
+reproduce: setup ## Compute what is missing of suite $SUITE (glyphs), and compare it with what is committed
 	@dapbench reproduce --suite $(SUITE)
 
 test: lint ## Linter, type checker and all tests
