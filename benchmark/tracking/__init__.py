@@ -60,7 +60,12 @@ def track(
     MLflow, while another process tracks, and where MLflow is not installed.
     """
     database, artifacts = _database(uri, root), (root / "mlartifacts").resolve()
-    chosen = [suite for suite in params.suites if suites is None or suite in suites]
+    expected = params.run.suites if suites is None else suites
+    chosen = [
+        suite
+        for suite in params.suites
+        if suite in expected or (suites is None and (root / "reports" / "results" / suite).is_dir())
+    ]
     inputs = {suite: inputs_hash(params, root, suite) for suite in chosen}
     stamp = artifacts / f"{database.name}.tracked.json"
     shown = unchanged(stamp, database)

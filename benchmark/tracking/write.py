@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import uuid4
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run
@@ -212,12 +213,13 @@ def _client(database: Path) -> Iterator[MlflowClient]:
     try:
         if not _is_made(database):
             # A kill while the tables are made would leave a database that nothing can open.
-            draft = database.with_name(f"{database.name}-new")
+            # MLflow remembers which addresses it has given tables, so every draft has a name of its own.
+            draft = database.with_name(f"{database.name}-new-{uuid4().hex}")
             draft.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in (draft, database):
-                # SQLite would apply the journal of a removed database to the new one of that name.
-                leftover.with_name(f"{leftover.name}-journal").unlink(missing_ok=True)
-            draft.unlink(missing_ok=True)
+            for leftover in draft.parent.glob(f"{database.name}-new-*"):
+                leftover.unlink(missing_ok=True)
+            # SQLite would apply the journal of a removed database to the new one of that name.
+            database.with_name(f"{database.name}-journal").unlink(missing_ok=True)
             # The client opens a database at its first call.
             MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
             draft.replace(database)

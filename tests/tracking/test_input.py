@@ -49,26 +49,6 @@ def newer_database(root: Path) -> None:
     query(root, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
 
 
-def older_database(root: Path) -> None:
-    # The schema of MLflow 2.0, made by MLflow's own migrations.
-    import mlflow.store.db_migrations as migrations
-    import sqlalchemy
-    from alembic import command
-    from alembic.config import Config
-    from mlflow.store.tracking.dbmodels.initial_models import Base
-
-    (root / "mlflow.db").unlink()
-    engine = sqlalchemy.create_engine(f"sqlite:///{root / 'mlflow.db'}")
-    Base.metadata.create_all(engine)
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.set_main_option("sqlalchemy.url", str(engine.url))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "cc1f77228345")
-    engine.dispose()
-
-
 def file_for_folder(root: Path) -> None:
     (root / "mlartifacts").write_text("")
 
@@ -85,7 +65,6 @@ def file_for_folder(root: Path) -> None:
         (no_database, "mlflow.db: cannot be updated (file is not a database)"),
         (foreign_database, "mlflow.db: not an MLflow database"),
         (newer_database, "run `mlflow db upgrade sqlite:///mlflow.db` there"),
-        (older_database, "run `mlflow db upgrade sqlite:///mlflow.db` there"),
         (file_for_folder, "mlartifacts: cannot be made"),
     ],
 )

@@ -44,7 +44,7 @@ def test_every_parameter_that_has_an_effect_is_shown_also_where_the_default_hold
     run_track(root)
     runs = runs_of(root)
     dap, dense = runs["DAP, channels"].data.params, runs["dense, channels"].data.params
-    assert (dap["tau_low"], dap["training.lr"], dap["transfer.finetune.steps"]) == ("0.3", "0.05", "4")
+    assert (dap["tau_low"], dap["training.lr"], dap["transfer.finetune.steps"]) == ("0.0", "0.05", "4")
     assert dap["model.name"] == "own:vgg16"
     assert "tau_low" not in dense
     job = runs["DAP, channels, 10 %, fresh, seed 1"].data
