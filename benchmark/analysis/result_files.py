@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import BenchError
 from benchmark.files import read_json
@@ -68,13 +68,18 @@ class FoundArchitecture(Part):
         return self
 
 
+def _whole(value: object) -> object:
+    """A job's record holds all quantities of a point as floats, the step too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class TracePoint(BaseModel):
     """The state of a search after `step` steps: further keys are its quantities, null where undefined."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
     __pydantic_extra__: dict[str, float | None]
 
-    step: Seed
+    step: Annotated[Seed, BeforeValidator(_whole)]
 
 
 class Trace(Part):

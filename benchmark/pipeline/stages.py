@@ -244,7 +244,13 @@ def _code(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
     plan = Plan(params, suite, Digests("", {}), Places(root).store)
     written = []
     for name, digest in plan.code().items():
-        write_json(folder / f"{name}.json", {"code": digest})
+        content: dict[str, Any] = {"code": digest}
+        kind, _, method = name.partition("-")
+        if kind == "search":
+            # DVC has no parameter that may be absent, and a method needs no entry in params.yaml.
+            own = (params.method(method), params.suites[suite].method(method))
+            content["settings"] = [one.model_dump(mode="json") for one in own]
+        write_json(folder / f"{name}.json", content)
         written.append(folder / f"{name}.json")
     _remove_others(folder, written)
     return 0
@@ -377,6 +383,8 @@ def _page(params: Params, root: Path) -> None:
 
 
 def _publish(folder: Path, files: dict[Path, Path]) -> None:
+    # Of a method that serves none of the suite's granularities there are no files, but DVC wants the folder.
+    folder.mkdir(parents=True, exist_ok=True)
     for target, source in files.items():
         content = source.read_bytes()
         if not target.exists() or target.read_bytes() != content:
