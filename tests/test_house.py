@@ -48,12 +48,12 @@ def room(name: str) -> str:
     return parts[0] if parts[0] == "baselines" else parts[1] if len(parts) > 1 else ""
 
 
-def floor(name: str) -> int:
+def floor(name: str) -> float:
     here = room(name)
     if here in ("", *LOOSE):
         return 0
     if here == "baselines":
-        return FLOORS.index("dap") + 1
+        return FLOORS.index("dap") + 1.5  # DARTS can be given parts of DAP, to tell what each of them does
     return len(FLOORS) + 1 if here in TOP else FLOORS.index(here) + 1
 
 

@@ -135,7 +135,7 @@ def test_what_was_valid_is_checked_again_when_the_parameters_change(tiny_params:
 
 
 def test_an_interrupt_says_that_finished_jobs_are_kept(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_arguments: Any) -> int:
+    def interrupted(*_arguments: Any, **_named: Any) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("benchmark.pipeline.stages.run_suite", interrupted)
@@ -145,7 +145,7 @@ def test_an_interrupt_says_that_finished_jobs_are_kept(tiny_params: Path, monkey
 
 
 def test_a_bug_keeps_its_traceback(tiny_params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_arguments: Any) -> int:
+    def broken(*_arguments: Any, **_named: Any) -> int:
         raise PermissionError(1, "not permitted")
 
     monkeypatch.setattr("benchmark.pipeline.stages.run_suite", broken)

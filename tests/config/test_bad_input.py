@@ -326,38 +326,6 @@ def test_a_mistake_is_refused_in_one_line(case: Case, folder: Path, tiny_text: s
     refused(folder, case.command, case.place, case.remedy, case.process)
 
 
-def finished_searches(folder: Path, params: Path) -> Path:
-    """Put a made-up result of every pretraining and search of `uniform` in the store; return a search's folder."""
-    from benchmark.config.params import load_params
-    from benchmark.jobs.job import JobOutput
-    from benchmark.jobs.results import Searched
-    from benchmark.pipeline.stages import plan_of, prepare_data
-
-    described = load_params(params)
-    plan = plan_of(described, "tiny", folder, prepare_data(described, "tiny", folder))
-    timing = {"started": 0.0, "seconds": 0.0, "peak_mb": 0.0}
-    jobs = [*plan.pretrain_jobs(), *plan.search_jobs("uniform")]
-    values, files = Searched(architectures=[], flops=0, pretrain_flops=0), {"final.safetensors": b"weights"}
-    for job in jobs:
-        plan.store.put(job, JobOutput(values, files), timing)
-    return plan.store.folder(jobs[-1].key)
-
-
-@pytest.mark.parametrize("damage", ["cut short", "changed", "newer", "file missing"])
-def test_a_corrupt_job_is_refused(folder: Path, damage: str) -> None:
-    job = finished_searches(folder, folder / "params.yaml")
-    record = job / "job.json"
-    if damage == "cut short":
-        record.write_bytes(record.read_bytes()[:50])
-    elif damage == "changed":
-        record.write_text(record.read_text().replace('"uniform"', '"random"'))
-    elif damage == "newer":
-        record.write_text(record.read_text().replace('"schema":1', '"schema":9'))
-    else:
-        (job / "final.safetensors").unlink()
-    refused(folder, "dapbench run --method uniform", str(job.relative_to(folder)), "remove that folder")
-
-
 @pytest.mark.parametrize("command", ["dapbench validate", "dapbench run", "dapbench search --suite tiny --method dap"])
 def test_a_full_disk_is_refused_before_anything_is_trained(
     folder: Path, monkeypatch: pytest.MonkeyPatch, command: str

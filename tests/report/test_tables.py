@@ -220,7 +220,7 @@ def test_bad_input(reported, tmp_path):
         report_suite(reported.params, "small", tmp_path)
     path = tmp_path / "dap.search.json"
     path.write_text('{"schema": 2}')
-    with pytest.raises(BenchError, match="expected a search file of schema 1"):
+    with pytest.raises(BenchError, match="expected an object of schema 1"):
         read_search(path)
 
 
