@@ -53,7 +53,7 @@ class View:
 
     def variants(self, method: str, granularity: str) -> list[str]:
         """Return the variants of a method at a granularity; "" is the default."""
-        variants: list[str] = self._variants[method][granularity]
+        variants: list[str] = self._variants.get(method, {}).get(granularity, [])
         return variants
 
     def all_variants(self, method: str, studied: bool = True) -> list[str]:
