@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from benchmark.pruning.problem import Problem
-from benchmark.space.surgery.mask_and_cut import run
 
 State = Mapping[str, Tensor]
 
@@ -21,10 +20,7 @@ def inference_logits(problem: Problem, state: State, gates: Tensor, images: Tens
 
     Differentiable in weights and gates; nothing in `state` is written to. The forward pass is not charged.
     """
-    names = {name for name, _ in problem.network.named_parameters()}
-    gated = problem.space.gate({name: state[name] for name in state if name in names}, gates)
-    buffers = {name: tensor for name, tensor in state.items() if name not in names}
-    logits: Tensor = run(problem.network.eval(), {**gated, **buffers}, images)
+    logits: Tensor = problem.space.run(problem.network.eval(), state, gates, images)
     return logits
 
 
