@@ -12,7 +12,7 @@ from benchmark.space.graph.dependencies import DependencyGraph
 GROUPS: dict[str, tuple[dict[str, int], dict[str, str]]] = {
     "Transformer": ({"embed": 5, "attn.qkv": 3}, {}),
     "RelativeBias": ({"embed": 5, "attn.qkv": 3}, {}),
-    "ClassToken": ({"attn.qkv": 3}, {"embed": "cuts places along more than one dimension"}),
+    "ClassToken": ({"embed": 5, "attn.qkv": 3}, {}),
     "SeparateAttention": ({"embed": 5, "attn.q": 2}, {}),
     "LibraryAttention": ({"embed": 6, "attn.in_proj_weight": 3, "hidden": 4}, {}),
     "GatedUnit": ({"both": 3}, {}),
@@ -55,7 +55,13 @@ SIDES: dict[str, dict[tuple[str, int], list[int] | None]] = {
         ("head.weight", 1): EMBEDDING,
     },
     "RelativeBias": {("attn.table", 0): None, ("attn.table", 1): [5, 6, 7]},
-    "ClassToken": {("attn.qkv.weight", 0): 3 * [0, 0, 1, 1, 2, 2], ("attn.qkv.weight", 1): None},
+    # As many tokens as channels: the table of places is cut along its channels only.
+    "ClassToken": {
+        ("attn.qkv.weight", 0): 3 * [5, 5, 6, 6, 7, 7],
+        ("attn.qkv.weight", 1): [0, 1, 2, 3, 4],
+        ("places", 1): None,
+        ("places", 2): [0, 1, 2, 3, 4],
+    },
     "SeparateAttention": {
         ("attn.k.weight", 0): [5] * 3 + [6] * 3,
         ("attn.v.bias", 0): [5] * 4 + [6] * 4,
