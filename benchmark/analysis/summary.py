@@ -36,6 +36,8 @@ from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, write_json
 from benchmark.protocol.controls import COMPARED, DENSE
 
+Found = tuple[dict[Path, list[Row]], dict[str, Any]]  # rows by file, provenance by method
+
 SCHEMA = 4
 DIGITS = 6
 REFERENCE = "dap"
@@ -102,12 +104,13 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
     Reads reports/results/SUITE below `root`. Returns the summary.
     """
     results = root / "reports" / "results" / suite
-    summary = analyse(params, suite, results)
+    found = _read(params, suite, results)
+    summary = _analysed(params, suite, results, found)
     folder = root / "reports" / "analysis" / suite
     others = slices(params.suites[suite])[1:]
-    found = {one.name: analyse(params, suite, results, one) for one in others}
-    summary["audit"] = [asdict(finding) for finding in audit(params, suite, summary, list(found.values()))]
-    for name, slice_summary in found.items():
+    beside = {one.name: _analysed(params, suite, results, found, one) for one in others}
+    summary["audit"] = [asdict(finding) for finding in audit(params, suite, summary, list(beside.values()))]
+    for name, slice_summary in beside.items():
         atomic_write(summary_file(root, suite, name), lines(sealed(slice_summary)))
     write_json(
         root / "reports" / "slices" / suite / "slices.json", {"schema": 1, "slices": [one.name for one in others]}
@@ -133,22 +136,24 @@ def read_summary(root: Path, suite: str, name: str | None = None) -> dict[str, A
     return unsealed(summary_file(root, suite, name), SCHEMA)
 
 
-def analyse(params: Params, suite: str, results: Path, one: Slice | None = None) -> dict[str, Any]:
-    """Return the summary of a slice of a suite (schema 4) from the result files METHOD.json in `results`.
+def analyse(params: Params, suite: str, results: Path) -> dict[str, Any]:
+    """Return the main summary of a suite (schema 4) from the result files METHOD.json in `results`.
 
-    Without a slice it is the main one: the first cost, and the measure of the headline.
+    It is that of the first cost, and of the measure of the headline.
 
     Combinations are enumerated from `params`; absent rows are listed under `missing`, rows that params.yaml
     does not ask for are left out and counted. A method without a result file counts as absent;
     `BenchError` when no method has one, when a row is given twice, or when methods were computed on different kinds of
-    processor. With several targets their mean stands among them
-    as the target `OVERALL`.
+    processor. With several targets their mean stands among them as the target `OVERALL`.
     """
-    if suite not in params.suites:
-        raise unknown("suite", suite, params.suites, "suite")
+    return _analysed(params, suite, results, _read(params, suite, results))
+
+
+def _analysed(params: Params, suite: str, results: Path, found: Found, one: Slice | None = None) -> dict[str, Any]:
+    """Return the summary of a slice (None: the main one) from what `_read` has read."""
+    rows, provenance = found
     main = slices(params.suites[suite])[0]
     one = one or main
-    rows, provenance = _read(params, suite, results)
     primary = endpoints(params, suite, rows) if one == main else []
     params = sliced(params, suite, one)
     config = params.suites[suite]
@@ -199,8 +204,10 @@ def analyse(params: Params, suite: str, results: Path, one: Slice | None = None)
     return rounded
 
 
-def _read(params: Params, suite: str, results: Path) -> tuple[dict[Path, list[Row]], dict[str, Any]]:
+def _read(params: Params, suite: str, results: Path) -> Found:
     """Return the rows of every result file of the suite, and the provenance of every method."""
+    if suite not in params.suites:
+        raise unknown("suite", suite, params.suites, "suite")
     files = {method: results / f"{method}.json" for method in methods_of(params, suite)}
     present = {method: path for method, path in files.items() if path.exists()}
     if not present:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from benchmark.config.params import ModelRef
 from benchmark.models import build
-from benchmark.space import SearchSpace, build_space
+from benchmark.space import ChannelSpace, SearchSpace, build_space, count
+from benchmark.space.surgery.mask_and_cut import run
 
 
 class TwoConvolutions(nn.Module):
@@ -187,3 +188,17 @@ def random_mask(space: SearchSpace, seed: int, share: float = 0.5) -> Tensor:
     for part, score in zip(mask.split(space.sizes), scores.split(space.sizes), strict=True):
         part[score.argmin()] = True
     return mask
+
+
+def exact(model: nn.Module, image: Tensor) -> ChannelSpace:
+    """The model's space, after a look whether masked is extracted and costs are counted."""
+    space = ChannelSpace(model, image)
+    model = model.double().eval()
+    images = torch.randn(3, *image.shape[1:], dtype=torch.float64)
+    for seed in range(3):
+        mask = random_mask(space, seed)
+        extracted = space.extract(model, space.architecture(mask)).eval()
+        there = run(model, space.gate(dict(model.named_parameters()), mask.double()), images)
+        assert (extracted(images) - there).abs().max() <= 1e-9 * there.abs().max()
+        assert count(extracted.float(), image) == (space.params(mask), space.macs(mask))
+    return space

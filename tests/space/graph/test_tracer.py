@@ -8,7 +8,7 @@ from shared_networks import Remembering, TwoNames
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from benchmark.space import ChannelSpace, count
+from benchmark.space import count
 from benchmark.space.graph.dependencies import trace
 from benchmark.space.graph.plain_run import plain_operators
 from benchmark.space.graph.tracer import Tracer
@@ -54,24 +54,10 @@ class Encoder(nn.Module):
         return self.head(self.layer(self.embed(x[:, 0])).mean(1))
 
 
-def exact(model: nn.Module) -> ChannelSpace:
-    """The model's space, after a look whether masked is extracted and costs are counted."""
-    space = ChannelSpace(model, IMAGE)
-    model = model.double().eval()
-    images = torch.randn(3, 1, 4, 4, dtype=torch.float64)
-    for seed in range(3):
-        mask = networks.random_mask(space, seed)
-        extracted = space.extract(model, space.architecture(mask)).eval()
-        there = run(model, space.gate(dict(model.named_parameters()), mask.double()), images)
-        assert (extracted(images) - there).abs().max() <= 1e-9 * there.abs().max()
-        assert count(extracted.float(), IMAGE) == (space.params(mask), space.macs(mask))
-    return space
-
-
 def test_a_layer_with_two_names_is_cut_once() -> None:
     torch.manual_seed(0)
     model = TwoNames()
-    space = exact(model)
+    space = networks.exact(model, IMAGE)
     assert space.graph.groups == {"stem": 4, "hidden": 3}
     assert {name for name in space.graph.dims if name.startswith(("one", "other"))} == {
         "one.weight",
@@ -108,7 +94,7 @@ def test_parameters_may_lie_in_one_storage() -> None:
     vector = nn.utils.parameters_to_vector(model.parameters())
     nn.utils.vector_to_parameters(vector, model.parameters())
     assert model.stem.weight.untyped_storage().data_ptr() == model.head.bias.untyped_storage().data_ptr()
-    assert exact(model).graph.groups == {"stem": 4, "hidden": 3}
+    assert networks.exact(model, IMAGE).graph.groups == {"stem": 4, "hidden": 3}
 
 
 def test_the_order_of_a_parameter_in_memory_does_not_matter() -> None:
@@ -122,14 +108,14 @@ def test_the_order_of_a_parameter_in_memory_does_not_matter() -> None:
 
     model = Placed().to(memory_format=torch.channels_last)
     assert model.place.stride() == (64, 1, 16, 4)
-    found = exact(model).graph
+    found = networks.exact(model, IMAGE).graph
     assert found.groups == {"stem": 4, "hidden": 3}
     assert found.dims["place"][1].tolist() == [0, 1, 2, 3]
 
 
 def test_buffers_are_cut_when_they_are_saved_with_the_model() -> None:
-    assert exact(Buffered(True)).graph.groups == {"stem": 4, "hidden": 3}
-    found = exact(Buffered(False)).graph
+    assert networks.exact(Buffered(True), IMAGE).graph.groups == {"stem": 4, "hidden": 3}
+    found = networks.exact(Buffered(False), IMAGE).graph
     assert found.groups == {"hidden": 3}
     assert "cannot be cut: `return x * self.scale`" in found.whole["stem"]
 
@@ -139,7 +125,7 @@ def test_what_layers_keep_of_their_parameters_is_not_taken_for_others(training: 
     model = Remembering().train(training)
     if not training:
         model(IMAGE)
-    assert exact(model).graph.groups == {"stem": 4, "hidden": 3}
+    assert networks.exact(model, IMAGE).graph.groups == {"stem": 4, "hidden": 3}
     model = Remembering().train(training)
     trace(model, IMAGE)
     count(model, IMAGE)
@@ -153,16 +139,16 @@ def test_one_channel_is_no_group() -> None:
             super().__init__()
             self.stem, self.hidden = nn.Conv2d(1, 1, 3), nn.Linear(1, 3)
 
-    found = exact(One()).graph
+    found = networks.exact(One(), IMAGE).graph
     assert (found.groups, found.whole) == ({"hidden": 3}, {"stem": "has one channel"})
 
 
 def test_recurrent_layers_stay_as_they_are() -> None:
-    assert exact(Recurrent()).graph.groups == {"hidden": 5}
+    assert networks.exact(Recurrent(), IMAGE).graph.groups == {"hidden": 5}
 
 
 def test_the_librarys_transformer_layer_loses_heads_and_hidden_units() -> None:
-    found = exact(Encoder()).graph
+    found = networks.exact(Encoder(), IMAGE).graph
     assert found.groups == {"layer.self_attn.in_proj_weight": 3, "layer.linear1": 8}
     assert found.whole == {"embed": "its channels can only go together: layer norm in layer.norm1 mixes them"}
 
