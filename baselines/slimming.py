@@ -25,8 +25,8 @@ class Slimming(Pruner):
     name = "slimming"
     reference = "Liu et al. 2017, arXiv 1708.06519"
     label = "slimming"
-    color = "#CC79A7"
-    marker = "D"
+    color = "#AA4499"
+    marker = "8"
     granularities = ("channel",)
     trains = True
     nested = True

@@ -163,7 +163,7 @@ def test_the_suite_shown_is_valid() -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     shown = [yaml.safe_load(code) for code, _ in blocks("docs/extending.md", "yaml")]
     (suite,) = (block["suites"]["digits-resnet"] for block in shown if "digits-resnet" in block.get("suites", {}))
-    content["suites"] = {"digits-resnet": suite}
+    content["suites"]["digits-resnet"] = suite
     content["run"] |= {"suites": ["digits-resnet"], "headline": "digits-resnet"}
     content["run"]["methods"] = list(suite["methods"])
     described = parse(Params, content, "docs/extending.md")

@@ -453,8 +453,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _endpoints_name_methods(self) -> Self:
-        for suite, config in self.suites.items():
-            for place, endpoint in enumerate(config.primary):
+        # Those of other suites may name methods that do not run now: run.methods is what a user shortens.
+        for suite in self.run.suites:
+            for place, endpoint in enumerate(self.suites[suite].primary):
                 for side in endpoint.contrast:
                     method, _, variant = side.partition("+")
                     where = f"suites.{suite}.primary.{place}.contrast"

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from benchmark.pruning.looks import looks
 
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
-# Pruners say theirs; these are for those that do not.
-OTHERS = [("#CC79A7", "X"), ("#8C6D31", "<"), ("#7B4FA3", ">"), ("#A50026", "p"), ("#5C7F1E", "h"), ("#3B3F8C", "*")]
+# Pruners say theirs, a letter of matplotlib; these are for those that do not, "starN" with N points, for the letters are
+# few.
+OTHERS = [
+    *(("#CC79A7", "*"), ("#8C6D31", "star3"), ("#7B4FA3", "star4")),
+    *(("#A50026", "star6"), ("#5C7F1E", "star7"), ("#3B3F8C", "star8")),
+]
 DARK = "#15171b"  # the ground of the page's dark theme
 CONTRAST = 4.5  # of a colour on that ground: what WCAG 2.2 asks of text
 
 
 def colours(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and matplotlib marker by method: those of its class, or by order of appearance without."""
+    """Return colour and marker by method: those of its class, or by order of appearance without."""
     own = {name: (look.color, look.marker) for name, look in looks().items() if look.color is not None}
     unknown = [method for method in methods if method not in own]
     return own | {method: OTHERS[i % len(OTHERS)] for i, method in enumerate(unknown)}

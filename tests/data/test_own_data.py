@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from benchmark.analysis.rows import read_results
 from benchmark.api import load_params
 from benchmark.cli import app
+from benchmark.pruning.registry import pruners
 
 PAGE = "docs/own-data.md"
 TEXT = (ROOT / PAGE).read_text()
@@ -154,7 +155,7 @@ def ran(experiment: Path) -> Path:
 def test_rows_tables_figures_and_page_are_there(ran: Path) -> None:
     described = load_params(ran / "params.yaml")
     assert len(described.run.methods) >= 7
-    for method in described.run.methods:
+    for method in described.methods_of("own"):
         rows, _ = read_results(ran / "reports" / "results" / "own" / f"{method}.json")
         # weights modes x shots x budgets
         assert len(rows) == 2 * 2 * (1 if method == "dense" else 2)
@@ -211,7 +212,10 @@ def test_the_template_is_what_the_page_shows_and_runs_all_methods() -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     data = content["suites"]["own"]["data"]
     assert {key: data[key] for key in ("source", "targets")} == data_blocks()[0]
-    assert set(content["suites"]["own"]["methods"]) == set(content["run"]["methods"])
+    own = content["suites"]["own"]
+    assert sorted([*own["methods"], *own["exclude"]]) == sorted(content["run"]["methods"])
+    # What is left out serves no suite of channels.
+    assert not any("channel" in pruners()[name].granularities for name in own["exclude"])
     assert "own" not in content["run"]["suites"]
 
 

@@ -17,6 +17,8 @@ from benchmark.pipeline.reproduce import _withdraw_outdated, compare
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_suite, stage
 from benchmark.pipeline.validate import validate
 
+MANIFEST = {"name": "digits", "source": "made up", "count": 100, "classes": ["0"]}
+
 
 @pytest.fixture
 def tuned(tmp_path):
@@ -24,10 +26,10 @@ def tuned(tmp_path):
     params = Params.model_validate(rich())
     path = Places(tmp_path).results("tiny", "data.json")
     targets = {
-        target.label: {"digest": "t" * 64, "count": 100, "classes": [str(label) for label in target.classes or ()]}
+        target.label: MANIFEST | {"digest": "t" * 64, "classes": [str(label) for label in target.classes or ()]}
         for target in params.suites["tiny"].data.targets
     }
-    write_json(path, {"schema": 1, "source": {"digest": "s" * 64}, "targets": targets})
+    write_json(path, {"schema": 1, "source": MANIFEST | {"digest": "s" * 64}, "targets": targets})
     return params
 
 

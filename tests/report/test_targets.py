@@ -203,7 +203,7 @@ def test_protocol_tells_what_holds_on_one_target_alone(across):
 
 def test_readme_shows_the_headline_suite_and_the_others_areas(across, tmp_path):
     shutil.copytree(across.reports / "analysis", tmp_path / "reports" / "analysis")
-    keep_every_rule(SimpleNamespace(reports=tmp_path / "reports"), "fashion")
+    keep_every_rule(SimpleNamespace(reports=tmp_path / "reports", root=tmp_path), "fashion")
     path = tmp_path / "README.md"
     path.write_text(f"{readme.BEGIN}\n{readme.END}\n")
     assert readme.update(path, across.params) and readme.check(path, across.params)

@@ -43,7 +43,9 @@ _SIDES = {
     "p": _polygon(5),
     "h": _polygon(6),
     "H": _polygon(6, math.pi / 6),
+    "8": _polygon(8, math.pi / 8),
     "*": _polygon(10, inner=0.45),
     "P": _cross(0.0),
     "X": _cross(math.pi / 4),
+    **{f"star{points}": _polygon(2 * points, inner=0.5) for points in (3, 4, 6, 7, 8)},
 }

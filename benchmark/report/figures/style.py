@@ -71,7 +71,9 @@ class Look:
     def of(self, method: str) -> dict[str, Any]:
         """Return the plot arguments of a method's default variant; the method under study is drawn on top."""
         colour, marker = self._styles[method]
-        return {"color": colour, "marker": marker, "zorder": 4 if method == "dap" else 3, "label": label(method)}
+        # Of `numsides`, style 1 (a star) and angle: matplotlib's name of "starN".
+        mark = (int(marker[4:]), 1, 0) if marker.startswith("star") else marker
+        return {"color": colour, "marker": mark, "zorder": 4 if method == "dap" else 3, "label": label(method)}
 
 
 def canvas(rows: int, columns: int, panel_height: float, **options: Any) -> tuple[Figure, Any]:
