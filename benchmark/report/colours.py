@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from benchmark.pruning.looks import looks
 
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
-# Pruners say theirs, a letter of matplotlib; these are for those that do not, "starN" with N points, for the letters are
-# few.
+# Pruners say theirs, with a marker of matplotlib; these are for those that do not, as "starN", a star of N points.
 OTHERS = [
     *(("#CC79A7", "*"), ("#8C6D31", "star3"), ("#7B4FA3", "star4")),
     *(("#A50026", "star6"), ("#5C7F1E", "star7"), ("#3B3F8C", "star8")),
