@@ -19,8 +19,6 @@ from benchmark.jobs.local import Event, run_jobs
 from benchmark.jobs.store import Context, Store
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-if not os.environ.get("DAPBENCH_CLUSTER"):
-    pytest.skip("starts Dask clusters, which takes minutes: DAPBENCH_CLUSTER=1 runs it", allow_module_level=True)
 
 from benchmark.jobs import cluster as module  # noqa: E402 - the extra first
 from benchmark.jobs.cluster import RETRIES, run_on_cluster  # noqa: E402

@@ -16,8 +16,6 @@ from benchmark.errors import BenchError
 from benchmark.jobs.store import Context, Store
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-if not os.environ.get("DAPBENCH_CLUSTER"):
-    pytest.skip("starts Dask clusters, which takes minutes: DAPBENCH_CLUSTER=1 runs it", allow_module_level=True)
 
 from benchmark.jobs.cluster import run_on_cluster
 from benchmark.jobs.connect import QUEUES, batch_cluster, connect
