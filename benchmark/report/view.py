@@ -31,7 +31,9 @@ class View:
         self.headline_weights: str = summary["headline"]["weights"]
         self.headline_shots: int = summary["headline"]["shots"]
         self.headline_target: str = summary["headline"]["target"]
-        self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] != DENSE]
+        # Not those that serve none of the suite's granularities: there is nothing to draw of them.
+        measured = {cell["method"] for cell in summary["cells"]} - {DENSE}
+        self.methods: list[str] = [entry["method"] for entry in axes["methods"] if entry["method"] in measured]
         self.measure: str = summary["slice"]["measure"]
         self.studies: list[Record] = summary.get("studies", [])
         self._studied = {(study["method"], variant) for study in self.studies for variant in study["variants"]}
