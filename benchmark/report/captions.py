@@ -17,9 +17,9 @@ CLAIMS = {
     "C7": "theoretical convergence guarantees",
 }
 MODES = {
-    "fresh": "fresh (re-initialised, trained on the source, fine-tuned)",
-    "inherit": "inherit (the pruner's own weights, fine-tuned)",
-    "scratch": "scratch (re-initialised, trained on the few target examples only)",
+    "fresh": "fresh (re-initialised and trained on the source)",
+    "inherit": "inherit (the pruner's own weights)",
+    "scratch": "scratch (re-initialised, without the source)",
 }
 
 
