@@ -197,6 +197,8 @@ class Plan:
 
     def _places(self, method: str) -> Iterator[tuple[str, Granularity]]:
         """The variants of a method in this suite ("" first), each with the granularities it serves."""
+        if method in self.config.exclude:
+            return
         variants = self.params.method(method).variants
         for variant in ("", *self.params.variants_of(self.suite, method)):
             served = self.method(method, variant).granularities
@@ -285,14 +287,14 @@ class Plan:
         return elsewhere(self.config.model, self.store, f"suites.{self.suite}.model")
 
     def code(self) -> dict[str, str]:
-        """Return the code fingerprint of every kind of job in this suite: pretrain, transfer, search-METHOD."""
+        """Return the code fingerprint of every kind of job: pretrain, ..., search-METHOD, also of methods left out."""
         roots: dict[str, tuple[type[Spec], tuple[str, ...]]] = {
             "pretrain": (PretrainSpec, ()),
             "tune": (TuneSpec, ()),
             "floors": (FloorSpec, ()),
             "transfer": (TransferSpec, ()),
         }
-        roots |= {f"search-{name}": (SearchSpec, (self.method(name).module,)) for name in self.methods}
+        roots |= {f"search-{name}": (SearchSpec, (self.method(name).module,)) for name in self.params.run.methods}
         return {
             name: fingerprint((spec.module, *modules, self.model_module)) for name, (spec, modules) in roots.items()
         }

@@ -103,8 +103,9 @@ def stage(
     if name not in _PER_METHOD:
         per_suite, chosen = _PER_SUITE[name], suite
         return mended(Places(root).store, lambda: per_suite(params, chosen, workers, root))
-    if method is None or method not in params.methods_of(suite):
-        raise unknown("method", method or "", params.methods_of(suite), "--method")
+    # DVC asks for the stages of every method in every suite: those of one that the suite leaves out have no jobs.
+    if method is None or method not in params.run.methods:
+        raise unknown("method", method or "", params.run.methods, "--method")
     plan, write, one = plan_of(params, suite, root), _PER_METHOD[name], method
 
     def computed() -> int:

@@ -97,6 +97,17 @@ def test_what_a_larger_grid_left_is_removed(params, root, tiny_params):
     assert listing(root / "artifacts" / "tiny" / "pretrain") == ["s0.safetensors"]
 
 
+def test_the_stages_of_a_method_that_the_suite_leaves_out_write_no_rows(params, root):
+    suite = params.suites["tiny"].model_copy(update={"exclude": ["random"]})
+    params = params.model_copy(update={"suites": {"tiny": suite}})
+    assert stage(params, "code", "tiny", root=root) == 0
+    assert "search-random.json" in listing(root / "reports/code/tiny")
+    assert stage(params, "search", "tiny", "random", root=root) == 0
+    assert stage(params, "transfer", "tiny", "random", root=root) == 0
+    assert listing(root / "artifacts" / "tiny" / "search" / "random") == []
+    assert read_results(root / "reports/results/tiny/random.json")[0] == []
+
+
 def test_code_has_one_file_per_kind_of_job(params, root):
     folder = root / "reports" / "code" / "tiny"
     folder.mkdir(parents=True)
