@@ -75,15 +75,15 @@ def test_a_study_is_in_no_key(content, tmp_path):
     assert keys() == before
 
 
-def test_the_ablation_runs_every_study_on_the_task_of_glyphs_and_no_other_suite_any():
+def test_the_ablation_runs_every_study_on_the_task_of_glyphs_rivals_and_no_other_suite_any():
     params = load_params(REPOSITORY / "params.yaml")
     assert [study.name for study in studies_of(params, "ablation")] == ["temperature", "units", "law", "path"]
     assert {name for name in params.suites if studies_of(params, name)} == {"ablation"}
-    glyphs, ablation = params.suites["glyphs"], params.suites["ablation"]
+    rivals, ablation = params.suites["glyphs-rivals"], params.suites["ablation"]
     for section in ("data", "model", "training", "tuning"):
-        assert getattr(glyphs, section) == getattr(ablation, section)
-    assert glyphs.grid.model_copy(update={"seeds": ablation.grid.seeds}) == ablation.grid
-    assert glyphs.transfer.nearest == ablation.transfer.nearest
+        assert getattr(rivals, section) == getattr(ablation, section)
+    assert rivals.grid.model_copy(update={"seeds": ablation.grid.seeds}) == ablation.grid
+    assert rivals.transfer.nearest == ablation.transfer.nearest
 
 
 def test_overlap_by_hand():
