@@ -1,0 +1,119 @@
+"""Soft masks of exact size by optimal transport, one proximal step per batch."""
+
+import torch
+from torch import Tensor
+
+from benchmark.config.params import Count, NonNegative, Positive, Section
+from benchmark.pruning.gated_training import Relaxation, Relaxed, cut, training
+from benchmark.pruning.problem import Problem, SubNetwork
+from benchmark.pruning.pruner import Pruner
+from benchmark.pruning.shared_weights import SharedWeights
+from benchmark.space import SearchSpace
+
+CERTAIN = 40.0  # a logit whose sigmoid is 0 or 1 in double precision
+HALVINGS = 50  # of the interval in which the offset lies
+
+
+class Transportation(Pruner):
+    """Train weights and scores under masks that transport the units to kept or dropped, exactly as many as fit.
+
+    Every batch takes one proximal Sinkhorn step from the last plan, so the masks harden as scores add up, without a
+    schedule. Li et al. 2023, Differentiable Transportation Pruning, arXiv 2307.08483 (bi-level problem, proximal step,
+    exact size), reconstructed from its openly readable parts.
+
+    Ours: with two targets the step has a closed form, sigmoid((2 sum of s + c) / epsilon), whose one unknown, c, is
+    found by bisection; the size is the cost, not the number of units, so a budget is met by the relaxed network at
+    every step; epsilon is given by the temperature that the last step reaches, so that a short training hardens as a
+    long one does; only the present scores carry the gradient; a training per budget; the scores' optimiser is Adam.
+    """
+
+    name = "transportation"
+    reference = "Li et al. 2023, arXiv 2307.08483"
+    label = "transportation"
+    color = "#607D8B"
+    marker = "star6"
+    trains = True
+
+    class Parameters(Section):
+        """`length` of a budget's training as a share of the recipe's steps.
+
+        `temperature` of the masks at its end, relative to scores in [0, 1]; `noise`: the deviation of the first scores
+        from 1/2; `travel`: the way of a score whose gradient keeps its sign, in all. `statistics`: the batches that
+        give the sub-network its batch norm statistics.
+        """
+
+        length: Positive = 1.0
+        temperature: Positive = 0.05
+        noise: NonNegative = 0.01
+        travel: NonNegative = 1.0
+        statistics: Count = 4
+
+    def search(self, problem: Problem) -> list[SubNetwork]:
+        """Return one architecture per budget, with the weights of its own training, the masks folded in."""
+        p = self.parameters
+        steps = max(1, round(p.length * problem.recipe.steps))
+        drawn = 0.5 + p.noise * torch.randn(problem.space.n, generator=problem.generator("start"))
+        found = []
+        for number, budget in enumerate(problem.budgets):
+            net = SharedWeights(problem, problem.initial(), steps)
+            scores = drawn.clamp(0, 1).to(problem.device)
+            units = Transport(problem.space, scores, budget, p.temperature * steps)
+            for done in training(problem, net, units, p.travel):
+                problem.progress((number + done / steps) / len(problem.budgets))
+            found.append(cut(problem, net, units, units.total, budget, p.statistics))
+        return found
+
+
+class Transport(Relaxation):
+    """Masks of one proximal step per batch; a plan begins uniform, so step t has the temperature epsilon / t.
+
+    `total` [n] are the scores of all steps so far, added up; those of past steps are constants.
+    """
+
+    def __init__(self, space: SearchSpace, scores: Tensor, budget: float, epsilon: float) -> None:
+        super().__init__(scores)
+        self.space, self.budget, self.epsilon = space, budget, epsilon
+        self.total = torch.zeros_like(scores, dtype=torch.float64, requires_grad=False)
+
+    def step(self, share: float) -> Relaxed:  # noqa: ARG002 - the temperature falls by itself
+        """Return the masks of the next plan, and them as what is kept."""
+        total = self.total + self.scores
+        self.total = total.detach()
+        return self._plan(total)
+
+    def final(self) -> Relaxed:
+        """Return the masks of the last plan."""
+        return self._plan(self.total)
+
+    def settle(self) -> None:
+        """Keep the scores between the two targets."""
+        self.scores.data.clamp_(0, 1)
+
+    def _plan(self, total: Tensor) -> Relaxed:
+        masks = of_cost(self.space, 2 * total / self.epsilon, self.budget).to(self.scores.dtype)
+        return Relaxed(masks, masks)
+
+
+def of_cost(space: SearchSpace, logits: Tensor, budget: float) -> Tensor:
+    """Return the masks sigmoid(logits + c) [n] whose relaxed complexity is the budget; differentiable, c included.
+
+    One Newton step on c from its solution changes no value, and has the derivative that the constraint gives c.
+    """
+    fixed = logits.detach()
+    offset = _offset(space, fixed, budget)
+    masks = torch.sigmoid(fixed + offset).requires_grad_()
+    with torch.enable_grad():
+        (price,) = torch.autograd.grad(space.cost(masks), masks)
+    masks = masks.detach()
+    weight = price * masks * (1 - masks)
+    moved = (weight * (logits - fixed)).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+    return torch.sigmoid(logits + offset - moved)
+
+
+def _offset(space: SearchSpace, logits: Tensor, budget: float) -> Tensor:
+    low, high = -logits.max() - CERTAIN, -logits.min() + CERTAIN
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        fits = space.cost(torch.sigmoid(logits + middle)) <= budget * space.total
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return low
