@@ -8,10 +8,11 @@ from torch import Tensor
 
 from benchmark.config.params import Count, Fraction, NonNegative, Positive, Section
 from benchmark.dap.cost_weight import DualAscent
-from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, cut, training
+from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, best_of_groups, cut, training
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.shared_weights import SharedWeights, copied
+from benchmark.space import SearchSpace
 
 
 class ContinuousSparsification(Pruner):
@@ -66,7 +67,7 @@ class ContinuousSparsification(Pruner):
         found, before = [], 1.0
         for number, target in enumerate(rounds):
             net = SharedWeights(problem, copied(begin), steps)
-            units = SigmoidMasks(scores, p.start, p.beta)
+            units = SigmoidMasks(problem.space, scores, p.start, p.beta)
             price = Price(DualAscent(p.dual_rate, p.damping), target, before, p.hold)
             for done in training(problem, net, units, p.travel, price):
                 if number == 0 and done == rewind:
@@ -96,14 +97,16 @@ def rearmed(scores: Tensor, beta: float, start: float) -> Tensor:
 class SigmoidMasks(Relaxation):
     """Masks sigmoid(beta s) / sigmoid(`start`) with beta from 1 to `beta`, exponentially."""
 
-    def __init__(self, scores: Tensor, start: float, beta: float) -> None:
-        super().__init__(scores)
+    def __init__(self, space: SearchSpace, scores: Tensor, start: float, beta: float) -> None:
+        super().__init__(space, scores)
         self.scale = torch.sigmoid(torch.tensor(start))
         self.beta = beta
 
     def step(self, share: float) -> Relaxed:
         """Return the masks, 1 where a score is zero at zero start, and sigmoid(beta s)."""
-        kept = torch.sigmoid(self.beta**share * self.scores)
+        best = best_of_groups(self.space, self.scores)
+        raised = self.scores.index_add(0, best, (-self.scores.detach()[best]).clamp(min=0))
+        kept = torch.sigmoid(self.beta**share * raised)
         return Relaxed(kept / self.scale, kept)
 
     def final(self) -> Relaxed:

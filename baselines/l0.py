@@ -7,10 +7,11 @@ from torch import Tensor
 
 from benchmark.config.params import Count, Fraction, NonNegative, Positive, Section
 from benchmark.dap.cost_weight import DualAscent
-from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, cut, training
+from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, best_of_groups, cut, training
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.shared_weights import SharedWeights
+from benchmark.space import SearchSpace
 
 TEMPERATURE = 2 / 3
 LOW, HIGH = -0.1, 1.1  # the stretched interval, whose ends are cut off to exact zeros and ones
@@ -59,7 +60,7 @@ class L0(Pruner):
         found = []
         for number, budget in enumerate(problem.budgets):
             net = SharedWeights(problem, problem.initial(), steps)
-            units = HardConcrete(start(problem, p.dropout), problem.generator("gates", number))
+            units = HardConcrete(problem.space, start(problem, p.dropout), problem.generator("gates", number))
             price = Price(DualAscent(p.dual_rate, p.damping), budget, hold=p.hold)
             for done in training(problem, net, units, p.travel, price):
                 problem.progress((number + done / steps) / len(problem.budgets))
@@ -76,22 +77,26 @@ def start(problem: Problem, dropout: float) -> Tensor:
 class HardConcrete(Relaxation):
     """Gates from the hard concrete law (eq. 10 and 11 of the source); the scores are log alpha."""
 
-    def __init__(self, scores: Tensor, generator: torch.Generator) -> None:
-        super().__init__(scores)
+    def __init__(self, space: SearchSpace, scores: Tensor, generator: torch.Generator) -> None:
+        super().__init__(space, scores)
         self.generator = generator
 
     def step(self, share: float) -> Relaxed:  # noqa: ARG002 - one temperature
         """Return a sample of the gates, and the chances that they are not zero (eq. 12)."""
         uniform = torch.rand(len(self.scores), generator=self.generator).clamp(1e-6, 1 - 1e-6)
-        return Relaxed(sampled(self.scores, uniform.to(self.scores.device)), chances(self.scores))
+        return self._open(sampled(self.scores, uniform.to(self.scores.device)))
 
     def final(self) -> Relaxed:
         """Return the gates for inference (eq. 13), and the chances."""
-        return Relaxed(stretched(torch.sigmoid(self.scores)), chances(self.scores))
+        return self._open(stretched(torch.sigmoid(self.scores)))
 
     def settle(self) -> None:
         """Keep log alpha where its chance is neither certain nor impossible."""
         self.scores.data.clamp_(-LIMIT, LIMIT)
+
+    def _open(self, gates: Tensor) -> Relaxed:
+        best = best_of_groups(self.space, self.scores)
+        return Relaxed(gates.index_fill(0, best, 1), chances(self.scores).index_fill(0, best, 1))
 
 
 def sampled(log_alpha: Tensor, uniform: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 from benchmark.config.params import Count, NonNegative, Positive, Section
-from benchmark.pruning.gated_training import Relaxation, Relaxed, cut, training
+from benchmark.pruning.gated_training import Relaxation, Relaxed, best_of_groups, cut, training
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.shared_weights import SharedWeights
 from benchmark.space import SearchSpace
 
 CERTAIN = 40.0  # a logit whose sigmoid is 0 or 1 in double precision
-HALVINGS = 50  # of the interval in which the offset lies
+HALVINGS = 32  # of the interval in which the offset lies
 
 
 class Transportation(Pruner):
@@ -71,8 +71,8 @@ class Transport(Relaxation):
     """
 
     def __init__(self, space: SearchSpace, scores: Tensor, budget: float, epsilon: float) -> None:
-        super().__init__(scores)
-        self.space, self.budget, self.epsilon = space, budget, epsilon
+        super().__init__(space, scores)
+        self.budget, self.epsilon = budget, epsilon
         self.total = torch.zeros_like(scores, dtype=torch.float64, requires_grad=False)
 
     def step(self, share: float) -> Relaxed:  # noqa: ARG002 - the temperature falls by itself
@@ -97,23 +97,25 @@ class Transport(Relaxation):
 def of_cost(space: SearchSpace, logits: Tensor, budget: float) -> Tensor:
     """Return the masks sigmoid(logits + c) [n] whose relaxed complexity is the budget; differentiable, c included.
 
-    One Newton step on c from its solution changes no value, and has the derivative that the constraint gives c.
+    The best unit of every group has mask 1. One Newton step on c from its solution changes no value, and has the
+    derivative that the constraint gives c.
     """
+    best = best_of_groups(space, logits)
     fixed = logits.detach()
-    offset = _offset(space, fixed, budget)
-    masks = torch.sigmoid(fixed + offset).requires_grad_()
+    offset = _offset(space, fixed, best, budget)
+    masks = torch.sigmoid(fixed + offset).index_fill(0, best, 1).requires_grad_()
     with torch.enable_grad():
         (price,) = torch.autograd.grad(space.cost(masks), masks)
     masks = masks.detach()
     weight = price * masks * (1 - masks)
     moved = (weight * (logits - fixed)).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
-    return torch.sigmoid(logits + offset - moved)
+    return torch.sigmoid(logits + offset - moved).index_fill(0, best, 1)
 
 
-def _offset(space: SearchSpace, logits: Tensor, budget: float) -> Tensor:
+def _offset(space: SearchSpace, logits: Tensor, best: Tensor, budget: float) -> Tensor:
     low, high = -logits.max() - CERTAIN, -logits.min() + CERTAIN
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        fits = space.cost(torch.sigmoid(logits + middle)) <= budget * space.total
+        fits = space.cost(torch.sigmoid(logits + middle).index_fill(0, best, 1)) <= budget * space.total
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
     return low

@@ -12,6 +12,7 @@ from benchmark import seeds
 from benchmark.dap.cost_weight import DualAscent, falling_budget
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.shared_weights import SharedWeights, recalibrated
+from benchmark.space import SearchSpace
 from benchmark.training.loop import batches, loss_of
 
 
@@ -23,9 +24,10 @@ class Relaxed(NamedTuple):
 
 
 class Relaxation(ABC):
-    """How the trained `scores` [n] of the units become gates."""
+    """How the trained `scores` [n] of the units become gates; the best one of every group is never closed."""
 
-    def __init__(self, scores: Tensor) -> None:
+    def __init__(self, space: SearchSpace, scores: Tensor) -> None:
+        self.space = space
         self.scores = scores.requires_grad_()
 
     @abstractmethod
@@ -41,6 +43,17 @@ class Relaxation(ABC):
 
     def settle(self) -> None:  # noqa: B027 - most scores have no bounds
         """Bring the scores into their range after they moved."""
+
+
+def best_of_groups(space: SearchSpace, scores: Tensor) -> Tensor:
+    """Return the place of every group's highest score, int64 [groups]: units that no architecture can lack.
+
+    Where they stay open, a group cannot shrink to small gates that the batch norm behind it scales up again, which
+    costs next to nothing and is no architecture.
+    """
+    parts = scores.detach().split(space.sizes)
+    starts = [part.start for part in space.offsets.values()]
+    return torch.stack([start + part.argmax() for start, part in zip(starts, parts, strict=True)])
 
 
 @dataclass
