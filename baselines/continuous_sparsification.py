@@ -62,12 +62,13 @@ class ContinuousSparsification(Pruner):
         steps = max(1, round(p.length * problem.recipe.steps))
         rounds = targets(problem.budgets, p.drop)
         begin, rewind = problem.initial(), round(p.rewind * steps)
-        noise = 1e-3 * torch.randn(problem.space.n, generator=problem.generator("start"))
-        scores = (p.start + noise).to(problem.device)
-        found, before = [], 1.0
+        scores = torch.full((problem.space.n,), p.start, device=problem.device)
+        found = []
         for number, target in enumerate(rounds):
             net = SharedWeights(problem, copied(begin), steps)
             units = SigmoidMasks(problem.space, scores, p.start, p.beta)
+            with torch.no_grad():
+                before = float(problem.space.cost(units.step(0.0).kept)) / problem.space.total
             price = Price(DualAscent(p.dual_rate, p.damping), target, before, p.hold)
             for done in training(problem, net, units, p.travel, price):
                 if number == 0 and done == rewind:
@@ -75,17 +76,16 @@ class ContinuousSparsification(Pruner):
                 problem.progress((number + done / steps) / len(rounds))
             if target in problem.budgets:
                 found.append(cut(problem, net, units, units.scores, target, p.statistics))
-            scores, before = rearmed(units.scores.detach(), p.beta, p.start), target
+            scores = rearmed(units.scores.detach(), p.beta, p.start)
         return found
 
 
 def targets(budgets: tuple[float, ...], drop: float) -> list[float]:
     """Return the complexities of the rounds: each leaves 1 - `drop` of the one before, or stops at a budget before."""
-    found, complexity = [], 1.0
+    found: list[float] = []
     for budget in budgets:
-        while complexity > budget:
-            complexity = max(budget, (1 - drop) * complexity)
-            found.append(complexity)
+        while not found or found[-1] > budget:
+            found.append(max(budget, (1 - drop) * (found[-1] if found else 1.0)))
     return found
 
 

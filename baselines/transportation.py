@@ -12,6 +12,7 @@ from benchmark.space import SearchSpace
 
 CERTAIN = 40.0  # a logit whose sigmoid is 0 or 1 in double precision
 HALVINGS = 32  # of the interval in which the offset lies
+FLAT = 1e-9  # below this slope the cost does not change with the offset any more
 
 
 class Transportation(Pruner):
@@ -97,19 +98,18 @@ class Transport(Relaxation):
 def of_cost(space: SearchSpace, logits: Tensor, budget: float) -> Tensor:
     """Return the masks sigmoid(logits + c) [n] whose relaxed complexity is the budget; differentiable, c included.
 
-    The best unit of every group has mask 1. One Newton step on c from its solution changes no value, and has the
-    derivative that the constraint gives c.
+    The best unit of every group has mask 1. The last step to c is one of Newton's, whose derivative in the logits is
+    that which the constraint gives c.
     """
     best = best_of_groups(space, logits)
-    fixed = logits.detach()
-    offset = _offset(space, fixed, best, budget)
-    masks = torch.sigmoid(fixed + offset).index_fill(0, best, 1).requires_grad_()
+    offset = _offset(space, logits.detach(), best, budget)
+    masks = torch.sigmoid(logits + offset).index_fill(0, best, 1)
+    cost = space.cost(masks) / space.total
     with torch.enable_grad():
-        (price,) = torch.autograd.grad(space.cost(masks), masks)
-    masks = masks.detach()
-    weight = price * masks * (1 - masks)
-    moved = (weight * (logits - fixed)).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
-    return torch.sigmoid(logits + offset - moved).index_fill(0, best, 1)
+        point = masks.detach().requires_grad_()
+        (price,) = torch.autograd.grad(space.cost(point) / space.total, point)
+    slope = (price * point * (1 - point)).sum().detach().clamp(min=FLAT)
+    return torch.sigmoid(logits + offset - (cost - budget) / slope).index_fill(0, best, 1)
 
 
 def _offset(space: SearchSpace, logits: Tensor, best: Tensor, budget: float) -> Tensor:
