@@ -8,7 +8,8 @@ from torch import Tensor
 
 from benchmark.config.params import Count, Fraction, NonNegative, Positive, Section
 from benchmark.dap.cost_weight import DualAscent
-from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, best_of_groups, cut, training
+from benchmark.dap.falling_price import FallingPrice
+from benchmark.pruning.gated_training import Relaxation, Relaxed, best_of_groups, cut, training
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.shared_weights import SharedWeights, copied
@@ -69,7 +70,7 @@ class ContinuousSparsification(Pruner):
             units = SigmoidMasks(problem.space, scores, p.start, p.beta)
             with torch.no_grad():
                 before = float(problem.space.cost(units.step(0.0).kept)) / problem.space.total
-            price = Price(DualAscent(p.dual_rate, p.damping), target, before, p.hold)
+            price = FallingPrice(DualAscent(p.dual_rate, p.damping), target, before, p.hold)
             for done in training(problem, net, units, p.travel, price):
                 if number == 0 and done == rewind:
                     begin = net.copied()

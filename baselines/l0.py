@@ -7,7 +7,8 @@ from torch import Tensor
 
 from benchmark.config.params import Count, Fraction, NonNegative, Positive, Section
 from benchmark.dap.cost_weight import DualAscent
-from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, best_of_groups, cut, training
+from benchmark.dap.falling_price import FallingPrice
+from benchmark.pruning.gated_training import Relaxation, Relaxed, best_of_groups, cut, training
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.shared_weights import SharedWeights
@@ -61,7 +62,7 @@ class L0(Pruner):
         for number, budget in enumerate(problem.budgets):
             net = SharedWeights(problem, problem.initial(), steps)
             units = HardConcrete(problem.space, start(problem, p.dropout), problem.generator("gates", number))
-            price = Price(DualAscent(p.dual_rate, p.damping), budget, hold=p.hold)
+            price = FallingPrice(DualAscent(p.dual_rate, p.damping), budget, hold=p.hold)
             for done in training(problem, net, units, p.travel, price):
                 problem.progress((number + done / steps) / len(problem.budgets))
             found.append(cut(problem, net, units, units.scores, budget, p.statistics))

@@ -1,19 +1,19 @@
 """Training weights and scores of units together, the units gated by a relaxation of their choice."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchmark import seeds
-from benchmark.dap.cost_weight import DualAscent, falling_budget
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.shared_weights import SharedWeights, recalibrated
 from benchmark.space import SearchSpace
 from benchmark.training.loop import batches, loss_of
+
+Price = Callable[[float, int, int], float]  # of log C, from the complexity, the step and the number of steps
 
 
 class Relaxed(NamedTuple):
@@ -56,24 +56,6 @@ def best_of_groups(space: SearchSpace, scores: Tensor) -> Tensor:
     return torch.stack([start + part.argmax() for start, part in zip(starts, parts, strict=True)])
 
 
-@dataclass
-class Price:
-    """What complexity costs: dual ascent on a budget that falls from `start` to `end` geometrically, then is held.
-
-    It is held for the last `hold` of the steps.
-    """
-
-    law: DualAscent
-    end: float
-    start: float = 1.0
-    hold: float = 0.1
-
-    def of(self, complexity: float, step: int, steps: int) -> float:
-        """Return the price of log C at a step with this complexity, and move the multiplier."""
-        allowed = self.start * falling_budget(step, steps, self.end / self.start, self.hold)
-        return self.law.weight(complexity, allowed, (step + 1) / steps)
-
-
 def training(
     problem: Problem, net: SharedWeights, units: Relaxation, travel: float, price: Price | None = None
 ) -> Iterator[int]:
@@ -91,8 +73,9 @@ def training(
         gates, kept = units.step((step + 1) / steps)
         loss = objective = loss_of(net.logits(gates, images), labels, net.recipe.label_smoothing)
         complexity = problem.space.cost(kept) / problem.space.total
-        if price is not None:
-            objective = loss + price.of(float(complexity.detach()), step, steps) * complexity.log()
+        weight = 0.0 if price is None else price(float(complexity.detach()), step, steps)
+        if weight:
+            objective = loss + weight * complexity.log()
         objective.backward()
         net.update()
         optimizer.step()
@@ -103,7 +86,7 @@ def training(
                 "step": step,
                 "loss": float(loss.detach()),
                 "complexity": float(complexity.detach()),
-                "multiplier": price.law.multiplier if price is not None else 0.0,
+                "multiplier": weight,
                 "undecided": float(((kept > 0.05) & (kept < 0.95)).float().mean()),
             }
         )

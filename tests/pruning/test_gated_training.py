@@ -1,7 +1,5 @@
 """Scores and weights move by hand-computed steps, and what a search hands over holds its gates."""
 
-import math
-
 import pytest
 import torch
 from problems import RECIPE, Normed, TwoConvolutions, pretrained_weights, problem, space_of
@@ -9,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark import seeds
-from benchmark.dap.cost_weight import DualAscent
 from benchmark.pruning.gated_training import Price, Relaxation, Relaxed, best_of_groups, cut, training
 from benchmark.pruning.problem import Problem
 from benchmark.pruning.shared_weights import SharedWeights
@@ -32,13 +29,6 @@ def run(made: Problem, scores: Tensor, travel: float, price: Price | None = None
     units = Plain(made.space, scores.clone())
     assert list(training(made, net, units, travel, price)) == list(range(1, made.recipe.steps + 1))
     return net, units
-
-
-def test_a_price_by_hand() -> None:
-    price = Price(DualAscent(rate=0.0, damping=2.0), end=0.125, start=0.5, hold=0.5)
-    # Two of four steps fall: 1/4, 1/8, and then it is held.
-    prices = [price.of(0.25, step, 4) for step in range(4)]
-    assert prices == pytest.approx([0, 2 * math.log(2), 2 * math.log(2), 2 * math.log(2)])
 
 
 def test_the_best_of_every_group_by_hand() -> None:
@@ -64,8 +54,11 @@ def test_the_first_step_by_hand(weight: float) -> None:
     start = torch.tensor([0.3, -0.8, 1.2, 0.0, -0.4])
     space = made.space
     complexity = float(space.cost(torch.sigmoid(start)) / space.total)
-    # An excess of 1 in the logarithm, so that the price is the damping.
-    price = Price(DualAscent(0.0, weight), end=complexity / math.e, hold=0.0)
+
+    def price(seen: float, step: int, steps: int) -> float:
+        assert (step, steps) == (0, 1) and seen == pytest.approx(complexity)
+        return weight
+
     state = made.initial()
     ((images, labels),) = batches(made.train, recipe, seeds.generator(made.seed, "source-order"))
     scores = start.clone().requires_grad_()
@@ -86,7 +79,7 @@ def test_the_first_step_by_hand(weight: float) -> None:
 def test_scores_go_as_far_in_a_short_training_as_in_a_long_one() -> None:
     for steps in (4, 40):
         made = problem("channel", (0.1,), build=TwoConvolutions, recipe=RECIPE.model_copy(update={"steps": steps}))
-        _, units = run(made, torch.zeros(5), 0.5, Price(DualAscent(0.0, 1e4), end=0.01, hold=0.9))
+        _, units = run(made, torch.zeros(5), 0.5, lambda _complexity, _step, _steps: 1e4)
         torch.testing.assert_close(units.scores.detach(), torch.full((5,), -0.5), rtol=0, atol=0.01)
 
 
