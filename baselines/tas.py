@@ -1,7 +1,6 @@
 """Transformable architecture search: widths and depths drawn from Gumbel-softmax distributions that learn."""
 
 import math
-from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from benchmark.config.params import Count, NonNegative, Positive, Section
 from benchmark.pruning.elastic import Choices, width_scores
+from benchmark.pruning.gumbel import gumbel, without_replacement
 from benchmark.pruning.interpolation import Interpolation, mixture
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
@@ -18,7 +18,6 @@ from benchmark.space import BlockSpace
 from benchmark.training.loop import Task, loss_of
 
 START = 0.01  # standard deviation of the logits at first
-SMALLEST = 1e-20
 
 
 class TAS(Pruner):
@@ -43,7 +42,7 @@ class TAS(Pruner):
     label = "TAS"
     reference = "Dong & Yang 2019, arXiv 1905.09717"
     color = "#117733"
-    marker = "*"
+    marker = "$T$"
     granularities = ("channel", "block+channel")
     trains = True
 
@@ -142,13 +141,14 @@ class Sizes:
         self._device = problem.device
         self.choices = choices
         self.logits = [
-            (START * torch.randn(len(counts), generator=start)).requires_grad_() for counts in choices.counts
+            (START * torch.randn(len(counts), generator=start, dtype=torch.float64)).requires_grad_()
+            for counts in choices.counts
         ]
         blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
         self._depth = [space.offsets[group.name].start < blocks for group in space.groups]
         # Row j of a group's table is the mask of its choice j.
         self._tables = [
-            (torch.arange(group.size) < torch.tensor(counts)[:, None]).float()
+            (torch.arange(group.size) < torch.tensor(counts)[:, None]).double()
             for group, counts in zip(space.groups, choices.counts, strict=True)
         ]
 
@@ -162,8 +162,8 @@ class Sizes:
         A block counts with the probability that the depth reaches it. Groups are independent and the cost is
         multilinear in their sizes, so this is the mean complexity of the distribution.
         """
-        shares = [logits.double().softmax(0) for logits in self.logits]
-        gates = [share @ table.double() for share, table in zip(shares, self._tables, strict=True)]
+        shares = [logits.softmax(0) for logits in self.logits]
+        gates = [share @ table for share, table in zip(shares, self._tables, strict=True)]
         return self.choices.space.cost(torch.cat(gates)) / self.choices.space.total
 
     def drawn(self, tau: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -175,26 +175,11 @@ class Sizes:
             if self._depth[place]:
                 gates.append(noisy.softmax(0) @ self._tables[place])
                 continue
-            pair = two(noisy.detach(), self._draws)
+            pair = without_replacement(noisy, 2, self._draws)
             widths = [self.choices.counts[place][one] for one in pair]
             gates.append(self._tables[place][max(pair)])
-            mixtures[group.name] = mixture(group.size, widths, noisy[list(pair)].softmax(0))
-        return torch.cat(gates).to(self._device), mixtures
-
-
-def gumbel(count: int, generator: torch.Generator) -> Tensor:
-    """Return `count` draws of the standard Gumbel distribution."""
-    uniform = torch.rand(count, generator=generator).clamp(min=SMALLEST)
-    return -(-uniform.log()).clamp(min=SMALLEST).log()
-
-
-def two(noisy: Tensor, generator: torch.Generator) -> Sequence[int]:
-    """Return two different places drawn from softmax(`noisy`) without replacement; the only one where there is one.
-
-    The largest sums with Gumbel noise are such a sample, also where shares are too small for a float.
-    """
-    chosen: list[int] = (noisy + gumbel(len(noisy), generator)).topk(min(2, len(noisy))).indices.tolist()
-    return chosen
+            mixtures[group.name] = mixture(group.size, widths, noisy[pair].softmax(0))
+        return torch.cat(gates).float().to(self._device), mixtures
 
 
 def cost_loss(expected: Tensor, discrete: float, budget: float, band: float) -> Tensor:
