@@ -16,7 +16,7 @@ from benchmark.space import SearchSpace
 from benchmark.training.loop import loss_of
 
 RATIOS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85)  # what a layer may keep of its importance, before the budget is met
-BASELINE = 0.8  # of the running mean of the losses, per round
+BASELINE = 0.5  # of the running mean of the losses, per round
 
 
 class JointSearch(Pruner):
