@@ -56,7 +56,7 @@ class JointSearch(Pruner):
 
         rounds: Count = 10
         tuning: Annotated[float, Field(gt=0, le=1)] = 0.125
-        travel: NonNegative = 20.0
+        travel: NonNegative = 2.0
         perturbation: NonNegative = 0.05
         policy_lr: Positive = 0.1
 
