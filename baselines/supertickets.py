@@ -17,7 +17,6 @@ from benchmark.pruning.shared_weights import SharedWeights, State, copied
 from benchmark.space import WeightSpace
 from benchmark.training.loop import learning_rate, loss_of
 
-
 DEAD = 1e-3  # a scale that the source counts as none
 
 
