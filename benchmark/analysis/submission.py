@@ -27,7 +27,8 @@ MEASURED = ("weights", "target", "shots", "draw", "measure", "retraining")
 SAME = ("params", "macs", "complexity")
 
 Version = Annotated[Literal[1], Field(alias="schema")]
-Text = Annotated[str, Field(max_length=200)]
+# Words that are shown to readers: nothing that a page or a table would take for more.
+Text = Annotated[str, Field(max_length=300, pattern=r"^[^<>|`\x00-\x1f]*$")]
 
 
 class Closed(BaseModel):
