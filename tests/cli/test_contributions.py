@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from benchmark.cli import app
 from benchmark.pruning.registry import pruners
 
+REPOSITORY = Path(__file__).parents[2]
 LOUDEST = '''
 from benchmark.pruning.importance import magnitude_importance
 from benchmark.pruning.pruner import Problem, Pruner, SubNetwork
@@ -130,29 +132,13 @@ def changed(content: dict[str, Any], folder: Path) -> str:
     return str(folder / "changed.json")
 
 
-@pytest.mark.parametrize(
-    ("name", "more", "options", "message"),
-    [
-        ("accuracy", 0.2, [], "results.rows: 20.0 points above what the architectures give"),
-        ("accuracy", 0.001, ["--exact"], ".accuracy: "),
-        ("episodes", 1, [], ".episodes: 2, computed again 1"),
-    ],
-)
-def test_a_rerun_finds_what_the_file_alone_does_not_tell(
-    submitted: Path, theirs: Path, tmp_path: Path, name: str, more: float, options: list[str], message: str
-) -> None:
+def test_a_rerun_finds_what_the_file_alone_does_not_tell(submitted: Path, theirs: Path, tmp_path: Path) -> None:
     content = copy.deepcopy(json.loads((submitted / "loudest.json").read_text()))
-    dense = theirs / "reports" / "results" / "tiny" / "dense.json"
     for row in content["results"]["rows"]:
-        row[name] += more
-    if name == "episodes":  # as many as the dense control, or the audit would find it
-        known = json.loads(dense.read_text())
-        for row in known["rows"]:
-            row[name] += more
-        dense.write_text(json.dumps(known))
-    result = ask(theirs, "import", changed(content, tmp_path), "--rerun", "1", "--seed", "3", *options)
-    assert (result.exit_code, result.stderr.splitlines()[-1].count(message)) == (2, 1), result.stderr
-    assert "changed.json: results.rows" in result.stderr
+        row["accuracy"] += 0.2
+    result = ask(theirs, "import", changed(content, tmp_path), "--rerun", "1", "--seed", "3")
+    assert result.exit_code == 2
+    assert "changed.json: results.rows: 20.0 points above what the architectures give" in result.stderr
     assert stored(theirs) == []
 
 
@@ -167,6 +153,69 @@ def test_a_refused_file_is_one_line_and_writes_nothing(submitted: Path, theirs: 
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
         assert message in result.stderr
     assert stored(theirs) == []
+
+
+class PullRequest:
+    """A checkout with git, and a commit that is not checked out and brings one file of results."""
+
+    def __init__(self, folder: Path, place: str, content: str) -> None:
+        self.folder = folder
+        (folder / ".ci").mkdir()
+        shutil.copy(REPOSITORY / ".ci" / "contributed", folder / ".ci")
+        (folder / ".gitignore").write_text("/.jobs/\n/data/\n")
+        self.git("init", "--quiet", "--initial-branch", "main")
+        self.commit()
+        self.git("checkout", "--quiet", "-b", "theirs")
+        (folder / place).parent.mkdir(parents=True)
+        (folder / place).write_text(content)
+        # What must not run.
+        (folder / "params.yaml").write_text("run: {suites: []}")
+        self.commit()
+        self.git("checkout", "--quiet", "main")
+
+    def git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def commit(self) -> None:
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message", "more")
+
+    def check(self, rows: int) -> "subprocess.CompletedProcess[str]":
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return subprocess.run(
+            [".ci/contributed", "theirs", str(rows)],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def test_a_pull_request_is_checked_with_the_code_it_is_merged_into(submitted: Path, theirs: Path) -> None:
+    content = (submitted / "loudest.json").read_text()
+    done = PullRequest(theirs, "reports/contributed/tiny/loudest.json", content).check(rows=1)
+    assert done.returncode == 0, done.stderr
+    assert "rerun: 1 retrainings, 4 of 4 rows equal bit for bit" in done.stdout
+    assert stored(theirs) == ["loudest.json"]
+
+
+@pytest.mark.parametrize(
+    ("place", "broken", "message"),
+    [
+        ("tiny/other.json", False, "error: reports/contributed/tiny/other.json: not where a file of its suite"),
+        ("tiny/loudest.json", True, "not a readable JSON file"),
+    ],
+)
+def test_a_pull_request_with_a_file_that_is_refused_fails(
+    submitted: Path, theirs: Path, place: str, broken: bool, message: str
+) -> None:
+    content = (submitted / "loudest.json").read_text()
+    done = PullRequest(theirs, f"reports/contributed/{place}", content[: -2 if broken else len(content)]).check(rows=0)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert stored(theirs) == ([] if broken else ["loudest.json"])
 
 
 def test_only_what_ran_can_be_submitted(theirs: Path, tmp_path: Path) -> None:
