@@ -54,7 +54,7 @@ def _own_view(view: View) -> View | None:
         known.extend([cell["variant"]] if cell["variant"] not in known else [])
     methods = [{"method": method, "variants": own} for method, own in variants.items()]
     content = {"cells": cells, "areas": [area for one in found for area in one["areas"]]}
-    nothing = {"tests": [], "floors": [], "data": {}, "studies": []}
+    nothing: Record = {"tests": [], "floors": [], "data": {}, "studies": []}
     return View(view.summary | content | nothing | {"axes": view.summary["axes"] | {"methods": methods}})
 
 
