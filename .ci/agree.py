@@ -43,7 +43,9 @@ def outdated(root: Path, readme: bool = False) -> list[str]:
     wrong = []
     with tempfile.TemporaryDirectory() as name:
         made = Path(name)
-        shutil.copytree(root / "reports" / "results", made / "reports" / "results")
+        for folder in ("results", "contributed"):
+            if (root / "reports" / folder).exists():
+                shutil.copytree(root / "reports" / folder, made / "reports" / folder)
         for suite in params.run.suites:
             analyse_suite(params, suite, made)
             report_suite(params, suite, made)

@@ -14,6 +14,7 @@ from benchmark.analysis import context, controls, noise, studies
 from benchmark.analysis.areas import MEASURES, Areas, by_set, over
 from benchmark.analysis.audit import audit
 from benchmark.analysis.comparisons import Contrast, compare
+from benchmark.analysis.contributed import contributed_file, joined, submissions
 from benchmark.analysis.doubled_training import doubled_training
 from benchmark.analysis.endpoints import endpoints
 from benchmark.analysis.equal_cost import at_equal_cost
@@ -22,7 +23,7 @@ from benchmark.analysis.grid import CellKey, methods_of, missing, variants_of
 from benchmark.analysis.groups import OVERALL, Groups, by_target, group, mean, overall, target_mean
 from benchmark.analysis.intervals import CONFIDENCE, deviation, mean_interval
 from benchmark.analysis.output import lines, metrics, plot_data
-from benchmark.analysis.processors import one_kind
+from benchmark.analysis.processors import kind, one_kind
 from benchmark.analysis.ranks import rank_records
 from benchmark.analysis.rows import Row, read_results
 from benchmark.analysis.rules import against_rules, free
@@ -30,6 +31,7 @@ from benchmark.analysis.seal import sealed, unsealed
 from benchmark.analysis.searches import read_search
 from benchmark.analysis.settings import settings
 from benchmark.analysis.slices import Slice, sliced, slices
+from benchmark.analysis.submission import Submission
 from benchmark.config.ablations import Study, studies_of
 from benchmark.config.params import Params, SuiteConfig
 from benchmark.errors import BenchError, unknown
@@ -76,6 +78,7 @@ CONVENTIONS = {
     "variances": "sd: of one seed's accuracy, at the headline's shots, averaged as a variance over budgets; "
     "episodes, retrainings and seeds: shares of its square; null: not to be told apart, contained in seeds",
     "audit": "the rules of the protocol that can be checked from files: a suite that breaks one is no headline",
+    "contributed": "cells and areas of methods whose rows others computed: neither paired nor tested",
     "largest_shares": "the largest part of its budget that a row of a method takes",
     "floats": f"rounded to {DIGITS} significant digits",
 }
@@ -101,7 +104,8 @@ STUDIES = {
 def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, Any]:
     """Analyse `suite` and write summary.json, metrics.json and accuracy.csv to reports/analysis/SUITE.
 
-    Reads reports/results/SUITE below `root`. Returns the summary.
+    Reads reports/results/SUITE below `root`, and what others contributed in reports/contributed/SUITE. Returns the
+    summary.
     """
     results = root / "reports" / "results" / suite
     found = _read(params, suite, results)
@@ -110,6 +114,10 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
     others = slices(params.suites[suite])[1:]
     beside = {one.name: _analysed(params, suite, results, found, one) for one in others}
     summary["audit"] = [asdict(finding) for finding in audit(params, suite, summary, list(beside.values()))]
+    for found_elsewhere in submissions(root, suite):
+        apart = beside_dense(params, found_elsewhere, root)
+        for one, shown in zip((summary, *beside.values()), apart, strict=True):
+            one.setdefault("contributed", []).append(_contributed(found_elsewhere, shown))
     for name, slice_summary in beside.items():
         atomic_write(summary_file(root, suite, name), lines(sealed(slice_summary)))
     write_json(
@@ -119,6 +127,33 @@ def analyse_suite(params: Params, suite: str, root: Path = Path()) -> dict[str, 
     write_json(folder / "metrics.json", metrics(summary))
     atomic_write(folder / "accuracy.csv", plot_data(summary))
     return summary
+
+
+def beside_dense(params: Params, found: Submission, root: Path) -> list[dict[str, Any]]:
+    """Return the summaries, by slice, of a method's contributed rows beside the dense control's of the suite alone."""
+    results = root / "reports" / "results" / found.suite
+    params, dense = joined(params, found), results / f"{DENSE}.json"
+    rows = {contributed_file(root, found.suite, found.method): found.results.rows}
+    provenance: dict[str, Any] = {found.method: found.results.provenance.model_dump(mode="json")}
+    if dense.exists():
+        rows[dense], provenance[DENSE] = read_results(dense)
+    every = slices(params.suites[found.suite])
+    return [_analysed(params, found.suite, results, (rows, provenance), one) for one in every]
+
+
+def _contributed(found: Submission, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What a summary says of a method whose rows others computed."""
+    own = {
+        name: [record for record in summary[name] if record["method"] == found.method] for name in ("cells", "areas")
+    }
+    package = " ".join(filter(None, (found.package.name, found.package.version)))
+    return {
+        "method": found.method,
+        "package": package,
+        "processor": kind(found.results.provenance.model_dump(mode="json")),
+        "checksum": found.checksum,
+        **own,
+    }
 
 
 def summary_file(root: Path, suite: str, name: str | None = None) -> Path:

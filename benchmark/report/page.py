@@ -7,7 +7,7 @@ from typing import Any
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params
 from benchmark.files import atomic_write
-from benchmark.report import comparisons, controls, doubled_training, duplicates, tuning, verdict
+from benchmark.report import comparisons, contributed, controls, doubled_training, duplicates, tuning, verdict
 from benchmark.report.accuracy_table import LEGEND, SMALLEST, Table, headline_tables, smallest_text
 from benchmark.report.captions import CLAIMS, Caption, captions
 from benchmark.report.comparisons import Contrast
@@ -35,6 +35,8 @@ class SuitePart:
     figures: list[Caption]
     tables: list[tuple[str, Table]]
     target_tables: list[tuple[str, Table]]
+    contributed: list[tuple[str, Table]]
+    contributed_note: str
     comparisons: Contrast
     comparison_legend: str
     gaps: Contrast
@@ -98,6 +100,8 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         figures=[c for c in captions(view) if (folder / "figures" / suite / f"{c.name}.svg").exists()],
         tables=headline_tables(view, [view.headline_target], with_variants=True),
         target_tables=headline_tables(view, view.targets, with_variants=False) if view.several else [],
+        contributed=contributed.tables(view),
+        contributed_note=contributed.note(view),
         comparisons=comparisons.rivals(view),
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),

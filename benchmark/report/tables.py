@@ -9,7 +9,7 @@ from typing import Any, get_args
 from benchmark.config.params import WeightsMode
 from benchmark.files import atomic_write
 from benchmark.protocol.controls import DENSE
-from benchmark.report import comparisons, controls, doubled_training, settings, studies, tuning, verdict
+from benchmark.report import comparisons, contributed, controls, doubled_training, settings, studies, tuning, verdict
 from benchmark.report.accuracy_table import (
     AREA,
     DENSE_LEVEL,
@@ -137,6 +137,8 @@ def _main_md(view: View, files: Mapping[str, str]) -> str:
     parts = [f"# {view.summary['title']}: accuracy on the target{'s' if view.several else ''}", _setting(view), LEGEND]
     for title, made in headline_tables(view, view.shown_targets, with_variants=True):
         parts += [f"## {title}", markdown(made)]
+    others = contributed.text(view)
+    parts += ["## Contributed", others] if others else []
     tests = comparisons.markdown(view)
     parts += [f"## {label('dap')} against its rivals", tests, comparisons.legend(view)] if tests else []
     missing = absent(view)
