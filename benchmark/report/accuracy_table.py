@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from benchmark.analysis.intervals import mark_best
+from benchmark.analysis.comparisons import Mark, by_seed, mark_best
 from benchmark.report.labels import DAGGER, FLOORS, NBSP, label, percent, percents
 from benchmark.report.table import Cell, Column, Table, words
 from benchmark.report.view import Record, View
@@ -31,7 +30,7 @@ class Entry:
 
     mean: float
     half: float | None = None
-    mark: Literal["", "best", "unresolved"] = ""
+    mark: Mark = ""
 
     @property
     def cell(self) -> Cell:
@@ -93,7 +92,7 @@ def accuracy_table(
         if any(cells):
             named.append((method, variant))
             grid.append([*cells, view.area(granularity, method, variant, weights, target, shots)])
-    marks = [mark_best([_by_seed(row[c], view.seeds) for row in grid]) for c in range(len(view.budgets) + 1)]
+    marks = [mark_best([cell and by_seed(cell, view.seeds) for cell in column]) for column in zip(*grid, strict=True)]
     rows = [
         MethodRow(method, variant, [_entry(record, marks[c][r]) for c, record in enumerate(grid[r])])
         for r, (method, variant) in enumerate(named)
@@ -132,11 +131,5 @@ def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> 
     return found
 
 
-def _by_seed(record: Record | None, seeds: Sequence[int]) -> dict[int, float] | None:
-    if record is None:
-        return None
-    return {seed: value for seed, value in zip(seeds, record["by_seed"], strict=True) if value is not None}
-
-
-def _entry(record: Record | None, mark: Literal["", "best", "unresolved"] = "") -> Entry | None:
+def _entry(record: Record | None, mark: Mark = "") -> Entry | None:
     return None if record is None else Entry(record["accuracy"], record["half"], mark)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from benchmark.analysis.comparisons import Mark
 from benchmark.report.labels import p_text, points
 
 
@@ -12,7 +13,7 @@ class Cell:
     """A text that stands out: the `best` in bold, what is `unresolved` from it with a dagger; or one with a link."""
 
     text: str
-    mark: Literal["", "best", "unresolved"] = ""
+    mark: Mark = ""
     link: str = ""
 
 
