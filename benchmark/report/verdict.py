@@ -61,16 +61,14 @@ def markdown(view: View) -> str:
 
 def primary(view: View) -> Section:
     """Return the primary endpoints; everything beside them is exploratory."""
-    rows = [[f"{_side(r['first'])} {MINUS} {_side(r['second'])}", r, r, r, r] for r in view.summary["primary"]]
+    rows = [[contrast(r), ", ".join(where(r)), r, r, r] for r in view.summary["primary"]]
     note = (
         "Written in params.yaml before the first row existed. Points, one number per seed, paired; the joint intervals "
         f"hold together with 95{NBSP}% (Bonferroni), p after Holm's correction over these endpoints. Every other "
         "comparison of this suite is exploratory."
     )
     intervals = [differences(f"difference, 95{NBSP}% interval"), differences("joint interval", "joint_half")]
-    return Section(
-        "Primary endpoints", note, Table([words("contrast"), words("where", _where), *intervals, p_values()], rows)
-    )
+    return Section("Primary endpoints", note, Table([words("contrast"), words("where"), *intervals, p_values()], rows))
 
 
 def best_rule(view: View) -> Section:
@@ -166,19 +164,21 @@ def variances(view: View) -> Section:
     return Section("Where the noise comes from", note, table)
 
 
-def _side(name: str) -> str:
-    method, _, variant = name.partition("+")
-    return label(method, variant)
+def contrast(record: Record) -> str:
+    """Return what an endpoint compares, "DAP − uniform width"."""
+    return f" {MINUS} ".join(label(*record[side].split("+", 1)) for side in ("first", "second"))
 
 
-def _where(record: Record) -> str:
-    targets = "mean over targets" if record["targets"] == "mean" else listing(record["targets"])
-    shots = listing([str(shots) for shots in record["shots"]])
-    budgets = listing([percent(budget) for budget in record["budgets"]])
-    return (
-        f"{record['granularity']}, {budgets} of {COSTS[record['cost']]}, weights {record['weights']}, "
-        f"{record['measure']}, {targets}, {shots} shots"
-    )
+def where(record: Record) -> list[str]:
+    """Return the parts of where an endpoint compares."""
+    return [
+        record["granularity"],
+        f"{listing([percent(budget) for budget in record['budgets']])} of {COSTS[record['cost']]}",
+        f"weights {record['weights']}",
+        record["measure"],
+        "mean over targets" if record["targets"] == "mean" else listing(record["targets"]),
+        f"{listing([str(shots) for shots in record['shots']])} shots",
+    ]
 
 
 def _range(record: Record) -> str:

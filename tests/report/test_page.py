@@ -97,6 +97,7 @@ def test_captions_name_figures_in_order(reported):
         "dynamics",
         "dynamics-weight",
         "compute",
+        "primary",
         "arms",
     ]
     assert all(set(c.claims) <= set(CLAIMS) for c in found)

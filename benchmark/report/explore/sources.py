@@ -30,6 +30,7 @@ def sources(view: View, traces: Sequence[Record]) -> dict[str, dict[str, Any]]:
         found[f"architectures{ending}"] = {"of": "layers", "where": {"variant": ""} | here}
         found[f"dynamics{ending}"] = _rows(_steps(view, traces, granularity))
     found["arms"] = _rows(controls.records(view))
+    found["primary"] = _rows(view.summary["primary"])
     return found | {f"study-{name}": _rows(studies.records(view, name)) for name in studies.names(view)}
 
 
