@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmark.analysis.summary import REFERENCE
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.report import studies
 from benchmark.report.labels import COSTS, label, listing, percent, plural, unit
 from benchmark.report.view import View
@@ -159,7 +159,7 @@ def _primary(view: View) -> Caption:
         "The primary endpoints",
         ("C4",),
         "What was to be tested was written down before the first row existed. Differences of accuracies, paired by "
-        f"search seed. {_differences(view)} Filled: each endpoint by itself; open: all endpoints together (Bonferroni).",
+        f"search seed. {_differences(view)} Filled: each endpoint by itself; open: all of them together (Bonferroni).",
     )
 
 

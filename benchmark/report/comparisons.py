@@ -1,7 +1,7 @@
 """Two contrasts by their areas: DAP against every rival, and inherited against fresh weights."""
 
 from benchmark.analysis.areas import MEASURES, SMALL
-from benchmark.analysis.summary import REFERENCE
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.report.labels import label, percent, plural
 from benchmark.report.table import Table, differences, p_values, words
 from benchmark.report.view import Record, View

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.analysis.areas import MEASURES
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.analysis.equal_cost import OTHER
-from benchmark.analysis.summary import REFERENCE
 from benchmark.report import render
 from benchmark.report.comparisons import BUDGETS
 from benchmark.report.labels import COSTS, MINUS, NBSP, label, listing, percent, percents, plural, points
