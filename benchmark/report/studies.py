@@ -1,7 +1,7 @@
 """What the studies say: their questions, tables and the records behind them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from benchmark.report import render
@@ -140,14 +140,17 @@ def _areas(view: View, name: str, granularity: str, shown: list[str]) -> Table:
     for weights in view.weights:
         for variant in shown:
             of = [only(found, weights=weights, variant=variant, budgets=budgets) for budgets in sets]
-            rows.append([variant, weights, *(value for r in of for value in (r, r, r))])
-    columns = [(Column("area", format=_area), differences("minus default"), p_values()) for _ in sets]
-    headed = [
-        replace(column, head=f"{column.head}, {BUDGETS[budgets]}")
-        for budgets, each in zip(sets, columns, strict=True)
-        for column in each
+            rows.append([variant, weights, *(record for record in of for _ in range(3))])
+    columns = [
+        column
+        for among in (BUDGETS[budgets] for budgets in sets)
+        for column in (
+            Column(f"area, {among}", format=_area),
+            differences(f"minus default, {among}"),
+            p_values(f"p (Holm), {among}"),
+        )
     ]
-    return Table([words("variant", variant_label), words("weights"), *headed], rows)
+    return Table([words("variant", variant_label), words("weights"), *columns], rows)
 
 
 def _area(record: Record) -> str:

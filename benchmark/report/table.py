@@ -71,9 +71,9 @@ def differences(head: str, half: str = "half") -> Column:
     return Column(head, format=lambda r: None if r["difference"] is None else points(r["difference"], r[half]))
 
 
-def p_values() -> Column:
+def p_values(head: str = "p (Holm)") -> Column:
     """Return a column of p-values after Holm's correction; its values are records with `p_holm`."""
-    return Column("p (Holm)", format=lambda r: None if r["p_holm"] is None else p_text(r["p_holm"]))
+    return Column(head, format=lambda r: None if r["p_holm"] is None else p_text(r["p_holm"]))
 
 
 def of_records(records: Sequence[Mapping[str, Any]], names: Iterable[str] = ()) -> Table:

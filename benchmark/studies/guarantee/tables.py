@@ -108,19 +108,17 @@ def _point(
 
 
 def _problems(document: dict[str, Any]) -> Table:
-    columns = {
-        "title": words("problem"),
-        "loss": words("loss"),
-        "units": Column("n"),
-        "rows": Column("rows"),
-        "penalty": Column("λ", format="{:g}".format),
-        "minimum": Column("J*", format="{:.4f}".format),
-        "uncertain": Column("uncertain", format="{:.0e}".format),
-        "start": Column("J(½) − J*", format="{:.3f}".format),
-        "size": Column("G", format="{:.3g}".format),
-        "batch_size": Column("G of a batch", format="{:.3g}".format),
-        "smoothness": Column("H", format="{:.3g}".format),
+    numbers = {
+        "penalty": ("λ", "{:g}"),
+        "minimum": ("J*", "{:.4f}"),
+        "uncertain": ("uncertain", "{:.0e}"),
+        "start": ("J(½) − J*", "{:.3f}"),
+        "size": ("G", "{:.3g}"),
+        "batch_size": ("G of a batch", "{:.3g}"),
+        "smoothness": ("H", "{:.3g}"),
     }
+    columns = {"title": words("problem"), "loss": words("loss"), "units": Column("n"), "rows": Column("rows")}
+    columns |= {key: Column(head, format=pattern.format) for key, (head, pattern) in numbers.items()}
     problems = [problem | {"start": problem["middle"] - problem["minimum"]} for problem in document["problems"]]
     return Table(list(columns.values()), [[problem[key] for key in columns] for problem in problems])
 
