@@ -77,14 +77,14 @@ def html(table: Table, caption: str = "", style: str = "numbers") -> str:
     """Return a `table` element of the class `style` that scrolls sideways; its first column is the rows' headings."""
     rows, levels = ([table.shown(values) for values in part] for part in (table.rows, table.levels))
     # Room for a dagger in the columns that may have one, so that their numbers stay aligned.
-    room = [any(cell and cell.mark for cell in column) for column in zip(*rows, strict=True)]
+    marked = {at for row in rows for at, cell in enumerate(row) if cell and cell.mark}
+    room = [at in marked for at in range(len(table.columns))]
     kinds = ["", *(' class="text"' if column.align == "l" else "" for column in table.columns[1:])]
 
     def line(cells: list[Cell | None], kind: str) -> str:
-        first, *others = map(_html_cell, cells, kinds, room)
+        heading = f'<th scope="row">{_html_text(cells[0], room=False)}</th>'
         beyond = f'<td colspan="{len(kinds) - len(cells)}"></td>' if len(cells) < len(kinds) else ""
-        heading = first.replace("<td>", '<th scope="row">').replace("</td>", "</th>")
-        return f"<tr{kind}>{heading}{''.join(others)}{beyond}</tr>"
+        return f"<tr{kind}>{heading}{''.join(map(_html_cell, cells[1:], kinds[1:], room[1:]))}{beyond}</tr>"
 
     heads = "".join(f'<th scope="col"{kind}>{_text(head)}</th>' for head, kind in zip(table.heads, kinds, strict=True))
     variants = [' class="variant"' if place in table.variants else "" for place in range(len(rows))]
@@ -96,11 +96,14 @@ def html(table: Table, caption: str = "", style: str = "numbers") -> str:
 
 
 def _html_cell(cell: Cell | None, kind: str, room: bool) -> str:
+    kind = ' class="best"' if cell and cell.mark == "best" else kind
+    return f"<td{kind}>{_html_text(cell, room)}</td>"
+
+
+def _html_text(cell: Cell | None, room: bool) -> str:
     if cell is None:
-        return f"<td{kind}>{DASH}</td>"
-    kind = ' class="best"' if cell.mark == "best" else kind
-    dagger = f"<sup>{DAGGER if cell.mark == 'unresolved' else ''}</sup>" if room else ""
-    return f"<td{kind}>{_text(cell.text)}{dagger}</td>"
+        return DASH
+    return _text(cell.text) + (f"<sup>{DAGGER if cell.mark == 'unresolved' else ''}</sup>" if room else "")
 
 
 def _text(text: str) -> str:

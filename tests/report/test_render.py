@@ -67,6 +67,12 @@ def test_html() -> None:
     ]
 
 
+def test_levels_stand_without_rows_too() -> None:
+    alone = Table(TABLE.columns, [], levels=[["dense", Cell("9.0")]])
+    assert '<th scope="row">dense</th><td>9.0</td><td colspan="1"></td>' in render.html(alone)
+    assert render.markdown(alone).endswith("\n\nDense: 9.0.")
+
+
 def test_html_of_words_without_headings() -> None:
     text = render.html(Table([words(""), words("")], [["a", "b"]]), style="provenance")
     assert "thead" not in text and '<th scope="row">a</th><td class="text">b</td>' in text
