@@ -6,8 +6,8 @@ from typing import Any
 
 from benchmark.analysis import blalock, comparability, processors
 from benchmark.analysis.audit_case import Case, Checked, named
+from benchmark.analysis.comparisons import Contrast, by_seed, compare
 from benchmark.analysis.doubled_training import SOURCE
-from benchmark.analysis.intervals import paired
 from benchmark.config.params import CostKind, Params
 from benchmark.protocol.controls import COMPARED, DENSE
 
@@ -95,19 +95,18 @@ def _floors_beaten(case: Case) -> Checked:
 
 def _leads(case: Case) -> Iterator[tuple[str, bool]]:
     """The dense control minus each floor where the headline is, paired by seed."""
-    dense = case.at_headline("cells", method=DENSE, weights=case.main["headline"]["weights"])[:1]
-    for floor in case.at_headline("floors"):
-        for cell in dense:
-            lead = paired(_by_seed(case, cell), _by_seed(case, floor))
-            if lead is not None:
-                half = "" if lead.half is None else f" ± {100 * lead.half:.1f}"
-                text = f"{100 * lead.mean:+.1f}{half} points over {floor['measure']} on raw pixels"
-                yield text, lead.resolved and lead.mean > 0
-
-
-def _by_seed(case: Case, record: Mapping[str, Any]) -> dict[int, float]:
     seeds = case.main["axes"]["seeds"]
-    return {s: value for s, value in zip(seeds, record["by_seed"], strict=True) if value is not None}
+    dense = case.at_headline("cells", method=DENSE, weights=case.main["headline"]["weights"])[:1]
+    contrasts = [
+        Contrast({"measure": floor["measure"]}, by_seed(cell, seeds), by_seed(floor, seeds))
+        for floor in case.at_headline("floors")
+        for cell in dense
+    ]
+    for one in compare(contrasts):
+        lead = one.test
+        half = "" if lead.half is None else f" ± {100 * lead.half:.1f}"
+        text = f"{100 * lead.mean:+.1f}{half} points over {one.place['measure']} on raw pixels"
+        yield text, lead.resolved and lead.mean > 0
 
 
 def _temperatures(case: Case) -> Checked:

@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 
-from benchmark.report.accuracy_table import Table, headline_tables, markdown
+from benchmark.report import render
+from benchmark.report.accuracy_table import AccuracyTable, headline_tables
 from benchmark.report.labels import listing
 from benchmark.report.view import Record, View
 
 MARK = "(contributed)"
 
 
-def tables(view: View) -> list[tuple[str, Table]]:
+def tables(view: View) -> list[tuple[str, AccuracyTable]]:
     """Return title and table per part of the headline; none where nobody contributed anything."""
     shown = _own_view(view)
     if shown is None:
@@ -33,7 +34,7 @@ def note(view: View) -> str:
 
 def text(view: View) -> str:
     """Return the tables and their note in Markdown."""
-    parts = [part for title, table in tables(view) for part in (f"### {title}", markdown(table))]
+    parts = [part for title, table in tables(view) for part in (f"### {title}", render.markdown(table.table))]
     return "\n\n".join([*parts, note(view)]) if parts else ""
 
 
@@ -58,7 +59,7 @@ def _own_view(view: View) -> View | None:
     return View(view.summary | content | nothing | {"axes": view.summary["axes"] | {"methods": methods}})
 
 
-def _marked(table: Table) -> Table:
+def _marked(table: AccuracyTable) -> AccuracyTable:
     rows = [
         replace(
             row, method=f"{row.method} {MARK}", entries=[entry and replace(entry, mark="") for entry in row.entries]
