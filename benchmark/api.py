@@ -135,23 +135,15 @@ def problem(
     images, in training and afterwards, for one without prunable units, and for a class too small to be split.
     """
     shares = _shares(budgets)
-    expect(recipe, Recipe, "recipe", "api.Recipe(steps=100, batch=128, lr=0.1)")
-    expect(split, Split, "split", "api.Split(train=0.6, validation=0.2)")
-    expect(seed, int, "seed", "a whole number")
+    _check_settings(recipe, split, seed)
     check_images(images)
     check_labels(labels, len(images))
     _check_device(device)
     model = unwrapped(model)
     check_network(model)
-    network = copied(model).to(device)
-    check_weights_finite(network)
     parts = split_source(labels, split, seeds.derive(seed, "split"))
     task = Task(images, labels, *channel_stats(images, parts.train))
-    example = task.normalise(images[:1]).to(device)
-    classes = check_classifier(network, example)
-    check_labels(labels, len(images), classes)
-    settle_layout(network, torch.zeros(1, *images.shape[1:], device=device))
-    check_trainable(network, example, classes)
+    network = _classifier(model, task, device)
     given = _copied(network.state_dict(), device) if pretrained else None
 
     @cache
@@ -180,9 +172,27 @@ def problem(
         load_pretrained=load_pretrained,
         elsewhere=pretrained,
     )
+    return made
+
+
+def _check_settings(recipe: object, split: object, seed: object) -> None:
+    expect(recipe, Recipe, "recipe", "api.Recipe(steps=100, batch=128, lr=0.1)")
+    expect(split, Split, "split", "api.Split(train=0.6, validation=0.2)")
+    expect(seed, int, "seed", "a whole number")
+
+
+def _classifier(model: nn.Module, task: Task, device: str) -> nn.Module:
+    """A copy of the model, with its reference, on the device in its layout; `BenchError` unless it can be trained on the task."""
+    network: nn.Module = copied(model).to(device)
+    check_weights_finite(network)
+    example = task.normalise(task.images[:1]).to(device)
+    classes = check_classifier(network, example)
+    check_labels(task.labels, len(task), classes)
+    settle_layout(network, torch.zeros_like(example))
+    check_trainable(network, example, classes)
     if model in _REFS:
         _REFS[network] = _REFS[model]
-    return made
+    return network
 
 
 def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]:
