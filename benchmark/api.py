@@ -182,7 +182,7 @@ def _check_settings(recipe: object, split: object, seed: object) -> None:
 
 
 def _classifier(model: nn.Module, task: Task, device: str) -> nn.Module:
-    """A copy of the model, with its reference, on the device in its layout; `BenchError` unless it can be trained on the task."""
+    """A copy of the model on the device, in its layout; `BenchError` unless it can be trained on the task."""
     network: nn.Module = copied(model).to(device)
     check_weights_finite(network)
     example = task.normalise(task.images[:1]).to(device)
