@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import RECIPE, Residual, TwoConvolutions, pretrained_weights, problem, space_of, vgg
 from torch.nn import functional as F
 
-from baselines.joint_search import RATIOS, JointSearch, Policy, entering, tuned, written_back
+from baselines.joint_search import RATIOS, JointSearch, Policy, entering, step_of, tuned, written_back
 from benchmark.pruning.importance import ranks
 
 
@@ -94,6 +94,11 @@ def test_importance_moves_by_the_derivative_of_finite_differences() -> None:
         expected = (total(gates + step) - total(gates - step)) / 2e-4 if mask[unit] else 0.0
         assert float(moved[unit]) == pytest.approx(expected, rel=1e-3, abs=1e-7)
     assert made.flops == 2 * 3 * 2 * made.dense_macs * 6
+
+
+def test_rounds_by_hand() -> None:
+    assert [step_of(turn, 4, 100, 0.4) for turn in range(5)] == [0, 20, 40, 60, 100]
+    assert [step_of(turn, 1, 100, 0.4) for turn in range(2)] == [0, 100]
 
 
 def policy(groups: int) -> Policy:

@@ -58,8 +58,8 @@ def test_without_a_penalty_it_is_plain_training() -> None:
         F.cross_entropy(net.logits(torch.ones(4), images), labels).backward()
         net.update()
     assert sub.state is not None and sub.notes == {"alive": 1.0}
-    for name, tensor in net.copied().items():
-        torch.testing.assert_close(sub.state[name], tensor, rtol=1e-4, atol=1e-6)
+    for name in net.names:
+        torch.testing.assert_close(sub.state[name], net.copied()[name], rtol=1e-4, atol=1e-6)
 
 
 def test_one_penalised_step_by_hand() -> None:
