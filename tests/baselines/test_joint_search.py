@@ -174,3 +174,11 @@ def test_what_is_kept_was_trained_last() -> None:
     assert [start for _, start, _ in trained] == [0, *(stop for _, _, stop in trained[:-1])]
     assert trained[-1][2] == RECIPE.steps
     assert all(made.space.complexity(mask) <= 0.3 for mask, _, _ in trained)
+
+
+def test_inverted_keeps_what_the_search_ranks_lowest() -> None:
+    plain, inverted = (problem("channel", (0.5,), build=Residual, inverted=inverted) for inverted in (False, True))
+    (kept,), (mirrored,) = (JointSearch(JointSearch.Parameters(rounds=2)).search(made) for made in (plain, inverted))
+    assert inverted.asked_for_inversion and not torch.equal(kept.mask, mirrored.mask)
+    # It is the same search, of which only the ranking is turned round.
+    assert kept.notes == mirrored.notes and plain.flops == inverted.flops

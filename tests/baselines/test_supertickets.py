@@ -117,3 +117,11 @@ def test_masks_shrink_in_equal_stages_and_weights_come_back() -> None:
 def test_a_group_without_batch_norm_is_named() -> None:
     with pytest.raises(BenchError, match=r"^supertickets: group first goes through no batch norm, expected one"):
         pruner().search(problem("channel", (0.6,), build=TwoConvolutions))
+
+
+def test_inverted_keeps_what_the_search_ranks_lowest() -> None:
+    plain, inverted = (problem("channel", (0.5,), build=Normed, inverted=inverted) for inverted in (False, True))
+    (kept,), (mirrored,) = (pruner().search(made) for made in (plain, inverted))
+    assert inverted.asked_for_inversion and not torch.equal(kept.mask, mirrored.mask)
+    # It is the same search, of which only the ranking is turned round.
+    assert kept.notes == mirrored.notes and plain.flops == inverted.flops
