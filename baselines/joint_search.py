@@ -34,8 +34,9 @@ class JointSearch(Pruner):
     teach no network. Thresholds have no tie to a budget: all are multiplied by one number, so that every sample meets
     it within one unit. Ours as well: the importance selects and does not scale, as batch norm undoes a scale, so
     it moves by the derivative at open gates; blocks have an importance as channels do; each budget has one training of
-    the suite's recipe, cut into rounds, and its importance goes as far in all as it can there. The last round has no
-    noise and the likeliest thresholds, and its sub-network is what is kept.
+    the suite's recipe, cut into rounds, and its importance goes as far in all as it can there. The last round, which
+    stands for the paper's fine-tuning, is longer, has no noise and the likeliest thresholds, and its sub-network is
+    kept.
     """
 
     name = "joint_search"
@@ -49,14 +50,16 @@ class JointSearch(Pruner):
     class Parameters(Section):
         """Lengths and sizes.
 
-        `rounds` share the recipe's steps evenly; `tuning`: the steps of the importance, as a share of those of the
-        weights; `travel` of an importance whose derivative is 1 throughout, in all; `perturbation`: the noise's size
-        in the first round, from which it falls evenly to zero in the last; `policy_lr`.
+        `rounds`, the last of which takes `final` of the recipe's steps, the others the rest evenly; `tuning`: the steps
+        of the importance, as a share of those of the weights; `travel` of an importance whose derivative is 1
+        throughout, in all; `perturbation`: the noise's size in the first round, from which it falls evenly to zero in
+        the last; `policy_lr`.
         """
 
         rounds: Count = 10
         tuning: Annotated[float, Field(gt=0, le=1)] = 0.125
         travel: NonNegative = 2.0
+        final: Annotated[float, Field(gt=0, le=1)] = 0.4
         perturbation: NonNegative = 0.05
         policy_lr: Positive = 0.1
 
@@ -80,7 +83,7 @@ class JointSearch(Pruner):
             size = 0.0 if last else p.perturbation * (1 - turn / (p.rounds - 1))
             scores = entering(space, importance + size * gumbel(space.n, noise), ratios)
             mask = space.project(scores, budget)
-            start, stop = (round(steps * part / p.rounds) for part in (turn, turn + 1))
+            start, stop = (step_of(part, p.rounds, steps, p.final) for part in (turn, turn + 1))
             state = written_back(space, state, problem.retrain(mask, state, start, stop), mask)
             if not last:
                 loss, moved = tuned(problem, state, mask, held_out, per_round)
@@ -96,6 +99,11 @@ class JointSearch(Pruner):
         }
         kept = space.project(problem.apply_inversion(scores), budget)
         return SubNetwork(budget, kept, state, "the last round's sub-network", notes)
+
+
+def step_of(turn: int, rounds: int, steps: int, final: float) -> int:
+    """Return the step with which round `turn` begins; `rounds` are of equal length but for the last one's `final`."""
+    return steps if turn == rounds else round(steps * (1 - final) * turn / max(1, rounds - 1))
 
 
 def entering(space: SearchSpace, importance: Tensor, ratios: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from benchmark.pruning.importance import magnitude_importance
 from benchmark.pruning.norm_scales import Scales, norm_scales
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
-from benchmark.pruning.shared_weights import SharedWeights, State, copied
+from benchmark.pruning.shared_weights import SharedWeights, State, copied, recalibrated
 from benchmark.space import WeightSpace
 from benchmark.training.loop import learning_rate, loss_of
 
@@ -49,7 +49,8 @@ class SuperTickets(Pruner):
         `length` of all searches together, as a share of the recipe's steps, that of the one for channels being at most
         1; `travel` of a scale of mean cost under the penalty alone, in all; `ramp`: the share of the
         steps in which the penalty sets in; `stages` of the mask, the last one reached after `reached` of the steps;
-        `memory` of the running mean of the weights, per step.
+        `memory` of the running mean of the weights, per step; `statistics`: the batches that recalibrate batch norm
+        where channels are gone.
         """
 
         length: Positive = 2.5
@@ -58,6 +59,7 @@ class SuperTickets(Pruner):
         stages: Count = 10
         reached: Annotated[float, Field(gt=0, le=1)] = 0.7
         memory: Annotated[float, Field(ge=0, lt=1)] = 0.95
+        statistics: Count = 4
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return one architecture per budget, with the running mean of the weights that were trained for it."""
@@ -86,7 +88,9 @@ class SuperTickets(Pruner):
             problem.progress((step + 1) / steps)
         sizes = size_of_scales(problem.space.n, scales, mean)
         notes = {"alive": problem.space.complexity(sizes > DEAD)}
-        return [replace(sub, notes=notes) for sub in problem.project(sizes, mean)]
+        found = problem.project(sizes)
+        own = [recalibrated(problem, mean, sub.mask, p.statistics, "kept") for sub in found]
+        return [replace(sub, state=state, notes=notes) for sub, state in zip(found, own, strict=True)]
 
     def _weights(self, problem: Problem, number: int) -> SubNetwork:
         p = self.parameters

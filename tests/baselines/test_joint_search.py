@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import RECIPE, Residual, TwoConvolutions, pretrained_weights, problem, space_of, vgg
 from torch.nn import functional as F
 
-from baselines.joint_search import RATIOS, JointSearch, Policy, entering, tuned, written_back
+from baselines.joint_search import RATIOS, JointSearch, Policy, entering, step_of, tuned, written_back
 from benchmark.pruning.importance import ranks
 
 
@@ -96,6 +96,11 @@ def test_importance_moves_by_the_derivative_of_finite_differences() -> None:
     assert made.flops == 2 * 3 * 2 * made.dense_macs * 6
 
 
+def test_rounds_by_hand() -> None:
+    assert [step_of(turn, 4, 100, 0.4) for turn in range(5)] == [0, 20, 40, 60, 100]
+    assert [step_of(turn, 1, 100, 0.4) for turn in range(2)] == [0, 100]
+
+
 def policy(groups: int) -> Policy:
     return Policy(groups, 0.1, torch.Generator().manual_seed(0))
 
@@ -169,3 +174,11 @@ def test_what_is_kept_was_trained_last() -> None:
     assert [start for _, start, _ in trained] == [0, *(stop for _, _, stop in trained[:-1])]
     assert trained[-1][2] == RECIPE.steps
     assert all(made.space.complexity(mask) <= 0.3 for mask, _, _ in trained)
+
+
+def test_inverted_keeps_what_the_search_ranks_lowest() -> None:
+    plain, inverted = (problem("channel", (0.5,), build=Residual, inverted=inverted) for inverted in (False, True))
+    (kept,), (mirrored,) = (JointSearch(JointSearch.Parameters(rounds=2)).search(made) for made in (plain, inverted))
+    assert inverted.asked_for_inversion and not torch.equal(kept.mask, mirrored.mask)
+    # It is the same search, of which only the ranking is turned round.
+    assert kept.notes == mirrored.notes and plain.flops == inverted.flops

@@ -58,8 +58,8 @@ def test_without_a_penalty_it_is_plain_training() -> None:
         F.cross_entropy(net.logits(torch.ones(4), images), labels).backward()
         net.update()
     assert sub.state is not None and sub.notes == {"alive": 1.0}
-    for name, tensor in net.copied().items():
-        torch.testing.assert_close(sub.state[name], tensor, rtol=1e-4, atol=1e-6)
+    for name in net.names:
+        torch.testing.assert_close(sub.state[name], net.copied()[name], rtol=1e-4, atol=1e-6)
 
 
 def test_one_penalised_step_by_hand() -> None:
@@ -117,3 +117,11 @@ def test_masks_shrink_in_equal_stages_and_weights_come_back() -> None:
 def test_a_group_without_batch_norm_is_named() -> None:
     with pytest.raises(BenchError, match=r"^supertickets: group first goes through no batch norm, expected one"):
         pruner().search(problem("channel", (0.6,), build=TwoConvolutions))
+
+
+def test_inverted_keeps_what_the_search_ranks_lowest() -> None:
+    plain, inverted = (problem("channel", (0.5,), build=Normed, inverted=inverted) for inverted in (False, True))
+    (kept,), (mirrored,) = (pruner().search(made) for made in (plain, inverted))
+    assert inverted.asked_for_inversion and not torch.equal(kept.mask, mirrored.mask)
+    # It is the same search, of which only the ranking is turned round.
+    assert kept.notes == mirrored.notes and plain.flops == inverted.flops

@@ -183,3 +183,11 @@ def test_halves_share_no_image() -> None:
     made = problem("channel")
     rows = [half.rows.tolist() for half in halves(made) if half.rows is not None]
     assert sorted(rows[0] + rows[1]) == list(range(30)) and len(rows[0]) == 15
+
+
+def test_inverted_keeps_what_the_search_ranks_lowest() -> None:
+    plain, inverted = (problem("channel", (0.5,), build=Residual, inverted=inverted) for inverted in (False, True))
+    (kept,), (mirrored,) = (TAS().search(made) for made in (plain, inverted))
+    assert inverted.asked_for_inversion and not torch.equal(kept.mask, mirrored.mask)
+    # It is the same search, of which only the ranking is turned round.
+    assert kept.notes == mirrored.notes and plain.flops == inverted.flops
