@@ -37,33 +37,39 @@ def files(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
 
 
-def outdated(root: Path, readme: bool = False) -> list[str]:
-    """Return the files below `root`/reports that are not what its params.yaml and result files give."""
+def outdated(root: Path, published: bool = False) -> list[str]:
+    """Return the files below `root`/reports that are not what its params.yaml and result files give.
+
+    The page, and the results block of the README, are in git only of what is `published`.
+    """
     params = load_params(root / "params.yaml")
     wrong = []
     with tempfile.TemporaryDirectory() as name:
         made = Path(name)
-        shutil.copytree(root / "reports" / "results", made / "reports" / "results")
+        for folder in ("results", "contributed"):
+            if (root / "reports" / folder).exists():
+                shutil.copytree(root / "reports" / folder, made / "reports" / folder)
         for suite in params.run.suites:
             analyse_suite(params, suite, made)
             report_suite(params, suite, made)
-        report_page(params, made)
+        if published:
+            report_page(params, made)
         for folder in [Path(kind) / suite for kind in MADE for suite in params.run.suites]:
             ours, theirs = made / "reports" / folder, root / "reports" / folder
             for path in sorted(files(ours) | files(theirs)):
                 both = (ours / path).exists() and (theirs / path).exists()
                 if not both or not same(ours / path, theirs / path):
                     wrong.append(f"{(root / 'reports' / folder / path).relative_to(ROOT)}")
-        if not same(made / "reports" / "index.html", root / "reports" / "index.html"):
+        if published and not same(made / "reports" / "index.html", root / "reports" / "index.html"):
             wrong.append(f"{(root / 'reports' / 'index.html').relative_to(ROOT)}")
-    if readme and not check(root / "README.md", params):
+    if published and not check(root / "README.md", params):
         wrong.append("README.md (its results block)")
     return wrong
 
 
 def main() -> int:
     """Compare, and return the exit code."""
-    wrong = [*outdated(ROOT, readme=True), *outdated(ROOT / "reports" / "tuning")]
+    wrong = [*outdated(ROOT, published=True), *outdated(ROOT / "reports" / "tuning")]
     rows = ROOT / "reports" / zoo.NAME
     if not zoo.agrees(rows.parent):
         wrong.append("reports/zoo.md")

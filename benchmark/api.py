@@ -17,9 +17,10 @@ same for a suite of params.yaml, as `dapbench search` and `dapbench transfer` do
 stderr.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from numbers import Real
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -40,10 +41,14 @@ from benchmark.config.params import (
 from benchmark.data import load as load_data
 from benchmark.data.splits import split_source
 from benchmark.data.statistics import channel_stats
+from benchmark.data.tensors import check_images, check_labels
+from benchmark.errors import BenchError, cause, expect
 from benchmark.jobs.options import options
 from benchmark.jobs.progress import QUIET, Progress
 from benchmark.models.copying import copied
 from benchmark.models.layout import settle_layout
+from benchmark.models.usable import check_classifier, check_network, check_trainable, check_weights_finite
+from benchmark.models.wrappers import unwrapped
 from benchmark.networks.extraction import extract, large_model, load_network, load_weights, save_network
 from benchmark.networks.finetuning import evaluate, finetune
 from benchmark.networks.subnetwork import SubNetwork
@@ -96,6 +101,11 @@ def build_model(ref: ModelRef, in_channels: int, classes: int, image_size: int) 
     Its weights are those that `ref` names, else those of seed 0. Architectures found in it name it, so that the command
     line can build it again. Raises `BenchError` for an unknown name, and where it cannot be built for such images.
     """
+    expect(ref, ModelRef, "ref", 'api.ModelRef(name="own:vgg16")')
+    for key, number in (("in_channels", in_channels), ("classes", classes), ("image_size", image_size)):
+        expect(number, int, key, "a number from 1")
+        if number < 1:
+            raise BenchError(f"{key}: {number}; expected a number from 1; give that of your images")
     network = models.build(ref, in_channels, classes, image_size)
     _REFS[network] = ref
     return network
@@ -119,14 +129,22 @@ def problem(
     `images` are uint8 [N, C, H, W] with H = W, `labels` int64 [N] from 0; `split` cuts them by `seed`. `budgets` are
     shares of the model's `cost` ("params" or "macs"). The searches train by `recipe`. With `pretrained` the model's
     present weights are the pretrained ones; otherwise those are trained, once, when a pruner or `finetune` asks for
-    them. `model` itself is left as it is. Raises `BenchError` for a model without prunable units or a class too small
-    to be split.
+    them. `model` itself is left as it is, and of what PyTorch wraps around it (`DataParallel`, `torch.compile`) only
+    the network within is used. Raises `BenchError`, before anything is trained, for images, labels and other arguments
+    that are not as told here, for a model that is not float32 and finite, or gives no logits [N, classes] of such
+    images, in training and afterwards, for one without prunable units, and for a class too small to be split.
     """
-    network = copied(model).to(device)
-    settle_layout(network, torch.zeros(1, *images.shape[1:], device=device))
-    given = _copied(network.state_dict(), device) if pretrained else None
+    shares = _shares(budgets)
+    _check_settings(recipe, split, seed)
+    check_images(images)
+    check_labels(labels, len(images))
+    _check_device(device)
+    model = unwrapped(model)
+    check_network(model)
     parts = split_source(labels, split, seeds.derive(seed, "split"))
     task = Task(images, labels, *channel_stats(images, parts.train))
+    network = _classifier(model, task, device)
+    given = _copied(network.state_dict(), device) if pretrained else None
 
     @cache
     def trained() -> tuple[dict[str, Tensor], int]:
@@ -148,15 +166,33 @@ def problem(
         train=task.subset(parts.train).to(device),
         validation=task.subset(parts.validation).to(device),
         recipe=recipe,
-        budgets=tuple(sorted(budgets, reverse=True)),
+        budgets=shares,
         seed=seed,
         device=device,
         load_pretrained=load_pretrained,
         elsewhere=pretrained,
     )
+    return made
+
+
+def _check_settings(recipe: object, split: object, seed: object) -> None:
+    expect(recipe, Recipe, "recipe", "api.Recipe(steps=100, batch=128, lr=0.1)")
+    expect(split, Split, "split", "api.Split(train=0.6, validation=0.2)")
+    expect(seed, int, "seed", "a whole number")
+
+
+def _classifier(model: nn.Module, task: Task, device: str) -> nn.Module:
+    """A copy of the model on the device, in its layout; `BenchError` unless it can be trained on the task."""
+    network: nn.Module = copied(model).to(device)
+    check_weights_finite(network)
+    example = task.normalise(task.images[:1]).to(device)
+    classes = check_classifier(network, example)
+    check_labels(task.labels, len(task), classes)
+    settle_layout(network, torch.zeros_like(example))
+    check_trainable(network, example, classes)
     if model in _REFS:
         _REFS[network] = _REFS[model]
-    return made
+    return network
 
 
 def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]:
@@ -165,6 +201,8 @@ def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]
     `parameters` are the method's own; `dapbench methods NAME` lists them. Equal arguments give equal sub-networks;
     `problem` is left as it is. Raises `BenchError` for an unknown method or parameter and for too small a budget.
     """
+    expect(method, str, "method", "the name of a method, as in `dapbench methods`")
+    expect(problem, Problem, "problem", "what api.problem(...) returns")
     kind = pruner(method)
     given = parse(kind.Parameters, parameters, method)
     made = kind(given)
@@ -176,7 +214,7 @@ def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]
         "parameters": given.model_dump(mode="json", exclude_defaults=True),
         "seed": problem.seed,
         "input": list(problem.train.shape),
-        "classes": int(problem.train.labels.max()) + 1,
+        "classes": check_classifier(problem.network, problem.train.normalise(problem.train.pixels(torch.arange(1)))),
     }
     with Progress(quiet=QUIET) as bar:
         own = replace(
@@ -187,6 +225,8 @@ def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]
             trace=[],
             progress=lambda share: bar(method, share),
         )
+        for budget in own.budgets:
+            own.space.limit(budget)  # refuses one that cannot be met before anything is trained
         return [
             SubNetwork(
                 architecture=own.space.architecture(found.mask, {**meta, "budget": found.budget}),
@@ -195,6 +235,23 @@ def search(method: str, problem: Problem, **parameters: Any) -> list[SubNetwork]
             )
             for found in made.search(own)
         ]
+
+
+def _shares(budgets: object) -> tuple[float, ...]:
+    """The budgets in descending order."""
+    given = tuple(budgets) if isinstance(budgets, Iterable) and not isinstance(budgets, str) else ()
+    if not given or not all(isinstance(one, Real) and 0 < float(one) <= 1 for one in given):
+        raise BenchError(f"budgets: {budgets!r}; expected a list of shares in (0, 1], as in [0.5, 0.1]")
+    return tuple(sorted(given, reverse=True))
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # every kind of device has its own way to be missing
+        raise BenchError(
+            f"device: {device!r} cannot be used ({cause(error)}); expected cpu, or cuda with a GPU"
+        ) from error
 
 
 def _copied(state: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:

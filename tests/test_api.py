@@ -262,3 +262,138 @@ def test_what_does_not_fit_the_source_is_refused(data: Any, new: Any, model: tor
         api.evaluate(of(data, wider), found)
     with pytest.raises(BenchError, match="made for another model"):
         api.extract(wider, found)
+
+
+# Wrong inputs
+
+
+class Classifier(torch.nn.Module):
+    """Two convolutions and a classifier of five classes; `after` is what becomes of the logits."""
+
+    def __init__(self, after: Any = lambda logits: logits) -> None:
+        super().__init__()
+        self.a, self.b, self.fc = torch.nn.Conv2d(1, 6, 3), torch.nn.Conv2d(6, 8, 3), torch.nn.Linear(8, 5)
+        self.after = after
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.after(self.fc(self.b(self.a(images).relu()).relu().mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": Classifier(lambda logits: {"logits": logits})}, "model: Classifier is no classifier: a dict"),
+        ({"model": Classifier().requires_grad_(False)}, "model: all parameters of Classifier are frozen"),
+        ({"model": Classifier().half()}, "model: a.weight is torch.float16; expected torch.float32"),
+        ({"model": torch.nn.Sequential(torch.nn.LazyConv2d(4, 3))}, "model: 0.weight is not initialised yet"),
+        ({"model": torch.nn.Conv2d(1, 4, 3)}, "model: Conv2d is no classifier: the output of 1 image has shape"),
+        ({"images": lambda images: images / 255}, "images: torch.float32"),
+        ({"images": lambda images: images.expand(-1, 3, -1, -1)}, "model: Classifier cannot run on torch.float32"),
+        ({"images": lambda images: images[..., :4, :4]}, "model: Classifier cannot run on torch.float32 [1, 1, 4, 4]"),
+        ({"labels": lambda labels: labels.int()}, "labels: torch.int32"),
+        ({"labels": lambda labels: labels[1:]}, "expected int64"),
+        ({"model": Classifier(lambda logits: logits[:, :2])}, "labels: up to 2, but the model gives 2 logits"),
+        ({"budgets": 0.5}, "budgets: 0.5; expected a list of shares in (0, 1]"),
+        ({"budgets": []}, "budgets: []; expected a list of shares in (0, 1]"),
+        ({"budgets": [0.5, "a"]}, "expected a list of shares in (0, 1]"),
+        ({"budgets": [0.5, 1.5]}, "budgets: [0.5, 1.5]; expected a list of shares in (0, 1]"),
+        ({"recipe": {"steps": 3}}, "recipe: dict; expected api.Recipe("),
+        ({"split": (0.6, 0.2)}, "split: tuple; expected api.Split("),
+        ({"seed": "0"}, "seed: str; expected a whole number"),
+        ({"device": "gpu"}, "device: 'gpu' cannot be used (RuntimeError: "),
+    ],
+)
+def test_a_problem_of_wrong_inputs_is_refused_before_anything_is_trained(
+    data: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr("benchmark.training.loop.sgd", None)
+    given: dict[str, Any] = {"model": Classifier(), "budgets": [0.5], "recipe": RECIPE, **change}
+    for key, value in (("images", data.images), ("labels", data.labels)):
+        given[key] = given[key](value) if key in given else value
+    with pytest.raises(BenchError, match=re.escape(message)):
+        api.problem(**given)
+
+
+def test_a_search_refuses_what_it_cannot_do_before_anything_is_trained(
+    data: Any, model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = api.problem(model, data.images, data.labels, budgets=[0.5, 1e-6], recipe=RECIPE)
+    monkeypatch.setattr("benchmark.training.loop.sgd", None)
+    with pytest.raises(BenchError, match="budget 1e-06: below the smallest channel architecture"):
+        api.search("lottery_ticket", problem)
+    with pytest.raises(BenchError, match="problem: VGG16; expected what api"):
+        api.search("lottery_ticket", model)  # type: ignore[arg-type]
+    with pytest.raises(BenchError, match="method: int; expected the name of a method"):
+        api.search(1, problem)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, torch.compile])
+def test_what_is_wrapped_around_a_model_is_taken_off(data: Any, wrap: Any) -> None:
+    torch.manual_seed(0)
+    plain = Classifier()
+    wrapped = wrap(plain)
+    expected, found = (
+        api.search("magnitude", api.problem(one, data.images, data.labels, budgets=[0.5], recipe=RECIPE))[0]
+        for one in (plain, wrapped)
+    )
+    assert found.architecture.digest == expected.architecture.digest
+    network = api.extract(wrapped, found)
+    assert network.state_dict().keys() == plain.state_dict().keys()
+    problem = api.problem(wrapped, data.images, data.labels, budgets=[0.5], recipe=RECIPE, pretrained=True)
+    assert api.evaluate(problem, wrapped) == api.evaluate(problem, plain)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_a_wrapped_model_are_loaded(data: Any, model: torch.nn.Module, tmp_path: Path, prefix: str) -> None:
+    from safetensors.torch import save_file
+
+    found = api.search("uniform", of(data, model))[0]
+    state = {name: torch.full_like(tensor, 2) for name, tensor in model.state_dict().items()}
+    save_file({f"{prefix}{name}": tensor for name, tensor in state.items()}, tmp_path / "wrapped.safetensors")
+    large = api.large_model(found.architecture)
+    api.load_weights(large, found.architecture, tmp_path / "wrapped.safetensors")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in large.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (Classifier(lambda logits: [logits]), "found: Classifier is no classifier: a list comes out"),
+        (Classifier().double(), "found: a.weight is torch.float64"),
+        (torch.nn.Flatten(), "found: Flatten has no parameters"),
+        (None, "found: NoneType; expected one sub-network or architecture"),
+    ],
+    ids=["list", "double", "no parameters", "None"],
+)
+def test_what_cannot_be_measured_is_refused(data: Any, model: torch.nn.Module, found: Any, message: str) -> None:
+    with pytest.raises(BenchError, match=re.escape(message)):
+        api.evaluate(of(data, model), found)
+
+
+def test_labels_that_no_logit_stands_for_are_refused(data: Any, model: torch.nn.Module) -> None:
+    problem = of(data, model)
+    found = api.search("uniform", problem)[0]
+    with pytest.raises(BenchError, match="labels: up to 5, but the model gives 3 logits"):
+        api.evaluate(problem, found, data.images, data.labels + 3)
+    with pytest.raises(BenchError, match="recipe: dict; expected api"):
+        api.finetune(problem, found, data.images, data.labels, recipe={"steps": 1})  # type: ignore[arg-type]
+
+
+def test_an_architecture_names_a_model_with_more_outputs_than_the_source_has_classes(data: Any) -> None:
+    large = api.build_model(api.ModelRef(name="own:vgg16", width=0.0625), in_channels=1, classes=10, image_size=8)
+    found = api.search("uniform", of(data, large))[0]
+    assert api.extract(api.large_model(found.architecture), found)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ref": "own:vgg16"}, "ref: str; expected api.ModelRef"),
+        ({"classes": 0}, "classes: 0; expected a number from 1"),
+        ({"image_size": 8.0}, "image_size: float; expected a number from 1"),
+    ],
+)
+def test_a_model_of_no_size_is_refused(wrong: dict[str, Any], message: str) -> None:
+    given = {"ref": api.ModelRef(name="own:vgg16"), "in_channels": 1, "classes": 3, "image_size": 8, **wrong}
+    with pytest.raises(BenchError, match=message):
+        api.build_model(**given)

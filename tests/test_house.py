@@ -15,6 +15,9 @@ FLOORS = (
     *("analysis", "report", "tracking", "pipeline", "networks", "studies"),
 )
 TOP = ("api", "cli")
+LONGEST = 52  # lines of a function without its docstring
+# Their code is in the keys of computed results: they are cut when those are computed anew.
+LONGER = {"benchmark.protocol.search.compute": 62, "benchmark.dap.search.search": 57}
 
 
 def modules() -> dict[str, Path]:
@@ -85,6 +88,23 @@ def test_studies_are_imported_by_the_command_line_only() -> None:
     for name, others in GRAPH.items():
         if any(room(other) == "studies" for other in others):
             assert room(name) in ("cli", "studies"), name
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function without its docstring."""
+    first = function.body[0]
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(function) else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def test_no_function_is_long() -> None:
+    found = {
+        f"{name}.{node.name}": length(node)
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > LONGEST
+    }
+    assert found == LONGER
 
 
 def test_every_room_is_on_the_page() -> None:

@@ -4,11 +4,14 @@ Whatever is compared in this project (the method under study with its rivals, a 
 fresh weights, a variant with its default, twice the training with once) is a list of `Contrast`.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from benchmark.analysis.intervals import Paired, common_seed_means, holm, joint_half, paired
+from benchmark.analysis.intervals import Paired, common_seed_means, holm, joint_half, mean_interval, paired
+
+Mark = Literal["best", "unresolved", ""]
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,30 @@ class Contrast:
 class Comparison:
     """What came out: both means over the common seeds, the difference, the half width of its 95 % interval, tests."""
 
-    place: Mapping[str, Any]
+    contrast: Contrast
     first: float
     second: float
     test: Paired
     p_holm: float | None
-    family: Hashable
     family_size: int
+
+    @property
+    def place(self) -> Mapping[str, Any]:
+        """The place of the contrast."""
+        return self.contrast.place
 
     @property
     def joint_half(self) -> float | None:
         """The half width at which the intervals of the whole family hold together with 95 %."""
         return joint_half(self.test, self.family_size)
 
-    def record(self, first: str = "", second: str = "", corrected: bool = True) -> dict[str, Any]:
+    def record(self, first: str = "", second: str = "", corrected: bool = True, joint: bool = False) -> dict[str, Any]:
         """Return the tidy record; the sides' means are in it where they are given names."""
         levels = {name: value for name, value in ((first, self.first), (second, self.second)) if name}
         test = self.test
         found = {"difference": test.mean, "half": test.half, "seeds": test.n, "p": test.p}
-        return {**self.place, **levels, **found, **({"p_holm": self.p_holm} if corrected else {})}
+        found |= {"p_holm": self.p_holm} if corrected else {}
+        return {**self.place, **levels, **found, **({"joint_half": self.joint_half} if joint else {})}
 
 
 def compare(contrasts: Iterable[Contrast]) -> list[Comparison]:
@@ -57,9 +65,50 @@ def compare(contrasts: Iterable[Contrast]) -> list[Comparison]:
         if test is not None:
             families.setdefault(contrast.family, []).append((contrast, test))
     found = []
-    for family, members in families.items():
+    for members in families.values():
         adjusted = holm([test.p for _, test in members])
         for (contrast, test), p_holm in zip(members, adjusted, strict=True):
             first, second = common_seed_means(contrast.first, contrast.second)
-            found.append(Comparison(contrast.place, first, second, test, p_holm, family, len(members)))
+            found.append(Comparison(contrast, first, second, test, p_holm, len(members)))
     return found
+
+
+def records(
+    contrasts: Sequence[Contrast], first: str = "", second: str = "", joint: bool = False
+) -> list[dict[str, Any]]:
+    """Return the tidy record of every contrast, in the order given; nulls where its sides share no seed."""
+    made = {id(one.contrast): one for one in compare(contrasts)}
+    fields = (first, second, "difference", "half", "seeds", "p", "p_holm", "joint_half" if joint else "")
+    nothing = dict.fromkeys(filter(None, fields))
+    return [
+        made[id(one)].record(first, second, joint=joint) if id(one) in made else {**one.place, **nothing}
+        for one in contrasts
+    ]
+
+
+def against_best(candidates: Sequence[Mapping[int, float] | None]) -> list[tuple[Mark, Paired | None]]:
+    """Return for each candidate (accuracy by seed, or None) its mark, and the best minus it, paired by seed.
+
+    "best" is the highest mean of all, which is compared with no one. "unresolved": the 95 % interval of the difference
+    contains zero, or there is no such interval. Not corrected for the number of candidates: a mark, not a test.
+    """
+    means = [mean_interval(list(one.values())).mean if one else -math.inf for one in candidates]
+    best = max(range(len(candidates)), key=means.__getitem__, default=0)
+    contrasts = [Contrast({"at": at}, candidates[best] or {}, one or {}) for at, one in enumerate(candidates)]
+    tests = {one.place["at"]: one.test for one in compare(contrasts) if one.place["at"] != best}
+    marks: list[tuple[Mark, Paired | None]] = []
+    for at, candidate in enumerate(candidates):
+        test = tests.get(at)
+        lost = not candidate or (test is not None and test.resolved)
+        marks.append(("" if lost else "best" if at == best else "unresolved", test))
+    return marks
+
+
+def mark_best(candidates: Sequence[Mapping[int, float] | None]) -> list[Mark]:
+    """Return the marks of `against_best` alone."""
+    return [mark for mark, _ in against_best(candidates)]
+
+
+def by_seed(record: Mapping[str, Any], seeds: Sequence[int]) -> dict[int, float]:
+    """Return the values of a summary's record by search seed."""
+    return {seed: value for seed, value in zip(seeds, record["by_seed"], strict=True) if value is not None}

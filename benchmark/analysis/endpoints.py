@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.analysis.comparisons import Contrast, compare
+from benchmark.analysis.comparisons import Contrast, records
 from benchmark.analysis.grid import CellKey
 from benchmark.analysis.groups import Groups, group, mean, target_mean
 from benchmark.analysis.rows import Row
@@ -20,18 +20,9 @@ def endpoints(params: Params, suite: str, rows: Mapping[Path, list[Row]]) -> lis
     Holm's correction, and the joint interval (`joint_half`), run over all primary endpoints together. One whose sides
     share no seed is listed with its difference null.
     """
-    config = params.suites[suite]
-    contrasts = [_contrast(params, suite, number, rows) for number in range(len(config.primary))]
-    found = {one.place["endpoint"]: one for one in compare(contrasts)}
-    records = []
-    for place, contrast in enumerate(contrasts):
-        one = found.get(place)
-        if one is None:
-            nothing = dict.fromkeys(("first_mean", "second_mean", "difference", "half", "seeds", "p", "p_holm"))
-            records.append({**contrast.place, **nothing, "joint_half": None})
-        else:
-            records.append(one.record("first_mean", "second_mean") | {"joint_half": one.joint_half})
-    return records
+    numbers = range(len(params.suites[suite].primary))
+    contrasts = [_contrast(params, suite, number, rows) for number in numbers]
+    return records(contrasts, "first_mean", "second_mean", joint=True)
 
 
 def _contrast(params: Params, suite: str, number: int, rows: Mapping[Path, list[Row]]) -> Contrast:

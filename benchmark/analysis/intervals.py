@@ -15,7 +15,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 CONFIDENCE = 0.95
 FEWEST = 3  # seeds, for an interval or a test
@@ -109,28 +108,6 @@ def area(complexities: Sequence[float], accuracies: Sequence[float]) -> float | 
     points = [(math.log(x), math.fsum(values) / len(values)) for x, values in sorted(at.items())]
     total = math.fsum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
     return total / (points[-1][0] - points[0][0])
-
-
-def mark_best(candidates: Sequence[Mapping[int, float] | None]) -> list[Literal["best", "unresolved", ""]]:
-    """Say for each candidate (accuracy by seed, or None) whether it has the best mean of all.
-
-    "unresolved": the 95 % interval of its paired difference from the best contains zero, or there is no
-    such interval (fewer than `FEWEST` seeds). Not corrected for the number of candidates: a mark, not a test.
-    """
-    means = [math.fsum(c.values()) / len(c) if c else -math.inf for c in candidates]
-    if not any(candidates):
-        return ["" for _ in candidates]
-    best = candidates[means.index(max(means))]
-    marks: list[Literal["best", "unresolved", ""]] = []
-    for candidate in candidates:
-        if candidate is best:
-            marks.append("best")
-        elif not candidate or best is None:
-            marks.append("")
-        else:
-            difference = paired(best, candidate)
-            marks.append("" if difference is not None and difference.resolved else "unresolved")
-    return marks
 
 
 def deviation(values: Sequence[float]) -> float:

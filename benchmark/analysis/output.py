@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmark.protocol.controls import DENSE
@@ -44,12 +45,15 @@ def metrics(summary: dict[str, Any]) -> dict[str, Any]:
 
 def plot_data(summary: dict[str, Any]) -> bytes:
     """Return the table that `dvc plots` draws: mean accuracy against mean complexity; method+variant in one column."""
+    fields = ("granularity", "target", "shots", "weights", "complexity", "accuracy")
+    cells = summary["cells"]
+    names = ["+".join(filter(None, (cell["method"], cell["variant"]))) for cell in cells]
+    rows = [[name, *(cell[field] for field in fields)] for name, cell in zip(names, cells, strict=True)]
+    return csv_text(["method", *fields], rows).encode()
+
+
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as CSV; None is an empty field."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "granularity", "target", "shots", "weights", "complexity", "accuracy"])
-    for cell in summary["cells"]:
-        name = "+".join(filter(None, (cell["method"], cell["variant"])))
-        writer.writerow(
-            [name, *(cell[k] for k in ("granularity", "target", "shots", "weights", "complexity", "accuracy"))]
-        )
-    return text.getvalue().encode()
+    csv.writer(text, lineterminator="\n").writerows([heads, *rows])
+    return text.getvalue()

@@ -10,12 +10,14 @@ from benchmark.files import read_json
 
 SCHEMA = 1
 LATEST = 1e11  # Unix seconds, some thousand years from now
+REMEDY = "restore it from git or run `dvc repro`"
 M = TypeVar("M", bound=BaseModel)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Budget = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _inside(path: str) -> str:
@@ -192,17 +194,17 @@ class DataFile(Part):
     near_duplicates: dict[str, Alike | None] = Field(default_factory=dict)
 
 
-def read_part(path: Path, model: type[M], schema: int = SCHEMA) -> tuple[M, dict[str, Any]]:
+def read_part(path: Path, model: type[M], schema: int = SCHEMA, remedy: str = REMEDY) -> tuple[M, dict[str, Any]]:
     """Return what `model` says of a JSON file, and all that the file holds, of which `model` is then true.
 
-    Raises `BenchError` naming the file, the key and what is wrong with it.
+    Raises `BenchError` naming the file, the key, what is wrong with it, and the remedy.
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.get("schema") != schema:
-        raise BenchError(f"{path}: expected an object of schema {schema}; restore it from git or run `dvc repro`")
+        raise BenchError(f"{path}: expected an object of schema {schema}; {remedy}")
     try:
         return model.model_validate(content), content
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "file"
-        raise BenchError(f"{path}: {key}: {first['msg']}; restore it from git or run `dvc repro`") from error
+        raise BenchError(f"{path}: {key}: {first['msg']}; {remedy}") from error

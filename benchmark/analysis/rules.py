@@ -34,7 +34,7 @@ def against_rules(
     """
     contrasts = [_each(name, values, rules, reference, headline) for name, values in tested.items()]
     compared = [one for of_measure in contrasts for one in compare(of_measure)]
-    each = [one.record() | {"joint_half": one.joint_half} for one in compared]
+    each = [one.record(joint=True) for one in compared]
     places: dict[tuple[Any, ...], list[Comparison]] = {}
     for one in compared:
         place = one.place

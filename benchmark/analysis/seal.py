@@ -29,6 +29,11 @@ def unsealed(path: Path, schema: int) -> dict[str, Any]:
     return content
 
 
+def intact(content: dict[str, Any]) -> bool:
+    """Return whether a content has the checksum that `sealed` gave it."""
+    return content.get(SEAL) == _checksum({key: value for key, value in content.items() if key != SEAL})
+
+
 def _checksum(summary: dict[str, Any]) -> str:
     # As JSON keeps it: whole numbers as keys become texts, which have another order.
     return sha256(canonical_json(json.loads(json.dumps(summary, allow_nan=False))))

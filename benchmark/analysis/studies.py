@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.analysis.areas import budget_sets
-from benchmark.analysis.comparisons import Comparison, Contrast, compare
+from benchmark.analysis.comparisons import Contrast, records
 from benchmark.analysis.grid import BySeed
 from benchmark.analysis.groups import Groups, mean
 from benchmark.analysis.intervals import deviation, mean_interval
@@ -25,27 +25,25 @@ def against_default(study: Study, budgets: str, areas: BySeed, headline: Mapping
         if place and key.method == study.method and key.variant in order:
             found.setdefault((key.granularity, key.weights), {})[key.variant] = by_seed
     contrasts = [
-        Contrast({"variant": variant}, by_variant[variant], by_variant[""], family=place)
-        for place, by_variant in found.items()
-        for variant in study.variants
-        if variant in by_variant and "" in by_variant
-    ]
-    changes = {(one.family, one.place["variant"]): one for one in compare(contrasts)}
-    return [
-        _area_record(study, place, budgets, variant, by_variant[variant], changes.get((place, variant)))
+        Contrast(
+            _area(study, place, budgets, variant, by_variant[variant]),
+            by_variant[variant],
+            by_variant.get("", {}) if variant else {},
+            family=place,
+        )
         for place, by_variant in found.items()
         for variant in order
         if variant in by_variant
     ]
+    # Where there is no difference, the seeds are those of the area.
+    return [
+        record | ({} if record["seeds"] else {"seeds": len(contrast.first)})
+        for contrast, record in zip(contrasts, records(contrasts), strict=True)
+    ]
 
 
-def _area_record(
-    study: Study,
-    place: tuple[str, str],
-    budgets: str,
-    variant: str,
-    by_seed: Mapping[int, float],
-    change: Comparison | None,
+def _area(
+    study: Study, place: tuple[str, str], budgets: str, variant: str, by_seed: Mapping[int, float]
 ) -> dict[str, Any]:
     level = mean_interval(list(by_seed.values()))
     return {
@@ -57,11 +55,6 @@ def _area_record(
         "variant": variant,
         "area": level.mean,
         "area_half": level.half,
-        "difference": change and change.test.mean,
-        "half": change and change.test.half,
-        "seeds": change.test.n if change else level.n,
-        "p": change and change.test.p,
-        "p_holm": change and change.p_holm,
     }
 
 

@@ -1,9 +1,9 @@
 """`dapbench`, the command line."""
 
-from benchmark.cli import experiment, guarantee, networks, registries, zoo
+from benchmark.cli import audit, contributions, experiment, guarantee, networks, registries, zoo
 from benchmark.cli.program import app
 
-__all__ = ["app", "experiment", "guarantee", "main", "networks", "registries", "zoo"]
+__all__ = ["app", "audit", "contributions", "experiment", "guarantee", "main", "networks", "registries", "zoo"]
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ def extract(
     _check_apart({option: file for option, file in written.items() if file}, [architecture, state])
     from benchmark.files import atomic_write
     from benchmark.models import loader as loader_module
-    from benchmark.networks import exports, extraction
+    from benchmark.networks import extraction
 
     described = _model_of(found, model, width)
     try:
@@ -173,10 +173,7 @@ def extract(
     if loader:
         atomic_write(loader, Path(loader_module.__file__).read_bytes())
         print(f"{loader}: its loader")
-    example = extraction.example_of(network, found.meta["input"])
-    for file, write in ((onnx, exports.export_onnx), (torch_export, exports.export_program)):
-        if file:
-            print(f"{file}: the same network, outputs within {write(network, example, file):.1e} of the largest")
+    _export(network, found.meta["input"], onnx, torch_export)
 
 
 @command(
@@ -213,6 +210,16 @@ def measure(
     _show_measured(found)
     if out:
         write_json(out, found)
+
+
+def _export(network: Any, images: Any, onnx: Path | None, torch_export: Path | None) -> None:
+    """Write the network in the formats that are asked for, and say how far each is from it."""
+    from benchmark.networks import exports, extraction
+
+    example = extraction.example_of(network, images)
+    for file, write in ((onnx, exports.export_onnx), (torch_export, exports.export_program)):
+        if file:
+            print(f"{file}: the same network, outputs within {write(network, example, file):.1e} of the largest")
 
 
 def _check_apart(written: dict[str, Path], read: Sequence[Path | None]) -> None:

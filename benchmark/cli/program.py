@@ -87,6 +87,8 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["Example:" if len(lines) == 1 else "Examples:", *lines])
 
 
-def command(*lines: str, panel: str | None = None, hidden: bool = False) -> Callable[[Function], Function]:
-    """Register a command, listed under `panel`, whose help ends with these examples."""
-    return app.command(hidden=hidden, epilog=examples(*lines), rich_help_panel=panel)
+def command(
+    *lines: str, panel: str | None = None, hidden: bool = False, name: str | None = None
+) -> Callable[[Function], Function]:
+    """Register a command, listed under `panel`, whose help ends with these examples; `name`: not the function's."""
+    return app.command(name, hidden=hidden, epilog=examples(*lines), rich_help_panel=panel)

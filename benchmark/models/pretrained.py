@@ -17,6 +17,7 @@ from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError
 from benchmark.models.heads import head_names
 from benchmark.models.loader import build_large_model
+from benchmark.models.wrappers import unprefixed
 
 State = dict[str, Tensor]
 # Of classifiers on the way, which are not built, and torchvision's published files have them.
@@ -69,6 +70,7 @@ def load_weights(network: nn.Module, ref: ModelRef, description: Mapping[str, An
         where, state = ref.file, read_state(Path(ref.file).expanduser())
     if ref.name.startswith("torchvision:"):
         state = {_renamed(key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+    state = unprefixed(state, network.state_dict())
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if convert is not None and _fitted(network, state, description)[2]:
         # timm's own step from a published file to its model: other names, another size of images.

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.config.params import ModelRef
 from benchmark.errors import BenchError, unknown
@@ -17,6 +17,7 @@ from benchmark.models.initialisation import initialise
 from benchmark.models.layout import in_layout, settle_layout
 from benchmark.models.loader import build_large_model, own_model
 from benchmark.models.pretrained import check_weights, load_weights
+from benchmark.models.usable import output_fault
 
 LIBRARIES = ("own", "torchvision", "timm", "python")
 # What the suite itself says to every constructor.
@@ -137,18 +138,15 @@ def check_images(network: nn.Module, ref: ModelRef, in_channels: int, classes: i
     images = torch.zeros(2, in_channels, image_size, image_size).contiguous(memory_format=torch.channels_last)
     in_layout(network)
     for training in (True, False):
-        fault = ""
         try:
             with torch.no_grad():
                 logits = network.train(training)(images)
         except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
             fault = " ".join(f"{type(error).__name__}: {error}".split())
         else:
-            if not isinstance(logits, Tensor):
-                fault = f"a {type(logits).__name__} comes out{' in training' if training else ''}, no tensor of logits"
-            elif logits.shape != (2, classes):
-                fault = f"the output of 2 images has shape {tuple(logits.shape)}, expected (2, {classes})"
+            fault = output_fault(logits, 2, classes)
         if fault:
+            fault = f"in training, {fault}" if training else fault
             raise BenchError(
                 f"{ref.name}: cannot classify {_input(in_channels, image_size)} ({fault}); "
                 "choose another model, options, or `size` of the data sets"

@@ -5,21 +5,23 @@ network's never appears.
 """
 
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, cause
 from benchmark.files import atomic_write
 
 # Runtimes fuse and reorder sums. The largest difference allowed, as a share of the largest output.
 TOLERANCE = 1e-4
 TRIED = (1, 2, 5)
+FATAL = 4  # of onnxruntime's levels of messages
 INPUT, OUTPUT = "images", "logits"
 _PACKAGES = {"onnx", "onnxscript", "onnx_ir", "onnxruntime"}
 
@@ -59,7 +61,9 @@ def export_onnx(network: nn.Module, example: Tensor, path: Path) -> float:
         )
         assert program is not None  # it is when no file is named
         content = _named(program.model_proto).SerializeToString()
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = FATAL
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
         def run(images: Tensor) -> Tensor:
             return torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
@@ -72,7 +76,15 @@ def _followed(network: nn.Module, example: Tensor) -> torch.export.ExportedProgr
     """The network's operations. Where each was called from is left out: it names files of this machine."""
     # Two images, because a size of one would be taken for one that never changes.
     images = torch.rand(2, *example.shape[1:], dtype=example.dtype, generator=torch.Generator().manual_seed(0))
-    program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    batch = ({0: torch.export.Dim("batch")},)
+    try:
+        program = torch.export.export(network, (images,), dynamic_shapes=batch)
+    except Exception as error:
+        # Python's len(images) is a constant there, and none where the bytecode is followed, which knows fewer things.
+        try:
+            program = torch.export.export(network, (images,), dynamic_shapes=batch, strict=True)
+        except Exception:
+            raise error from error.__cause__
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     return program
@@ -115,10 +127,12 @@ def _write(path: Path, content: bytes, difference: float) -> float:
 
 @contextmanager
 def _quiet(what: str, path: Path) -> Iterator[None]:
-    """Silence an exporter's own talk, and turn its failure into one line."""
+    """Silence an exporter's own talk, and the network's, and turn a failure into one line."""
+    talk, disabled = io.StringIO(), logging.root.manager.disable
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(talk), redirect_stderr(talk):
             warnings.simplefilter("ignore")
+            logging.disable(logging.CRITICAL)
             yield
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
@@ -128,8 +142,16 @@ def _quiet(what: str, path: Path) -> Iterator[None]:
             f"{path}: {what} needs the package {package}; install the extra `export` (pip install 'dapbench[export]')"
         ) from error
     except Exception as error:  # exporters and runtimes have no common class for what they cannot do
-        reason = str(error).strip().partition("\n")[0]
         raise BenchError(
-            f"{path}: the network cannot be written as {what} ({type(error).__name__}: {reason}); "
-            "use the safetensors file"
+            f"{path}: the network cannot be written as {what} ({_reason(error)}); use the safetensors file"
         ) from error
+    finally:
+        logging.disable(disabled)
+
+
+def _reason(error: Exception) -> str:
+    if "specialized it to be a constant" in str(error):
+        return (
+            "its forward takes the number of images for a constant; let it use images.shape[0], and no loop over them"
+        )
+    return cause(error)

@@ -15,8 +15,10 @@ from benchmark.errors import BenchError
 from benchmark.files import atomic_write, file_sha256, write_json
 from benchmark.models import foreign, loader
 from benchmark.models.copying import copied
+from benchmark.models.usable import check_network
+from benchmark.models.wrappers import unprefixed, unwrapped
 from benchmark.networks.changes import check_changes
-from benchmark.networks.subnetwork import SubNetwork
+from benchmark.networks.subnetwork import SubNetwork, architecture_of
 from benchmark.space import Architecture, SearchSpace, build_space, count
 from benchmark.space.foreign import check_meta
 from benchmark.space.safetensors_file import SCHEMA, decode, encode
@@ -66,7 +68,8 @@ def _check_weights(ref: ModelRef, meta: dict[str, Any]) -> None:
 def space_of(model: nn.Module, architecture: Architecture) -> SearchSpace:
     """Return the search space of `model` in the architecture's granularity and kind of cost."""
     channels, size = _shape(architecture.meta)
-    example = torch.zeros(1, channels, size, size, device=next(model.parameters()).device)
+    check_network(model)
+    example = example_of(model, (channels, size, size))
     return build_space(model, example, architecture.granularity, architecture.meta.get("cost", "params"))
 
 
@@ -78,7 +81,8 @@ def extract(model: nn.Module, found: Architecture | SubNetwork, space: SearchSpa
     search space, where that is at hand: building one of a large model takes a while. Raises `BenchError` when the
     architecture was made for another model.
     """
-    architecture = found.architecture if isinstance(found, SubNetwork) else found
+    architecture = architecture_of(found)
+    model = unwrapped(model)
     space = space or space_of(model, architecture)
     space.mask(architecture)  # refuses another model before its weights are touched
     if isinstance(found, SubNetwork) and found.state is not None:
@@ -93,6 +97,7 @@ def load_weights(model: nn.Module, architecture: Architecture, path: Path, space
     `space` is the model's search space, where that is at hand. Raises `BenchError` for a file that is a pickle,
     damaged, or of another model or architecture.
     """
+    model = unwrapped(model)
     space = space or space_of(model, architecture)
     mask = space.mask(architecture)
     try:
@@ -103,7 +108,7 @@ def load_weights(model: nn.Module, architecture: Architecture, path: Path, space
     if packed:
         state = unpack_state(space, mask, _read(path, "expected a safetensors file"), str(path))
     else:
-        state = load_file(path)
+        state = unprefixed(load_file(path), space.shapes)
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     for name in [*space.shapes, *shapes]:
         if shapes.get(name) != space.shapes.get(name):

@@ -4,11 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.config.params import FineTuning, Recipe, WeightsMode
-from benchmark.errors import BenchError, unknown
+from benchmark.data.tensors import check_images, check_labels
+from benchmark.errors import BenchError, expect, unknown
 from benchmark.jobs.progress import QUIET, Progress
 from benchmark.models.copying import copied
 from benchmark.models.layout import settle_layout
-from benchmark.networks.subnetwork import SubNetwork
+from benchmark.models.usable import check_classifier, check_network, check_weights_finite
+from benchmark.models.wrappers import unwrapped
+from benchmark.networks.subnetwork import SubNetwork, architecture_of
 from benchmark.protocol.fewshot import Draw, adapted
 from benchmark.protocol.retrain import reinitialised
 from benchmark.protocol.source import trained_on
@@ -37,9 +40,10 @@ def finetune(
     [N, C, H, W] in the shape of the source's, and are normalised as those are. Raises `BenchError` for others, and when
     `found` was made for another model.
     """
+    expect(recipe, Recipe, "recipe", "api.FineTuning(steps=25, batch=20, lr=0.1, norm_momentum=0.5)")
     task = _task(problem, images, labels)
     network = _network(problem, found, weights)
-    mask = problem.space.mask(_architecture(found))
+    mask = problem.space.mask(architecture_of(found))
     masks = problem.space.weight_masks(mask)
     with Progress(quiet=QUIET) as bar:
         if weights == "fresh":
@@ -68,17 +72,22 @@ def evaluate(
         raise BenchError("evaluate: give images and labels, or neither of them for the source's validation part")
     task = problem.validation if images is None or labels is None else _task(problem, images, labels)
     if isinstance(found, nn.Module):
-        network = copied(found).to(problem.device)
+        network = unwrapped(found)
+        check_network(network, "found")
+        network = copied(network).to(problem.device)
+        check_weights_finite(network, "found")
         settle_layout(network, torch.zeros(1, *task.shape, device=problem.device))
         network = on_device(network, problem.device)
     else:
         network = _network(problem, found, "inherit")
+    classes = check_classifier(network, task.normalise(task.pixels(torch.arange(1))), "found")
+    check_labels(task.labels, len(task), classes)
     return accuracy(network.eval(), task)
 
 
 def _network(problem: Problem, found: SubNetwork | Architecture, weights: str) -> nn.Module:
     """The sub-network of a problem's large model, with the first weights of a weights mode."""
-    space, architecture = problem.space, _architecture(found)
+    space, architecture = problem.space, architecture_of(found)
     mask = space.mask(architecture)
     if weights not in ("fresh", "scratch", "inherit"):
         raise unknown("weights mode", weights, ("fresh", "scratch", "inherit"), "weights")
@@ -90,21 +99,8 @@ def _network(problem: Problem, found: SubNetwork | Architecture, weights: str) -
     return on_device(space.extract(large, architecture), problem.device)
 
 
-def _architecture(found: SubNetwork | Architecture) -> Architecture:
-    return found.architecture if isinstance(found, SubNetwork) else found
-
-
 def _task(problem: Problem, images: Tensor, labels: Tensor) -> Task:
     """Images of a new task as the problem's network sees them."""
-    shape = problem.train.shape
-    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != shape or not len(images):
-        raise BenchError(
-            f"images: {images.dtype} {list(images.shape)}; expected uint8 [N, {', '.join(map(str, shape))}], like the "
-            "source's; convert or resize them"
-        )
-    if labels.dtype != torch.int64 or labels.shape != (len(images),) or int(labels.min()) < 0:
-        raise BenchError(
-            f"labels: {labels.dtype} {list(labels.shape)}; expected int64 [{len(images)}], the class of every image, "
-            "from 0"
-        )
+    check_images(images, problem.train.shape)
+    check_labels(labels, len(images))
     return Task(images, labels, problem.train.mean.cpu(), problem.train.std.cpu()).to(problem.device)

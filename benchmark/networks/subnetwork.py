@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from benchmark.errors import BenchError
 from benchmark.files import atomic_write
 from benchmark.space import Architecture, SearchSpace
 from benchmark.space.weights_file import pack_state
@@ -38,3 +39,15 @@ class SubNetwork:
         self.architecture.save(path)
         if self.state is not None:
             atomic_write(path.with_suffix(WEIGHTS), pack_state(self.space, self.mask, self.state))
+
+
+def architecture_of(found: object) -> Architecture:
+    """Return the architecture of a sub-network, or an architecture itself; `BenchError` for anything else."""
+    if isinstance(found, SubNetwork):
+        return found.architecture
+    if not isinstance(found, Architecture):
+        raise BenchError(
+            f"found: {type(found).__name__}; expected one sub-network or architecture, as in api.search(...)[0] or "
+            "api.Architecture.load"
+        )
+    return found

@@ -22,7 +22,11 @@ def show(console: Console, params: Params, suite: str, root: Path) -> None:
     weights, shots = summary["headline"]["weights"], summary["headline"]["shots"]
     config = params.suites[suite]
     budgets = [1.0, *sorted(config.grid.budgets, reverse=True)]
-    jobs = {tuple(job[name] for name in ENTRY): job for job in summary["cells"]}
+    contributed = summary.get("contributed", [])
+    cells = [*summary["cells"], *(cell for one in contributed for cell in one["cells"])]
+    jobs = {tuple(job[name] for name in ENTRY): job for job in cells}
+    methods = {method: method for method in params.methods_of(suite)}
+    methods |= {one["method"]: f"{one['method']} (contributed)" for one in contributed}
     labels = [target.label for target in config.data.targets]
     for target in [*labels, *([OVERALL] if len(labels) > 1 else [])]:
         for granularity in config.grid.granularities:
@@ -33,10 +37,10 @@ def show(console: Console, params: Params, suite: str, root: Path) -> None:
             table.add_column("of the " + config.grid.costs[0], no_wrap=True)
             for budget in budgets:
                 table.add_column(f"{share(budget)} %", justify="right", no_wrap=True)
-            for method in params.methods_of(suite):
+            for method, name in methods.items():
                 found = [jobs.get((granularity, method, "", weights, target, budget, shots)) for budget in budgets]
                 if any(found):
-                    table.add_row(method, *(_entry(job) for job in found))
+                    table.add_row(name, *(_entry(job) for job in found))
             console.print(table)
 
 

@@ -106,13 +106,7 @@ def recheck(
         known, whose = _plain(_committed(plan, places)), "committed"
     else:
         known, whose = _of_other_code(against, sample, workers, before), f"by {against}"
-    wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
-    for place in wrong[:SHOWN]:
-        name = " ".join(str(part) for part in place if part != "")
-        console.print(f"{name}: {known.get(place)} {whose}, {computed[place]} now", soft_wrap=True)
-    if wrong:
-        remedy = f"`dapbench reproduce --suite {suite}` recomputes the suite"
-        console.print(f"{suite}: {len(wrong)} of {len(computed)} results differ; {remedy}", soft_wrap=True)
+    if not _agree(console, suite, computed, known, whose):
         return 1
     changed = {name: [before.get(name), digest] for name, digest in now.items() if before.get(name) != digest}
     compared = "with the committed results" if against is None else "with the code before, on one machine"
@@ -123,6 +117,18 @@ def recheck(
     also = f" The rest of this code was compared on {by}." if by is not None else ""
     console.print(f"{suite}: {len(computed)} recomputed results are {equal}, bit for bit; all stand.{also}")
     return 0
+
+
+def _agree(console: Console, suite: str, computed: Numbers, known: Numbers, whose: str) -> bool:
+    """Return whether all numbers are those that are known; name the first that are not."""
+    wrong = [place for place, value in computed.items() if place not in known or known[place] != value]
+    for place in wrong[:SHOWN]:
+        name = " ".join(str(part) for part in place if part != "")
+        console.print(f"{name}: {known.get(place)} {whose}, {computed[place]} now", soft_wrap=True)
+    if wrong:
+        remedy = f"`dapbench reproduce --suite {suite}` recomputes the suite"
+        console.print(f"{suite}: {len(wrong)} of {len(computed)} results differ; {remedy}", soft_wrap=True)
+    return not wrong
 
 
 def _compared_by(

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.analysis.intervals import mark_best
-from benchmark.report.labels import FLOORS, NBSP, label, percent
-from benchmark.report.markdown import table
+from benchmark.analysis.comparisons import Mark, by_seed, mark_best
+from benchmark.report.labels import DAGGER, FLOORS, NBSP, label, percent, percents
+from benchmark.report.table import Cell, Column, Table, words
 from benchmark.report.view import Record, View
 
-DAGGER = "†"
 DENSE_LEVEL = f"dense (100{NBSP}%)"
 DENSE_SCRATCH = f"dense (100{NBSP}%), in scratch"
 SMALLEST = "smallest difference that could be seen"
@@ -27,38 +26,33 @@ LEGEND = f"{MEANS} {MARKS} {AREA} {SEEN}"
 
 @dataclass(frozen=True)
 class Entry:
-    """A mean and its interval's half width in percent; `mark` is "best", "unresolved" or ""."""
+    """A mean and its interval's half width as shares; `mark` as in `Cell`."""
 
     mean: float
-    half: float | None
-    mark: str = ""
+    half: float | None = None
+    mark: Mark = ""
 
     @property
-    def text(self) -> str:
-        """The entry in plain text, "86.4 ± 1.2", joined by no-break spaces."""
-        return f"{self.mean:.1f}" if self.half is None else f"{self.mean:.1f}{NBSP}±{NBSP}{self.half:.1f}"
+    def cell(self) -> Cell:
+        """The entry in percent, as a table shows it."""
+        return Cell(percents(self.mean, self.half), self.mark)
 
 
 @dataclass(frozen=True)
-class TableRow:
+class MethodRow:
     """One method (variant): an entry per budget, then the area; None where rows are absent."""
 
     method: str
     variant: str
     entries: list[Entry | None]
 
-    @property
-    def label(self) -> str:
-        """The method's display name."""
-        return label(self.method, self.variant)
-
 
 @dataclass(frozen=True)
-class Table:
+class AccuracyTable:
     """The rows at one granularity, weights mode, target and number of shots.
 
     `levels` are the accuracies that belong to no budget, by name: the dense control first, then its floors. `smallest`
-    has for every column the smallest difference from the reference that could be seen, in points.
+    has for every column the smallest difference from the reference that could be seen.
     """
 
     target: str
@@ -67,13 +61,29 @@ class Table:
     shots: int
     columns: list[str]
     levels: dict[str, Entry]
-    rows: list[TableRow]
-    smallest: list[float | None]
+    rows: list[MethodRow]
+    smallest: list[Entry | None]
+
+    @property
+    def table(self) -> Table:
+        """The table as it is shown: below the methods what belongs to no budget, then what could be seen."""
+        levels = [*self.levels.items(), *([(SMALLEST, *self.smallest)] if any(self.smallest) else [])]
+        return Table(
+            [words("method"), *map(accuracies, self.columns)],
+            [[label(row.method, row.variant), *row.entries] for row in self.rows],
+            levels,
+            {place for place, row in enumerate(self.rows) if row.variant},
+        )
+
+
+def accuracies(head: str) -> Column:
+    """Return a column of entries."""
+    return Column(head, format=lambda entry: entry.cell)
 
 
 def accuracy_table(
     view: View, target: str, granularity: str, weights: str, shots: int, entries: Sequence[tuple[str, str]]
-) -> Table:
+) -> AccuracyTable:
     """Return the table of the given (method, variant) pairs; methods without any rows are left out."""
     grid: list[list[Record | None]] = []
     named = []
@@ -82,15 +92,17 @@ def accuracy_table(
         if any(cells):
             named.append((method, variant))
             grid.append([*cells, view.area(granularity, method, variant, weights, target, shots)])
-    marks = [mark_best([_by_seed(row[c], view.seeds) for row in grid]) for c in range(len(view.budgets) + 1)]
+    marks = [mark_best([cell and by_seed(cell, view.seeds) for cell in column]) for column in zip(*grid, strict=True)]
     rows = [
-        TableRow(method, variant, [_entry(record, marks[c][r]) for c, record in enumerate(grid[r])])
+        MethodRow(method, variant, [_entry(record, marks[c][r]) for c, record in enumerate(grid[r])])
         for r, (method, variant) in enumerate(named)
     ]
     columns = [*(percent(budget) for budget in view.budgets), "area"]
-    smallest = view.smallest_differences(granularity, weights, target, shots)
+    smallest = [
+        None if half is None else Entry(half) for half in view.smallest_differences(granularity, weights, target, shots)
+    ]
     levels = _levels(view, target, granularity, weights, shots)
-    return Table(target, granularity, weights, shots, columns, levels, rows, [half and 100 * half for half in smallest])
+    return AccuracyTable(target, granularity, weights, shots, columns, levels, rows, smallest)
 
 
 def _levels(view: View, target: str, granularity: str, weights: str, shots: int) -> dict[str, Entry]:
@@ -99,12 +111,12 @@ def _levels(view: View, target: str, granularity: str, weights: str, shots: int)
         DENSE_LEVEL: _entry(view.dense(granularity, weights, target, shots)),
         DENSE_SCRATCH: _entry(view.dense(granularity, "scratch", target, shots)) if weights != "scratch" else None,
         **{name: _entry(view.floors(target, shots).get(measure)) for measure, name in FLOORS.items()},
-        "guessing": Entry(100 * chance, None) if chance is not None else None,
+        "guessing": Entry(chance) if chance is not None else None,
     }
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
-def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> list[tuple[str, Table]]:
+def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> list[tuple[str, AccuracyTable]]:
     """Return title and table per granularity of these targets, at the headline's weights mode and shots.
 
     Those without rows there are left out: a target may lack the number of shots.
@@ -119,37 +131,5 @@ def headline_tables(view: View, targets: Sequence[str], with_variants: bool) -> 
     return found
 
 
-def markdown(found: Table) -> str:
-    """Return the table in Markdown, without a heading; what belongs to no budget is in a line below it."""
-    rows = [[row.label, *map(markdown_entry, row.entries)] for row in found.rows]
-    if any(half is not None for half in found.smallest):
-        rows.append([f"*{SMALLEST}*", *map(smallest_text, found.smallest)])
-    text = table(["method", *found.columns], rows)
-    below = "; ".join(f"{name}: {entry.text}" for name, entry in found.levels.items())
-    return text + (f"\n\n{below[0].upper()}{below[1:]}." if below else "")
-
-
-def smallest_text(half: float | None) -> str:
-    """Return the smallest difference of a column as text."""
-    return "–" if half is None else f"{half:.1f}"
-
-
-def markdown_entry(entry: Entry | None) -> str:
-    """Return an entry in Markdown: the best in bold, those not resolved from it marked, a dash for None."""
-    if entry is None:
-        return "–"
-    if entry.mark == "best":
-        return f"**{entry.text}**"
-    return entry.text + (NBSP + DAGGER if entry.mark else "")
-
-
-def _by_seed(record: Record | None, seeds: Sequence[int]) -> dict[int, float] | None:
-    if record is None:
-        return None
-    return {seed: value for seed, value in zip(seeds, record["by_seed"], strict=True) if value is not None}
-
-
-def _entry(record: Record | None, mark: str = "") -> Entry | None:
-    if record is None:
-        return None
-    return Entry(100 * record["accuracy"], None if record["half"] is None else 100 * record["half"], mark)
+def _entry(record: Record | None, mark: Mark = "") -> Entry | None:
+    return None if record is None else Entry(record["accuracy"], record["half"], mark)

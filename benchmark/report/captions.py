@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmark.analysis.summary import REFERENCE
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.report import studies
 from benchmark.report.labels import COSTS, label, listing, percent, plural, unit
 from benchmark.report.view import View
@@ -35,117 +35,142 @@ class Caption:
 
 def captions(view: View) -> list[Caption]:
     """Return the caption of every figure that a suite can have."""
-    setting = view.setting[0].upper() + view.setting[1:]
-    mode = f"weights mode {view.headline_weights}"
-    bars = (
-        f"Bars: 95 % intervals over {plural(len(view.seeds), 'search seed')}. Grey: the dense control and its interval."
+    return [
+        _accuracy(view),
+        _costs(view),
+        *(_targets(view, granularity) for granularity in (view.granularities if view.several else [])),
+        _variants(view),
+        _weights(view),
+        *(_architectures(granularity, ending) for granularity, ending in _endings(view)),
+        *(_dynamics(granularity, ending) for granularity, ending in _endings(view)),
+        _compute(view),
+        _primary(view),
+        _arms(view),
+        *(_study(view, name) for name in studies.names(view)),
+    ]
+
+
+def _accuracy(view: View) -> Caption:
+    return Caption(
+        "accuracy",
+        "Transfer accuracy against complexity",
+        ("C4", "C2"),
+        "Does an architecture still work when it is retrained on another task with few examples, down to "
+        f"{percent(min(view.budgets))} of the large model? {_measured(view)}, {_mode(view)}, default variant of each "
+        f"method; {_scale(view)}, points are set sideways by a few percent so that bars do not hide each other. "
+        f"{_bars(view)}{_guessing(view)} Uniform width, the same share of every layer, is the rival to beat.",
     )
-    if view.too_few:
-        bars = f"{view.too_few} Grey: the dense control."
-    scale = f"x: achieved share of {COSTS[view.cost]}, log scale; ticks are the budgets"
-    low = percent(min(view.budgets))
-    control = ""
+
+
+def _costs(view: View) -> Caption:
+    return Caption(
+        "costs",
+        "The same accuracies over parameters and over MACs",
+        ("C4", "C2"),
+        f"Budgets limit {COSTS[view.cost]} only, so at one budget methods may differ in the other by a factor. "
+        "Left: the cost that budgets are shares of; right: the other one; log scales. "
+        f"{_setting(view)}, {_mode(view)}. {_bars(view)}{_guessing(view)}",
+    )
+
+
+def _targets(view: View, granularity: str) -> Caption:
+    return Caption(
+        f"accuracy-{granularity}",
+        f"Transfer accuracy on every target, {granularity} pruning",
+        ("C4", "C2"),
+        f"Rows are targets, each with an accuracy axis of its own, columns are shots; {_mode(view)}, default variant "
+        f"of each method; {_scale(view)}. {_bars(view)}{_guessing(view)} A panel is empty where a target lacks the "
+        "number of shots.",
+    )
+
+
+def _variants(view: View) -> Caption:
+    laws = control = ""
+    if REFERENCE in view.methods and len(view.all_variants(REFERENCE, studied=False)) > 1:
+        laws = f"For {label(REFERENCE)} the variants are weight laws: what the architecture is scored against. "
     if "random" in view.methods and "live" in view.all_variants("random"):
         control = (
             f" {label('random', 'live')} prunes at random among the weights that are read at all: only what a pruner "
             "gains over this control is owed to its ranking."
         )
-    laws = ""
-    if REFERENCE in view.methods and len(view.all_variants(REFERENCE, studied=False)) > 1:
-        laws = f"For {label(REFERENCE)} the variants are weight laws: what the architecture is scored against. "
+    return Caption(
+        "variants",
+        "The variants of each method",
+        ("C3", "C4"),
+        f"{laws}{_setting(view)}, {_mode(view)}; {_scale(view)}. {_bars(view)} Each row has its own accuracy axis."
+        f"{control}",
+    )
+
+
+def _weights(view: View) -> Caption:
     inherited = ""
     if {"fresh", "inherit"} <= set(view.weights):
         inherited = (
             " A gap between inherit and fresh is accuracy that sits in the weights, not in the architecture. A method "
             "without weights of its own has no inherit curve."
         )
-    guessing = " Dotted: the accuracy of guessing." if view.chance(view.headline_target, view.headline_shots) else ""
-    found = [
-        Caption(
-            "accuracy",
-            "Transfer accuracy against complexity",
-            ("C4", "C2"),
-            f"Does an architecture still work when it is retrained on another task with few examples, down to {low} "
-            f"of the large model? {_measured(view)}, {mode}, default variant of each method; {scale}, "
-            f"points are set sideways by a few percent so that bars do not hide each other. {bars}{guessing} Uniform "
-            "width, the same share of every layer, is the rival to beat.",
-        ),
-        Caption(
-            "costs",
-            "The same accuracies over parameters and over MACs",
-            ("C4", "C2"),
-            f"Budgets limit {COSTS[view.cost]} only, so at one budget methods may differ in the other by a factor. "
-            f"Left: the cost that budgets are shares of; right: the other one; log scales. {setting}, {mode}. {bars}"
-            f"{guessing}",
-        ),
-        *(
-            Caption(
-                f"accuracy-{granularity}",
-                f"Transfer accuracy on every target, {granularity} pruning",
-                ("C4", "C2"),
-                f"Rows are targets, each with an accuracy axis of its own, columns are shots; {mode}, default variant "
-                f"of each method; {scale}. {bars}{guessing} A panel is empty where a target lacks the number of shots.",
-            )
-            for granularity in (view.granularities if view.several else [])
-        ),
-        Caption(
-            "variants",
-            "The variants of each method",
-            ("C3", "C4"),
-            f"{laws}{setting}, {mode}; {scale}. {bars} Each row has its own accuracy axis.{control}",
-        ),
-        Caption(
-            "weights",
-            "How much of the accuracy sits in the weights",
-            ("C5", "C3"),
-            f"The same architectures with different weights: {listing([MODES[m] for m in MODES if m in view.weights])}."
-            f"{inherited} {setting}; {scale}. Dashed: the dense control in the same mode.",
-        ),
-    ]
-    for index, granularity in enumerate(view.granularities):
-        ending = f"-{granularity}" if index else ""
-        found.append(
-            Caption(
-                f"architectures{ending}",
-                f"The architectures, {granularity} pruning",
-                ("C1", "C2"),
-                f"Share of {unit(granularity)} that each layer keeps at each budget, mean over search seeds, log "
-                "colour scale.",
-            )
-        )
-    for index, granularity in enumerate(view.granularities):
-        ending = f"-{granularity}" if index else ""
-        found.append(
-            Caption(
-                f"dynamics{ending}",
-                f"{label('dap')}'s search, step by step, {granularity} pruning",
-                ("C6", "C1"),
-                "Held-out loss of the gated network (its gates are soft), its complexity (log scale, budgets dotted), "
-                "the Lagrange multiplier, and the share of units whose relaxed gate lies between 0.05 and 0.95; a line "
-                "per search seed, a column per weight law.",
-            )
-        )
-    found.append(
-        Caption(
-            "compute",
-            "Accuracy against total compute",
-            ("C4",),
-            "What an accuracy costs: pretraining (where a method needs it), search and retraining together. "
-            f"{setting}, {mode}; larger markers are larger budgets. {bars}",
-        )
+    return Caption(
+        "weights",
+        "How much of the accuracy sits in the weights",
+        ("C5", "C3"),
+        f"The same architectures with different weights: {listing([MODES[m] for m in MODES if m in view.weights])}."
+        f"{inherited} {_setting(view)}; {_scale(view)}. Dashed: the dense control in the same mode.",
     )
-    found.append(
-        Caption(
-            "arms",
-            "The arms: one thing changed, the rest as in the grid",
-            ("C3", "C5"),
-            "Area under accuracy over log complexity in an arm minus that in the grid, default variants, fresh "
-            f"weights, {view.setting}, paired by search seed. Left of zero: worse than in the grid. "
-            f"{_differences(view)}",
-        )
+
+
+def _endings(view: View) -> list[tuple[str, str]]:
+    """Return every granularity with what the names of its figures end in."""
+    return [(granularity, f"-{granularity}" if index else "") for index, granularity in enumerate(view.granularities)]
+
+
+def _architectures(granularity: str, ending: str) -> Caption:
+    return Caption(
+        f"architectures{ending}",
+        f"The architectures, {granularity} pruning",
+        ("C1", "C2"),
+        f"Share of {unit(granularity)} that each layer keeps at each budget, mean over search seeds, log colour scale.",
     )
-    found += [_study(view, name) for name in studies.names(view)]
-    return found
+
+
+def _dynamics(granularity: str, ending: str) -> Caption:
+    return Caption(
+        f"dynamics{ending}",
+        f"{label('dap')}'s search, step by step, {granularity} pruning",
+        ("C6", "C1"),
+        "Held-out loss of the gated network (its gates are soft), its complexity (log scale, budgets dotted), "
+        "the Lagrange multiplier, and the share of units whose relaxed gate lies between 0.05 and 0.95; a line "
+        "per search seed, a column per weight law.",
+    )
+
+
+def _compute(view: View) -> Caption:
+    return Caption(
+        "compute",
+        "Accuracy against total compute",
+        ("C4",),
+        "What an accuracy costs: pretraining (where a method needs it), search and retraining together. "
+        f"{_setting(view)}, {_mode(view)}; larger markers are larger budgets. {_bars(view)}",
+    )
+
+
+def _primary(view: View) -> Caption:
+    return Caption(
+        "primary",
+        "The primary endpoints",
+        ("C4",),
+        "What was to be tested was written down before the first row existed. Differences of accuracies, paired by "
+        f"search seed. {_differences(view)} Filled: each endpoint by itself; open: all of them together (Bonferroni).",
+    )
+
+
+def _arms(view: View) -> Caption:
+    return Caption(
+        "arms",
+        "The arms: one thing changed, the rest as in the grid",
+        ("C3", "C5"),
+        "Area under accuracy over log complexity in an arm minus that in the grid, default variants, fresh "
+        f"weights, {view.setting}, paired by search seed. Left of zero: worse than in the grid. {_differences(view)}",
+    )
 
 
 def _study(view: View, name: str) -> Caption:
@@ -181,3 +206,27 @@ def _differences(view: View) -> str:
 def _measured(view: View) -> str:
     shots = f", {plural(view.headline_shots, 'shot')} per class" if view.several else ""
     return f"Test {view.measured}{shots}"
+
+
+def _mode(view: View) -> str:
+    return f"weights mode {view.headline_weights}"
+
+
+def _setting(view: View) -> str:
+    return view.setting[0].upper() + view.setting[1:]
+
+
+def _scale(view: View) -> str:
+    return f"x: achieved share of {COSTS[view.cost]}, log scale; ticks are the budgets"
+
+
+def _bars(view: View) -> str:
+    if view.too_few:
+        return f"{view.too_few} Grey: the dense control."
+    seeds = plural(len(view.seeds), "search seed")
+    return f"Bars: 95 % intervals over {seeds}. Grey: the dense control and its interval."
+
+
+def _guessing(view: View) -> str:
+    known = view.chance(view.headline_target, view.headline_shots)
+    return " Dotted: the accuracy of guessing." if known else ""

@@ -1,9 +1,11 @@
 """What the arms of default variants say: their questions, tables and verdicts."""
 
+from typing import Any
+
 from benchmark.protocol.controls import COMPARED
-from benchmark.report.comparisons import p_text
-from benchmark.report.labels import label, percent, points
-from benchmark.report.markdown import table
+from benchmark.report import render
+from benchmark.report.labels import label, percent, percents
+from benchmark.report.table import Column, Table, differences, p_values, words
 from benchmark.report.view import Record, View
 
 QUESTIONS = {
@@ -23,7 +25,14 @@ QUESTIONS = {
     ),
 }
 HOLM = "Holm's correction over all rows of the same granularity and arm, areas apart."
-_LEVELS = ["method", "budget", "grid", "arm", "arm minus grid", "p (Holm)"]
+_COLUMNS = [
+    words("method", label),
+    Column("budget", format=lambda budget: percent(budget) if budget else "area"),
+    Column("grid", format=percents),
+    Column("arm", format=percents),
+    differences("arm minus grid"),
+    p_values(),
+]
 
 
 def records(view: View) -> list[Record]:
@@ -62,33 +71,37 @@ def markdown(view: View) -> str:
     """Return the verdicts, then every comparison, as Markdown; empty where there are none."""
     if not records(view):
         return ""
-    parts = ["\n".join(f"- {question}" for question in questions(view)), "## Verdicts", _verdicts(view)]
+    parts = [
+        "\n".join(f"- {question}" for question in questions(view)),
+        "## Verdicts",
+        render.markdown(_verdicts(view)),
+    ]
     for granularity in view.granularities:
         for arm in names(view):
             found = [r for r in records(view) if _place(r) == (granularity, arm)]
             found.sort(key=lambda r: (view.methods.index(r["method"]), -(r["budget"] or 0)))
             if found:
-                parts += [f"## {arm}, {granularity} pruning", table(_LEVELS, list(map(_line, found)))]
+                parts += [
+                    f"## {arm}, {granularity} pruning",
+                    render.markdown(Table(_COLUMNS, list(map(_values, found)))),
+                ]
     return "\n\n".join(parts)
 
 
-def _verdicts(view: View) -> str:
+def _verdicts(view: View) -> Table:
     rows = []
     for granularity in view.granularities:
         found = {arm: {r["method"]: r["verdict"] for r in areas(view, granularity, arm)} for arm in names(view)}
         for method in view.methods:
-            words = [found[arm].get(method, "–") for arm in names(view)]
+            said = [found[arm].get(method) for arm in names(view)]
             if any(method in by for by in found.values()):
-                rows.append([granularity, label(method), *words])
-    heads = ["pruning", "method", *names(view)]
-    return table(heads, rows, words=len(heads))
+                rows.append([granularity, method, *said])
+    return Table([words("pruning"), words("method", label), *map(words, names(view))], rows)
 
 
-def _line(record: Record) -> list[str]:
-    place = percent(record["budget"]) if record["budget"] else "area"
-    levels = [f"{100 * record[level]:.1f}" for level in ("in_grid", "in_arm")]
-    change = points(record["difference"], record["half"])
-    return [label(record["method"]), place, *levels, change, p_text(record["p_holm"])]
+def _values(record: Record) -> list[Any]:
+    levels = (record["in_grid"], record["in_arm"])
+    return [record["method"], record["budget"] or 0.0, *levels, record, record]
 
 
 def _place(record: Record) -> tuple[str, str]:

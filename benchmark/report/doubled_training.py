@@ -2,8 +2,9 @@
 
 from benchmark.analysis.doubled_training import SOURCE
 from benchmark.analysis.groups import OVERALL
-from benchmark.report.labels import points
-from benchmark.report.markdown import table
+from benchmark.report import render
+from benchmark.report.labels import percents, points
+from benchmark.report.table import Column, Table, differences, words
 from benchmark.report.view import Record, View
 
 LEGEND = (
@@ -30,14 +31,13 @@ def sentence(view: View) -> str:
 def markdown(view: View) -> str:
     """Return the differences as a Markdown table; empty where there are none."""
     records = view.summary["twice"]
-    if not records:
-        return ""
-    rows = []
-    for r in records:
-        name, shots = ("source, test part", "–") if r["on"] == SOURCE else (r["target"], str(r["shots"]))
-        levels = [f"{100 * r[level]:.1f}" for level in ("dense", "twice")]
-        rows.append([name, shots, *levels, points(r["difference"], r["half"])])
-    return table(["on", "shots", "dense", "trained twice as long", "difference"], rows)
+    levels = [Column(head, format=percents) for head in ("dense", "trained twice as long")]
+    rows = [
+        ["source, test part" if r["on"] == SOURCE else r["target"], r["shots"], r["dense"], r["twice"], r]
+        for r in records
+    ]
+    found = Table([words("on"), Column("shots"), *levels, differences("difference")], rows)
+    return render.markdown(found) if records else ""
 
 
 def _place(view: View, record: Record) -> str:

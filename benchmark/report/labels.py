@@ -6,6 +6,8 @@ from benchmark.pruning.looks import looks
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
+DAGGER = "†"
+DASH = "–"  # where there is no value
 VARIANTS = {
     "l2": "L2",
     "layerwise-l2": "layerwise, L2",
@@ -54,6 +56,16 @@ def points(difference: float, half: float | None) -> str:
     """Return a difference of shares in percentage points with its interval's half width, as "+0.4 ± 1.2"."""
     text = f"{100 * difference:+.1f}".replace("-", MINUS)
     return text if half is None else f"{text}{NBSP}±{NBSP}{100 * half:.1f}"
+
+
+def percents(share: float, half: float | None = None) -> str:
+    """Return a share in percent without the sign, with its interval's half width where there is one: "86.4 ± 1.2"."""
+    return f"{100 * share:.1f}" if half is None else f"{100 * share:.1f}{NBSP}±{NBSP}{100 * half:.1f}"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value with two digits, "< 0.001" below that."""
+    return f"<{NBSP}0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
 def unit(granularity: str) -> str:

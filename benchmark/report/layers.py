@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.analysis.searches import read_search
-from benchmark.analysis.summary import REFERENCE
 from benchmark.protocol.controls import DENSE
 from benchmark.report.view import View
 

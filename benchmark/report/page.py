@@ -7,10 +7,9 @@ from typing import Any
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params
 from benchmark.files import atomic_write
-from benchmark.report import comparisons, controls, doubled_training, duplicates, tuning, verdict
-from benchmark.report.accuracy_table import LEGEND, SMALLEST, Table, headline_tables, smallest_text
+from benchmark.report import comparisons, contributed, controls, doubled_training, duplicates, render, tuning, verdict
+from benchmark.report.accuracy_table import LEGEND, AccuracyTable, headline_tables
 from benchmark.report.captions import CLAIMS, Caption, captions
-from benchmark.report.comparisons import Contrast
 from benchmark.report.explore import scripts
 from benchmark.report.explore.data import explored
 from benchmark.report.explore.data import text as as_json
@@ -19,6 +18,7 @@ from benchmark.report.missing_rows import absent
 from benchmark.report.protocol import protocol
 from benchmark.report.provenance import provenance
 from benchmark.report.suites import in_order
+from benchmark.report.table import Table
 from benchmark.report.tables import files_of
 from benchmark.report.view import View
 
@@ -33,21 +33,23 @@ class SuitePart:
     title: str
     lead: str
     figures: list[Caption]
-    tables: list[tuple[str, Table]]
-    target_tables: list[tuple[str, Table]]
-    comparisons: Contrast
+    tables: list[tuple[str, AccuracyTable]]
+    target_tables: list[tuple[str, AccuracyTable]]
+    contributed: list[tuple[str, AccuracyTable]]
+    contributed_note: str
+    comparisons: Table
     comparison_legend: str
-    gaps: Contrast
+    gaps: Table
     gap_legend: str
     verdict: list[verdict.Section]
     audit: str
     broken: list[str]
     protocol: list[str]
-    rates: tuple[list[str], list[list[str]]]
+    rates: Table
     duplicates: list[str]
     duplicates_legend: str
     absent: list[str]
-    provenance: list[tuple[str, str]]
+    provenance: Table
     files: list[str]
 
 
@@ -75,8 +77,7 @@ def write_page(params: Params, root: Path) -> Path:
         legend=LEGEND,
         rates_legend=tuning.CHOSEN,
         reference=label("dap"),
-        smallest=SMALLEST,
-        smallest_text=smallest_text,
+        table=lambda *options: Markup(render.html(*options)),
         licences=scripts.licences(),
         data=Markup(as_json(explored(params, root))),
         specs=Markup(as_json(scripts.specifications())),
@@ -98,6 +99,8 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         figures=[c for c in captions(view) if (folder / "figures" / suite / f"{c.name}.svg").exists()],
         tables=headline_tables(view, [view.headline_target], with_variants=True),
         target_tables=headline_tables(view, view.targets, with_variants=False) if view.several else [],
+        contributed=contributed.tables(view),
+        contributed_note=contributed.note(view),
         comparisons=comparisons.rivals(view),
         comparison_legend=comparisons.legend(view),
         gaps=comparisons.gaps(view),

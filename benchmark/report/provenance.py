@@ -3,10 +3,11 @@
 from typing import Any
 
 from benchmark.report.labels import label
+from benchmark.report.table import Table, words
 
 
-def provenance(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return (key, value) pairs of the result files' provenance.
+def provenance(summary: dict[str, Any]) -> Table:
+    """Return the keys and values of the result files' provenance, as a table without headings.
 
     A value on which all methods agree stands once; otherwise each value names its methods.
     """
@@ -19,7 +20,7 @@ def provenance(summary: dict[str, Any]) -> list[tuple[str, str]]:
     for key, found in values.items():
         shared = len(found) == 1 and len(next(iter(found.values()))) == count
         rows += [(key, value if shared else f"{value} ({', '.join(methods)})") for value, methods in found.items()]
-    return rows
+    return Table([words(""), words("")], rows)
 
 
 def _flat(value: Any, key: str) -> list[tuple[str, str]]:

@@ -6,12 +6,12 @@ from typing import Any
 
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params, load_params
-from benchmark.report import doubled_training, verdict
-from benchmark.report.accuracy_table import LEGEND, headline_tables, markdown, markdown_entry
+from benchmark.report import doubled_training, render, verdict
+from benchmark.report.accuracy_table import LEGEND, accuracies, headline_tables
 from benchmark.report.blocks import holds, marks, put
 from benchmark.report.labels import COSTS, label, plural
-from benchmark.report.markdown import table
 from benchmark.report.suites import in_order
+from benchmark.report.table import Cell, Table, words
 from benchmark.report.view import View
 
 BLOCK = "results"
@@ -33,7 +33,7 @@ def render_block(summary: dict[str, Any], others: Sequence[dict[str, Any]] = ())
         f"columns are the share of {COSTS[view.cost]} that a method may keep.",
     ]
     for title, made in headline_tables(view, [view.headline_target], with_variants=False):
-        parts += [f"*{title}*", markdown(made)]
+        parts += [f"*{title}*", render.markdown(made.table)]
     more = "Variants, every target and all shots" if view.several else "Variants and all shots"
     tables = f"[reports/tables/{view.suite}](reports/tables/{view.suite}/main.md)"
     parts.append(" ".join(filter(None, [LEGEND, doubled_training.sentence(view), f"{more}: {tables}."])))
@@ -56,14 +56,13 @@ def _others(views: Sequence[View]) -> list[str]:
     methods = list(dict.fromkeys(method for view in views for method in view.methods))
     rows, notes = [], []
     for view in views:
-        link = f"[{view.summary['title']}](reports/tables/{view.suite}/main.md)"
+        suite = Cell(view.summary["title"], link=f"reports/tables/{view.suite}/main.md")
         for _, found in headline_tables(view, [view.headline_target], with_variants=False):
             areas = {row.method: row.entries[-1] for row in found.rows}
-            entries = [markdown_entry(areas.get(method)) for method in methods]
-            rows.append([link, found.granularity, *entries])
+            rows.append([suite, found.granularity, *map(areas.get, methods)])
         notes.append(f"{view.summary['title']}: {view.measured}, {_setting(view)}.")
-    heads = ["suite", "pruning", *(label(method) for method in methods)]
-    return ["*The other suites: areas*", table(heads, rows, words=2), " ".join(notes)]
+    columns = [words("suite", lambda cell: cell), words("pruning"), *(accuracies(label(method)) for method in methods)]
+    return ["*The other suites: areas*", render.markdown(Table(columns, rows)), " ".join(notes)]
 
 
 def _setting(view: View) -> str:

@@ -1,8 +1,9 @@
 """The table of all settings of a suite's studies: what was tried for whom, and what was ahead."""
 
-from benchmark.report.labels import label, plural, points, variant_label
-from benchmark.report.markdown import table
+from benchmark.report import render
+from benchmark.report.labels import label, percents, plural, variant_label
 from benchmark.report.studies import changes
+from benchmark.report.table import Cell, Column, Table, differences, words
 from benchmark.report.view import Record, View
 
 
@@ -25,23 +26,24 @@ def legend(view: View) -> str:
 
 def markdown(view: View) -> str:
     """Return the table as Markdown; empty without studies."""
-    parts, heads = [], ["setting", "changes", "minus default (points)", "standard error", ""]
+    columns = [
+        words("setting", variant_label),
+        words("changes"),
+        differences("minus default (points)"),
+        Column("standard error", format=percents),
+        words("", lambda ahead: Cell("ahead", "best") if ahead else ""),
+    ]
+    parts = []
     for study in view.studies:
         shown = [record for record in records(view) if record["study"] == study["study"]]
         if not shown:
             continue
-        rows = []
-        for record in shown:
-            changed = changes(study["variants"][record["variant"]])
-            error = "–" if record["error"] is None else f"{100 * record['error']:.1f}"
-            change = points(record["difference"], record["half"])
-            ahead = "**ahead**" if record["ahead"] else ""
-            rows.append([variant_label(record["variant"]), changed, change, error, ahead])
+        rows = [[r["variant"], changes(study["variants"][r["variant"]]), r, r["error"], r["ahead"]] for r in shown]
         if not any(record["ahead"] for record in shown):
-            rows.append(["default", "", "0", "", "**ahead**"])
+            rows.append(["", "", None, None, True])
         count = plural(len(shown) + 1, "setting")
         parts += [
             f"## {label(study['method'])}: {study['study']}, {count} with the default",
-            table(heads, rows, align="llrrl"),
+            render.markdown(Table(columns, rows)),
         ]
     return "\n\n".join(parts)

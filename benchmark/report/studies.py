@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.report.comparisons import BUDGETS, p_text
-from benchmark.report.labels import NBSP, label, percent, plural, points, variant_label
-from benchmark.report.markdown import table
+from benchmark.report import render
+from benchmark.report.comparisons import BUDGETS
+from benchmark.report.labels import label, percent, percents, plural, points, variant_label
+from benchmark.report.table import Column, Table, differences, p_values, words
 from benchmark.report.view import Record, View
 
 
@@ -110,10 +111,11 @@ def markdown(view: View, name: str) -> str:
     for granularity in view.granularities:
         shown = variants(view, name, granularity)
         if shown:
-            parts += [f"## {granularity} pruning", _areas(view, name, granularity, shown)]
-            parts += [_searches(view, name, granularity, shown)]
-            for key, title in (("gap", "Gap (points) by budget"), ("spread", "Spread (%) by budget")):
-                parts += [f"### {title}, {granularity} pruning", _by_budget(view, name, granularity, shown, key)]
+            where = (view, name, granularity, shown)
+            parts += [f"## {granularity} pruning", render.markdown(_areas(*where)), render.markdown(_searches(*where))]
+            for title, of in (("Gap (points)", "gap (points)"), ("Spread (%)", "spread (%)")):
+                table = _by_budget(*where, _EACH[of])
+                parts += [f"### {title} by budget, {granularity} pruning", render.markdown(table)]
     return "\n\n".join(parts)
 
 
@@ -131,46 +133,48 @@ def _sets(found: list[Record]) -> list[str]:
     return [name for name in ("small", "all") if name in present]
 
 
-def _areas(view: View, name: str, granularity: str, shown: list[str]) -> str:
+def _areas(view: View, name: str, granularity: str, shown: list[str]) -> Table:
     found = [record for record in areas(view, name) if record["granularity"] == granularity]
     sets = _sets(found)
-    heads = [f"{head}, {BUDGETS[budgets]}" for budgets in sets for head in _AREA]
     rows = []
     for weights in view.weights:
         for variant in shown:
-            cells = []
-            for budgets in sets:
-                record = only(found, weights=weights, variant=variant, budgets=budgets)
-                cells += _area(record) if record else ["–"] * 3
-            rows.append([variant_label(variant), weights, *cells])
-    return table(["variant", "weights", *heads], rows, words=2)
+            of = [only(found, weights=weights, variant=variant, budgets=budgets) for budgets in sets]
+            rows.append([variant, weights, *(record for record in of for _ in range(3))])
+    columns = [
+        column
+        for among in (BUDGETS[budgets] for budgets in sets)
+        for column in (
+            Column(f"area, {among}", format=_area),
+            differences(f"minus default, {among}"),
+            p_values(f"p (Holm), {among}"),
+        )
+    ]
+    return Table([words("variant", variant_label), words("weights"), *columns], rows)
 
 
-_AREA = ("area", "minus default", "p (Holm)")
+def _area(record: Record) -> str:
+    return percents(record["area"], record["area_half"])
 
 
-def _area(record: Record) -> list[str]:
-    change = "–" if record["difference"] is None else points(record["difference"], record["half"])
-    half = "" if record["area_half"] is None else f"{NBSP}±{NBSP}{100 * record['area_half']:.1f}"
-    return [f"{100 * record['area']:.1f}{half}", change, p_text(record["p_holm"])]
-
-
-def _searches(view: View, name: str, granularity: str, shown: list[str]) -> str:
+def _searches(view: View, name: str, granularity: str, shown: list[str]) -> Table:
     found = [record for record in searches(view, name) if record["granularity"] == granularity]
     sets = _sets(found)
-    heads = [f"{head}, {BUDGETS[budgets]}" for head in _EACH for budgets in sets]
     rows = []
     for variant in shown:
-        of = {budgets: only(found, variant=variant, budgets=budgets) or {} for budgets in sets}
-        cells = [text(of[budgets]) for text in _EACH.values() for budgets in sets]
+        of = [only(found, variant=variant, budgets=budgets) for budgets in sets]
         whole = only(found, variant=variant, budgets="all") or {}
-        cost = whole.get("search_cost")
-        rows.append([variant_label(variant), *cells, _share(whole.get("undecided")), f"{cost:.2f}" if cost else "–"])
-    return table(["variant", *heads, "undecided (%)", "cost (pretrainings)"], rows)
+        rows.append([variant, *of * len(_EACH), whole.get("undecided"), whole.get("search_cost")])
+    columns = [
+        *(Column(f"{head}, {BUDGETS[budgets]}", format=text) for head, text in _EACH.items() for budgets in sets),
+        Column("undecided (%)", format=_share),
+        Column("cost (pretrainings)", format="{:.2f}".format),
+    ]
+    return Table([words("variant", variant_label), *columns], rows)
 
 
-def _gap(record: Record) -> str:
-    return "–" if record.get("gap") is None else points(record["gap"], record["gap_half"])
+def _gap(record: Record) -> str | None:
+    return None if record["gap"] is None else points(record["gap"], record["gap_half"])
 
 
 def above_chance(record: Record) -> float | None:
@@ -178,27 +182,27 @@ def above_chance(record: Record) -> float | None:
     return None if record.get("overlap") is None else record["overlap"] - record["chance"]
 
 
-def _shared(record: Record) -> str:
+def _shared(record: Record) -> str | None:
     above = above_chance(record)
-    return "–" if above is None else points(above, None)
+    return None if above is None else points(above, None)
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f}"
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.0f}"
 
 
-_EACH: dict[str, Callable[[Record], str]] = {
+_EACH: dict[str, Callable[[Record], str | None]] = {
     "gap (points)": _gap,
-    "spread (%)": lambda record: _share(record.get("spread")),
+    "spread (%)": lambda record: _share(record["spread"]),
     "shared (points)": _shared,
-    "nested (%)": lambda record: _share(record.get("nested")),
+    "nested (%)": lambda record: _share(record["nested"]),
 }
 
 
-def _by_budget(view: View, name: str, granularity: str, shown: list[str], key: str) -> str:
+def _by_budget(
+    view: View, name: str, granularity: str, shown: list[str], text: Callable[[Record], str | None]
+) -> Table:
     found = [record for record in searches(view, name) if record["granularity"] == granularity]
-    rows = []
-    for variant in shown:
-        at = [only(found, variant=variant, budget=budget) or {} for budget in view.budgets]
-        rows.append([variant_label(variant), *(_gap(r) if key == "gap" else _share(r.get(key)) for r in at)])
-    return table(["variant", *map(percent, view.budgets)], rows)
+    rows = [[variant, *(only(found, variant=variant, budget=budget) for budget in view.budgets)] for variant in shown]
+    columns = [Column(percent(budget), format=text) for budget in view.budgets]
+    return Table([words("variant", variant_label), *columns], rows)

@@ -1,29 +1,35 @@
 """The tables of a suite: Markdown to read, LaTeX to print, CSV to compute with."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from benchmark.config.params import WeightsMode
 from benchmark.files import atomic_write
 from benchmark.protocol.controls import DENSE
-from benchmark.report import comparisons, controls, doubled_training, settings, studies, tuning, verdict
+from benchmark.report import (
+    comparisons,
+    contributed,
+    controls,
+    doubled_training,
+    render,
+    settings,
+    studies,
+    tuning,
+    verdict,
+)
 from benchmark.report.accuracy_table import (
     AREA,
     DENSE_LEVEL,
     LEGEND,
     MEANS,
-    TableRow,
     accuracy_table,
     headline_tables,
-    markdown,
 )
-from benchmark.report.labels import COSTS, label, plural
+from benchmark.report.labels import COSTS, label, percents, plural
 from benchmark.report.latex import main_tex
-from benchmark.report.markdown import table
 from benchmark.report.missing_rows import absent
+from benchmark.report.table import Column, Table, of_records, words
 from benchmark.report.view import Record, View
 
 # In the order in which a reader is told of them; a text that has nothing to show is empty, and not written.
@@ -81,29 +87,29 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
         "areas.md": _areas_md(view),
         "main.tex": main_tex(view),
         "main.csv": _main_csv(view),
-        "tests.csv": to_csv(view.summary["tests"]),
+        "tests.csv": _csv(view.summary["tests"]),
         "verdict.md": _titled(view, "verdict", verdict.legend(view), verdict.markdown(view)),
-        **{f"{name}.csv": to_csv(view.summary[name]) for name in VERDICT},
-        "areas.csv": to_csv(_areas_of_sets(view)),
-        "gaps.csv": to_csv(view.summary["gaps"]),
+        **{f"{name}.csv": _csv(view.summary[name]) for name in VERDICT},
+        "areas.csv": _csv(_areas_of_sets(view)),
+        "gaps.csv": _csv(view.summary["gaps"]),
         "twice.md": _titled(
             view, "the dense control trained twice as long", doubled_training.LEGEND, doubled_training.markdown(view)
         ),
-        "twice.csv": to_csv(view.summary["twice"]),
+        "twice.csv": _csv(view.summary["twice"]),
         "arms.md": _titled(view, "arms beside the grid", controls.legend(view), controls.markdown(view)),
-        "arms.csv": to_csv(controls.records(view)),
+        "arms.csv": _csv(controls.records(view)),
         "tuning.md": _titled(view, "learning rates", tuning.LEGEND, tuning.markdown(view)),
-        "tuning.csv": to_csv(tuning.records(view)),
+        "tuning.csv": _csv(tuning.records(view)),
         "settings.md": _titled(view, "settings", settings.legend(view), settings.markdown(view)),
-        "settings.csv": to_csv(settings.records(view)),
-        "architectures.csv": to_csv(kept),
+        "settings.csv": _csv(settings.records(view)),
+        "architectures.csv": _csv(kept),
     }
     for weights in view.weights:
-        texts[f"accuracy-{weights}.csv"] = to_csv([c for c in view.summary["cells"] if c["weights"] == weights])
+        texts[f"accuracy-{weights}.csv"] = _csv([c for c in view.summary["cells"] if c["weights"] == weights])
     for name in studies.names(view):
         title = f"the study {name}"
         texts[f"study-{name}.md"] = _titled(view, title, studies.legend(view, name), studies.markdown(view, name))
-        texts[f"study-{name}.csv"] = to_csv(studies.records(view, name))
+        texts[f"study-{name}.csv"] = _csv(studies.records(view, name))
     files = files_of(view)
     texts["main.md"] = _main_md(view, {name: text for name, text in files.items() if texts.get(name)})
     for name in [*files, *(old.name for old in folder.glob("study-*") if old.name not in files)]:
@@ -113,20 +119,8 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def to_csv(records: Sequence[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
-    """Return records as CSV; a field that a record lacks, or that is None, is empty.
-
-    The columns are all fields of the records in order of appearance, without those that hold lists. Empty without
-    records.
-    """
-    if not records:
-        return ""
-    found = dict.fromkeys(key for record in records for key, value in record.items() if not isinstance(value, list))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns or found), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+def _csv(records: Sequence[Record]) -> str:
+    return render.csv(of_records(records))
 
 
 def _titled(view: View, title: str, legend: str, text: str) -> str:
@@ -136,9 +130,11 @@ def _titled(view: View, title: str, legend: str, text: str) -> str:
 def _main_md(view: View, files: Mapping[str, str]) -> str:
     parts = [f"# {view.summary['title']}: accuracy on the target{'s' if view.several else ''}", _setting(view), LEGEND]
     for title, made in headline_tables(view, view.shown_targets, with_variants=True):
-        parts += [f"## {title}", markdown(made)]
-    tests = comparisons.markdown(view)
-    parts += [f"## {label('dap')} against its rivals", tests, comparisons.legend(view)] if tests else []
+        parts += [f"## {title}", render.markdown(made.table)]
+    others = contributed.text(view)
+    parts += ["## Contributed", others] if others else []
+    rivals, heading = comparisons.rivals(view), f"## {label('dap')} against its rivals"
+    parts += [heading, render.markdown(rivals), comparisons.legend(view)] if rivals.rows else []
     missing = absent(view)
     parts += ["## Not in these tables", "\n".join(f"- {line}" for line in missing)] if missing else []
     longer = doubled_training.sentence(view)
@@ -160,10 +156,10 @@ def _full_md(view: View) -> str:
     for weights in view.weights:
         for target, granularity, title in view.parts():
             for shots in view.shots_of(target):
-                table = accuracy_table(view, target, granularity, weights, shots, view.entries(granularity))
-                if table.rows:
+                found = accuracy_table(view, target, granularity, weights, shots, view.entries(granularity))
+                if found.rows:
                     heading = f"## weights {weights}, {title} pruning, {plural(shots, 'shot')} per class"
-                    parts += [heading, markdown(table)]
+                    parts += [heading, render.markdown(found.table)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -171,20 +167,17 @@ def _areas_md(view: View) -> str:
     parts = [f"# {view.summary['title']}: areas", f"Columns: weights mode and shots per class. {MEANS} {AREA}"]
     for target, granularity, title in view.parts():
         columns = [(weights, shots) for weights in view.weights for shots in view.shots_of(target)]
-        tables = {
-            column: {
-                (row.method, row.variant): row.entries[-1]
-                for row in accuracy_table(view, target, granularity, *column, view.entries(granularity)).rows
-            }
-            for column in columns
-        }
-        rows = []
-        for entry in view.entries(granularity):
-            found = [tables[column].get(entry) for column in columns]
-            rows.append([label(*entry), *(f.text if f else "–" for f in found)])
-        heads = ["method", *(f"{weights} {shots}" for weights, shots in columns)]
-        parts += [f"## {title} pruning", table(heads, rows)]
+        rows = [
+            [label(*entry), *(view.area(granularity, *entry, weights, target, shots) for weights, shots in columns)]
+            for entry in view.entries(granularity)
+        ]
+        areas = [Column(f"{weights} {shots}", format=_area) for weights, shots in columns]
+        parts += [f"## {title} pruning", render.markdown(Table([words("method"), *areas], rows))]
     return "\n\n".join(parts) + "\n"
+
+
+def _area(area: Record) -> str:
+    return percents(area["accuracy"], area["half"])
 
 
 def _areas_of_sets(view: View) -> list[Record]:
@@ -193,22 +186,18 @@ def _areas_of_sets(view: View) -> list[Record]:
 
 
 def _main_csv(view: View) -> str:
-    records = []
     names = [*(f"{100 * budget:.3g}%" for budget in (1.0, *view.budgets)), "area"]
+    rows: list[list[Any]] = []
     for target, granularity, _ in view.parts():
         for shots in view.shots_of(target):
-            table = accuracy_table(view, target, granularity, view.headline_weights, shots, view.entries(granularity))
-            shared = {"target": target, "granularity": granularity, "weights": table.weights, "shots": shots}
-            nothing = [None] * (len(names) - 1)
-            dense = table.levels.get(DENSE_LEVEL)
-            rows = [TableRow(DENSE, "", [dense, *nothing])] if dense else []
-            rows += [TableRow(row.method, row.variant, [None, *row.entries]) for row in table.rows]
-            for row in rows:
-                record: dict[str, Any] = {**shared, "method": row.method, "variant": row.variant}
-                for name, entry in zip(names, row.entries, strict=True):
-                    if entry:
-                        record[name] = f"{entry.mean:.2f}"
-                        record[f"{name} half"] = None if entry.half is None else f"{entry.half:.2f}"
-                records.append(record)
-    columns = ["target", "granularity", "weights", "shots", "method", "variant"]
-    return to_csv(records, [*columns, *(column for name in names for column in (name, f"{name} half"))])
+            found = accuracy_table(view, target, granularity, view.headline_weights, shots, view.entries(granularity))
+            dense = found.levels.get(DENSE_LEVEL)
+            lines = [(DENSE, "", [dense, *[None] * (len(names) - 1)])] if dense else []
+            lines += [(row.method, row.variant, [None, *row.entries]) for row in found.rows]
+            place = [target, granularity, found.weights, shots]
+            for method, variant, entries in lines:
+                numbers = (number for e in entries for number in ((e.mean, e.half) if e else (None, None)))
+                rows.append([*place, method, variant, *numbers])
+    fields = ["target", "granularity", "weights", "shots", "method", "variant"]
+    columns = [Column(f"{n}{of}", format=lambda share: f"{100 * share:.2f}") for n in names for of in ("", " half")]
+    return render.csv(Table([*map(words, fields), *columns], rows))

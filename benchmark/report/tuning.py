@@ -1,7 +1,10 @@
 """The learning rates that were tried and chosen for every budget."""
 
-from benchmark.report.labels import NBSP, percent
-from benchmark.report.markdown import table
+from dataclasses import replace
+
+from benchmark.report import render
+from benchmark.report.labels import NBSP, percent, percents
+from benchmark.report.table import Cell, Column, Table, words
 from benchmark.report.view import Record, View
 
 KINDS = {
@@ -25,10 +28,11 @@ def markdown(view: View) -> str:
         rates = _rates(records)
         rows = []
         for record in records:
-            tried = {entry["lr"]: f"{100 * entry['accuracy']:.1f}" for entry in record["tried"]}
-            tried[record["lr"]] = f"**{tried[record['lr']]}**"
-            rows.append([_budget(record), *(tried.get(rate, "–") for rate in rates)])
-        parts += [f"## {KINDS[kind].capitalize()}", table(["budget", *(f"{rate:g}" for rate in rates)], rows)]
+            tried = {entry["lr"]: Cell(percents(entry["accuracy"])) for entry in record["tried"]}
+            tried[record["lr"]] = replace(tried[record["lr"]], mark="best")
+            rows.append([_budget(record), *map(tried.get, rates)])
+        columns = [words("budget"), *(Column(f"{rate:g}", format=lambda cell: cell) for rate in rates)]
+        parts += [f"## {KINDS[kind].capitalize()}", render.markdown(Table(columns, rows))]
     return "\n\n".join(parts)
 
 
@@ -43,15 +47,14 @@ def records(view: View) -> list[Record]:
     ]
 
 
-def chosen(view: View) -> tuple[list[str], list[list[str]]]:
-    """Return the kinds of training, and a row per budget: its name, then the chosen rate of each kind."""
+def chosen(view: View) -> Table:
+    """Return the chosen rate of each kind of training, a row per budget."""
     kinds = _kinds(view)
-    rows: dict[str, dict[str, str]] = {}
+    rates: dict[str, dict[str, float]] = {}
     for record in view.summary["tuning"]:
-        rows.setdefault(_budget(record), {})[record["kind"]] = f"{record['lr']:g}"
-    return [KINDS[kind] for kind in kinds], [
-        [name, *(by.get(kind, "–") for kind in kinds)] for name, by in rows.items()
-    ]
+        rates.setdefault(_budget(record), {})[record["kind"]] = record["lr"]
+    columns = [words("budget"), *(Column(KINDS[kind], format="{:g}".format) for kind in kinds)]
+    return Table(columns, [[budget, *map(by.get, kinds)] for budget, by in rates.items()])
 
 
 def _kinds(view: View) -> list[str]:

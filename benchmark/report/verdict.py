@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.analysis.areas import MEASURES
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.analysis.equal_cost import OTHER
-from benchmark.analysis.summary import REFERENCE
-from benchmark.report.comparisons import BUDGETS, p_text
-from benchmark.report.labels import COSTS, MINUS, NBSP, label, listing, percent, plural, points
-from benchmark.report.markdown import table
+from benchmark.report import render
+from benchmark.report.comparisons import BUDGETS
+from benchmark.report.labels import COSTS, MINUS, NBSP, label, listing, percent, percents, plural, points
+from benchmark.report.table import Cell, Column, Table, differences, p_values, words
 from benchmark.report.view import Record, View
 
 NAME = label(REFERENCE)
@@ -16,19 +17,17 @@ NAME = label(REFERENCE)
 
 @dataclass(frozen=True)
 class Section:
-    """A table of the verdict: its first `words` columns hold words; `note` says what it shows."""
+    """A table of the verdict; `note` says what it shows."""
 
     title: str
     note: str
-    heads: list[str]
-    rows: list[list[str]]
-    words: int = 2
+    table: Table
 
 
 def sections(view: View) -> list[Section]:
     """Return the tables of the verdict that have rows, in reading order."""
     every: list[Callable[[View], Section]] = [primary, best_rule, equal_cost, ranks, pairing, variances]
-    return [found for made in every if (found := made(view)).rows]
+    return [found for made in every if (found := made(view)).table.rows]
 
 
 def broken_rules(view: View) -> list[str]:
@@ -51,33 +50,25 @@ def legend(view: View) -> str:
 def markdown(view: View) -> str:
     """Return the verdict as Markdown, without its title."""
     parts = []
-    if view.summary.get("audit"):
-        rows = [[a["rule"], "yes" if a["passed"] else "**no**", a["detail"]] for a in view.summary["audit"]]
-        parts += ["## Audit", table(["rule", "kept", "found"], rows, words=3)]
+    if audit := view.summary.get("audit"):
+        kept = words("kept", lambda passed: "yes" if passed else Cell("no", "best"))
+        table = Table([words("rule"), kept, words("found")], [[a["rule"], a["passed"], a["detail"]] for a in audit])
+        parts += ["## Audit", render.markdown(table)]
     for found in sections(view):
-        parts += [f"## {found.title}", table(found.heads, found.rows, words=found.words), found.note]
+        parts += [f"## {found.title}", render.markdown(found.table), found.note]
     return "\n\n".join(parts)
 
 
 def primary(view: View) -> Section:
     """Return the primary endpoints; everything beside them is exploratory."""
-    records: list[Record] = view.summary["primary"]
-    rows = [
-        [
-            f"{_side(r['first'])} {MINUS} {_side(r['second'])}",
-            _where(r),
-            *(_difference(r, half) for half in ("half", "joint_half")),
-            p_text(r["p_holm"]),
-        ]
-        for r in records
-    ]
+    rows = [[contrast(r), ", ".join(where(r)), r, r, r] for r in view.summary["primary"]]
     note = (
         "Written in params.yaml before the first row existed. Points, one number per seed, paired; the joint intervals "
         f"hold together with 95{NBSP}% (Bonferroni), p after Holm's correction over these endpoints. Every other "
         "comparison of this suite is exploratory."
     )
-    heads = ["contrast", "where", f"difference, 95{NBSP}% interval", "joint interval", "p (Holm)"]
-    return Section("Primary endpoints", note, heads, rows)
+    intervals = [differences(f"difference, 95{NBSP}% interval"), differences("joint interval", "joint_half")]
+    return Section("Primary endpoints", note, Table([words("contrast"), words("where"), *intervals, p_values()], rows))
 
 
 def best_rule(view: View) -> Section:
@@ -89,10 +80,9 @@ def best_rule(view: View) -> Section:
     places = sorted(dict.fromkeys(place[:3] for place in records), key=lambda place: view.granularities.index(place[0]))
     for granularity, measure, budget in places:
         found = [records.get((granularity, measure, budget, shots)) for shots in every_shots]
-        at_headline = records.get((granularity, measure, budget, view.headline_shots))
-        closest = label(**at_headline["best"]) if at_headline else "–"
+        closest = records.get((granularity, measure, budget, view.headline_shots))
         name = percent(budget) if budget else names[measure]
-        rows.append([granularity, name, closest, *(_range(one) if one else "–" for one in found)])
+        rows.append([granularity, name, closest and label(**closest["best"]), *found])
     note = (
         f"{NAME} minus the rule that is closest to it, in points, on {view.headline_target}, weights mode "
         f"{view.headline_weights}. Rules need neither search nor pretraining. In brackets: the range in which the "
@@ -100,8 +90,9 @@ def best_rule(view: View) -> Section:
         f"column together (areas apart). {NAME} is ahead of every rule where the lower end is above zero. The closest "
         f"rule is that at {plural(view.headline_shots, 'shot')}."
     )
-    heads = ["pruning", "budget", "closest rule", *(plural(shots, "shot") for shots in every_shots)]
-    return Section(f"{NAME} against the best search-free rule", note, heads, rows, 3)
+    columns = [Column(plural(shots, "shot"), format=_range) for shots in every_shots]
+    table = Table([words("pruning"), words("budget"), words("closest rule"), *columns], rows)
+    return Section(f"{NAME} against the best search-free rule", note, table)
 
 
 def equal_cost(view: View) -> Section:
@@ -117,50 +108,49 @@ def equal_cost(view: View) -> Section:
     places = sorted(dict.fromkeys(key[:4] for key in records), key=lambda place: view.granularities.index(place[0]))
     for granularity, budgets, method, variant in places:
         found = [records.get((granularity, budgets, method, variant, shots)) for shots in every_shots]
-        cells = [_difference(one, "half") if one else "–" for one in found]
-        rows.append([granularity, BUDGETS[budgets], label(method, variant), *cells])
+        rows.append([granularity, BUDGETS[budgets], label(method, variant), *found])
     cost = COSTS[OTHER[view.cost]]
     note = (
         f"Area of {NAME} minus that of the rival in points over the logarithm of {cost}, within a seed over the range "
         f"that both reach, on {view.headline_target}, weights mode {view.headline_weights}; paired by seed, ± half "
         f"width of the 95{NBSP}% interval."
     )
-    heads = ["pruning", "budgets", "rival", *(plural(shots, "shot") for shots in every_shots)]
-    return Section(f"At equal {cost}", note, heads, rows, 3)
+    columns = [differences(plural(shots, "shot")) for shots in every_shots]
+    return Section(
+        f"At equal {cost}", note, Table([words("pruning"), words("budgets"), words("rival"), *columns], rows)
+    )
 
 
 def ranks(view: View) -> Section:
     """Return the mean ranks of default variants."""
-    rows = [
-        [r["granularity"], label(r["method"]), _rank(r), "" if r["apart"] else "not told apart from the best"]
-        for r in view.summary["ranks"]
-    ]
+    rows = [[r["granularity"], r["method"], r, r["apart"]] for r in view.summary["ranks"]]
+    apart = Column("", format=lambda apart: "" if apart else "not told apart from the best")
     note = (
         f"Mean rank over all targets, shots and budgets, default variants with every accuracy, weights mode "
         f"{view.headline_weights}, 1 is the best; in brackets the 95{NBSP}% interval over resamples of seeds, from "
         "five seeds on. Places share seeds and budgets, so the rank says less than their number suggests."
     )
-    return Section("Ranks", note, ["pruning", "method", "rank", ""], rows)
+    columns = [words("pruning"), words("method", label), Column("rank", format=_rank), apart]
+    return Section("Ranks", note, Table(columns, rows))
 
 
 def pairing(view: View) -> Section:
     """Return what pairing by seed is worth."""
-    rows = [
-        [r["granularity"], label(r["method"]), f"{r['correlation']:.2f}".replace("-", MINUS), f"{r['variance']:.2f}"]
-        for r in view.summary["pairing"]
-    ]
+    rows = [[r["granularity"], r["method"], r["correlation"], r["variance"]] for r in view.summary["pairing"]]
     note = (
         f"Correlation of a method's accuracies with {NAME}'s over seeds, pooled over budgets, {view.setting}, and the "
         "variance of paired differences over that of unpaired ones: below 1 pairing helps, above it harms."
     )
-    return Section("What pairing by seed is worth", note, ["pruning", "method", "correlation", "variance"], rows)
+    numbers = [Column(head, format=lambda x: f"{x:.2f}".replace("-", MINUS)) for head in ("correlation", "variance")]
+    table = Table([words("pruning"), words("method", label), *numbers], rows)
+    return Section("What pairing by seed is worth", note, table)
 
 
 def variances(view: View) -> Section:
     """Return where the variance between seeds comes from."""
+    parts = ("episodes", "retrainings", "seeds")
     rows = [
-        [r["granularity"], r["target"], label(r["method"]), f"{100 * r['sd']:.1f}"]
-        + ["–" if r[part] is None else percent(round(r[part], 2)) for part in ("episodes", "retrainings", "seeds")]
+        [r["granularity"], r["target"], r["method"], r["sd"], *(r[part] for part in parts)]
         for r in view.summary["variances"]
     ]
     note = (
@@ -168,27 +158,27 @@ def variances(view: View) -> Section:
         "variance over budgets, and the parts of its square. A dash: that part is within the seeds' own. More "
         "episodes lower the first part, more retrainings the second, only more seeds the third."
     )
-    heads = ["pruning", "target", "method", "s.d.", "episodes", "retrainings", "seeds"]
-    return Section("Where the noise comes from", note, heads, rows, 3)
+    shares = [Column(part, format=lambda share: percent(round(share, 2))) for part in parts]
+    names = [words("pruning"), words("target"), words("method", label)]
+    table = Table([*names, Column("s.d.", format=percents), *shares], rows)
+    return Section("Where the noise comes from", note, table)
 
 
-def _side(name: str) -> str:
-    method, _, variant = name.partition("+")
-    return label(method, variant)
+def contrast(record: Record) -> str:
+    """Return what an endpoint compares, "DAP − uniform width"."""
+    return f" {MINUS} ".join(label(*record[side].split("+", 1)) for side in ("first", "second"))
 
 
-def _where(record: Record) -> str:
-    targets = "mean over targets" if record["targets"] == "mean" else listing(record["targets"])
-    shots = listing([str(shots) for shots in record["shots"]])
-    budgets = listing([percent(budget) for budget in record["budgets"]])
-    return (
-        f"{record['granularity']}, {budgets} of {COSTS[record['cost']]}, weights {record['weights']}, "
-        f"{record['measure']}, {targets}, {shots} shots"
-    )
-
-
-def _difference(record: Record, half: str) -> str:
-    return "–" if record["difference"] is None else points(record["difference"], record[half])
+def where(record: Record) -> list[str]:
+    """Return the parts of where an endpoint compares."""
+    return [
+        record["granularity"],
+        f"{listing([percent(budget) for budget in record['budgets']])} of {COSTS[record['cost']]}",
+        f"weights {record['weights']}",
+        record["measure"],
+        "mean over targets" if record["targets"] == "mean" else listing(record["targets"]),
+        f"{listing([str(shots) for shots in record['shots']])} shots",
+    ]
 
 
 def _range(record: Record) -> str:

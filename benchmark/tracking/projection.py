@@ -1,13 +1,12 @@
 """From the result files of a suite to the runs that show them."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmark.analysis.groups import OVERALL
+from benchmark.analysis.output import csv_text
 from benchmark.analysis.rows import Row
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
@@ -228,11 +227,8 @@ def _machine(files: MethodFiles) -> dict[str, str]:
 
 
 def _csv(rows: list[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(Row.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.model_dump() for row in rows)
-    return text.getvalue()
+    fields = list(Row.model_fields)
+    return csv_text(fields, [[getattr(row, field) for field in fields] for row in rows])
 
 
 def _below(root: Path, kind: str, suite: str) -> dict[str, Path | str]:

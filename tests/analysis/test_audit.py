@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -9,7 +9,7 @@ from hand_made import params_of, row, with_primary
 from benchmark.analysis import analyse_suite, read_summary
 from benchmark.analysis.audit import RULES, audit, broken
 from benchmark.analysis.rows import Row, write_results
-from benchmark.config.params import Control, Params
+from benchmark.config.params import Control, DatasetRef, ModelRef, Params
 from benchmark.errors import BenchError
 from benchmark.files import write_json
 
@@ -24,6 +24,24 @@ ENDPOINT = {
 }
 
 
+ACCURACIES = {"dense": 0.9, "uniform": 0.6, "random": 0.5, "magnitude": 0.4, "dap": 0.7}
+IMAGES = 50  # that every network was retrained on
+
+
+def provenance(**changes: Any) -> dict[str, Any]:
+    known = {"device": "cpu", "machine": {"cpu": "one"}, "python": "3.11.7", "libraries": {"torch": "2.15.0"}}
+    return known | {"data": {"source": "d", "targets": {"t": "d"}}} | changes
+
+
+def with_others(params: Params, models: Mapping[str, Any]) -> Params:
+    """Return parameters with more suites that run: the same with another large model, on another source."""
+    hand = params.suites["hand"]
+    data = hand.data.model_copy(update={"source": DatasetRef(name="glyphs:latin")})
+    others = {name: hand.model_copy(update={"model": ModelRef(**ref), "data": data}) for name, ref in models.items()}
+    run = params.run.model_copy(update={"suites": ["hand", *others]})
+    return params.model_copy(update={"run": run, "suites": params.suites | others})
+
+
 class Suite:
     """A suite that keeps every rule, of which a test changes one thing."""
 
@@ -35,26 +53,41 @@ class Suite:
             "controls": list(get_args(Control)),
             "finetune": {"steps": 1, "batch": 1, "lr": 0.1},
         }
-        self.methods: dict[str, Any] = {"dap": {"params": {"tau_low": 0.1, "tau_high": 1.0}}}
+        self.methods: dict[str, Any] = {
+            "dap": {"params": {"tau_low": 0.1, "tau_high": 1.0}},
+            "random": {"variants": {"ratios": {"params": {"allocation": "ratios"}}}},
+            "magnitude": {"variants": {"layerwise": {"params": {"scope": "layerwise"}}}},
+        }
         self.primary = [ENDPOINT]
         self.floor = 0.3
         self.floors = ["nearest", "probe"]
         self.lr = 0.05
         self.doubled = 0.004
         self.data = {"t": {"count": 50, "classes": ["a", "b"]}}
+        self.alike: dict[str, Any] | None = {"threshold": 0.99, "side": 8, "pairs": 0, "images": 0, "exact": 0}
         self.change_row: Callable[[Row], Row | None] = lambda found: found
-        self.cpu = {"dense": "one", "uniform": "one", "dap": "one"}
+        self.provenance = {method: provenance() for method in ACCURACIES}
+        self.suites = {"other": {"name": "own:resnet20"}, "third": {"name": "own:resnet20"}}
 
     def params(self) -> Params:
-        made = params_of(grid=self.grid, transfer=self.transfer, method_settings=self.methods)
-        return with_primary(made, *self.primary)
+        made = params_of(methods=list(ACCURACIES), grid=self.grid, transfer=self.transfer, method_settings=self.methods)
+        return with_others(with_primary(made, *self.primary), self.suites)
 
     def rows(self, method: str) -> list[Row]:
-        accuracy = {"dense": 0.9, "uniform": 0.6, "dap": 0.7}[method]
+        accuracy = ACCURACIES[method]
         found = [
             row(
-                method, budget, seed, draw, accuracy + 0.01 * seed * (1 + (method == "dap")), weights=weights, cost=cost
+                method,
+                budget,
+                seed,
+                draw,
+                accuracy + 0.01 * seed * (1 + (method == "dap")),
+                variant=variant,
+                weights=weights,
+                cost=cost,
+                train_flops=round(6 * IMAGES * 8000 * budget),
             )
+            for variant in ("", *self.methods.get(method, {}).get("variants", {}))
             for budget in ([1.0] if method == "dense" else self.grid["budgets"])
             for cost in ("params", "macs")
             for weights in ("fresh", "scratch")
@@ -68,8 +101,8 @@ class Suite:
 
     def audit(self, root: Path) -> list[dict[str, Any]]:
         folder = root / "reports" / "results" / "hand"
-        for method, cpu in self.cpu.items():
-            write_results(folder / f"{method}.json", self.rows(method), {"device": "cpu", "machine": {"cpu": cpu}})
+        for method, known in self.provenance.items():
+            write_results(folder / f"{method}.json", self.rows(method), known)
         floors = [
             {"target": "t", "seed": s, "shots": 5, "measure": m, "episodes": 10, "accuracy": self.floor + 0.02 * s}
             for m in self.floors
@@ -79,7 +112,8 @@ class Suite:
         known = {"name": "x", "digest": "d", "source": "s"}
         targets = {label: known | manifest for label, manifest in self.data.items()}
         source = known | {"count": 9, "classes": ["a"]}
-        write_json(folder / "data.json", {"schema": 1, "source": source, "targets": targets})
+        alike = {"near_duplicates": dict.fromkeys(targets, self.alike)}
+        write_json(folder / "data.json", {"schema": 1, "source": source, "targets": targets} | alike)
         tried = [{"lr": lr, "accuracy": 0.5} for lr in RATES]
         rate = {"granularity": "channel", "budget": 0.1, "kind": "training", "lr": self.lr, "tried": tried}
         write_json(folder / "tuning.json", {"schema": 1, "rates": [rate]})
@@ -147,6 +181,40 @@ BREAKS: list[tuple[dict[str, Any], str, str]] = [
         "compute controls",
         "lacks inverted",
     ),
+    (
+        {"provenance": {m: provenance(python="3.12.1" if m == "dap" else "3.11.7") for m in ACCURACIES}},
+        "same libraries",
+        "methods differ in python",
+    ),
+    ({"change_row": change({"episodes": 2}, method="uniform", draw=0)}, "same episodes", "uniform has other"),
+    ({"change_row": change({"train_flops": 6 * 51 * 800}, method="uniform", budget=0.1)}, "same recipe", "50 to 51"),
+    ({"change_row": change({"pretrain_flops": 2}, method="dap")}, "same recipe", "different cost: 2"),
+    ({"change_row": change({"search_flops": 0}, method="dap")}, "compute is charged", "dap has no search_flops"),
+    (
+        {"change_row": change({"pretrain_flops": 0}, method="magnitude", variant="")},
+        "compute is charged",
+        "magnitude has no pretrain_flops",
+    ),
+    (
+        {"alike": {"threshold": 0.99, "side": 8, "pairs": 3, "images": 2, "exact": 2}},
+        "is in the source",
+        "t: 2 images",
+    ),
+    ({"alike": None}, "is in the source", "t: not looked for"),
+    (
+        {"provenance": {m: provenance(libraries={}) for m in ACCURACIES}},
+        "machine are named",
+        "dense lacks libraries; uniform",
+    ),
+    ({"suites": {"other": {"name": "own:vgg16"}}}, "several data sets", "2 pairs of 2 data sets and 1 large"),
+    ({"suites": {}}, "several data sets", "1 pairs of 1 data sets and 1 large"),
+    ({"data": {"t": {"count": 50, "classes": [*"abcdefghijklmnopqrst"]}}}, "Top-5", "Top-1 only on t (20 classes)"),
+    ({"methods": {"random": {}}}, "random and magnitude", "random in 1, magnitude in 2"),
+    (
+        {"change_row": change({"complexity": 0.05}, method="uniform", budget=0.1)},
+        "point of every method's curve",
+        "two budgets gave one network: uniform (channel)",
+    ),
 ]
 
 
@@ -154,7 +222,7 @@ BREAKS: list[tuple[dict[str, Any], str, str]] = [
 def test_each_rule_is_broken_by_what_breaks_it(tmp_path, changes, rule, detail):
     suite = Suite()
     for name, value in changes.items():
-        setattr(suite, name, suite.transfer | value if name == "transfer" else value)
+        setattr(suite, name, getattr(suite, name) | value if name in ("transfer", "methods") else value)
     (finding,) = broken(suite.audit(tmp_path))
     assert rule in finding["rule"] and detail in finding["detail"]
 
@@ -164,6 +232,15 @@ def test_too_few_seeds_break_what_needs_them(tmp_path):
     suite.grid |= {"seeds": [0, 1]}
     words = [finding["rule"] for finding in broken(suite.audit(tmp_path))]
     assert words == [rule for rule in RULES if "seeds" in rule or "ahead" in rule or "tested" in rule]
+
+
+def test_networks_of_unknown_size_break_a_rule(tmp_path):
+    """Without a dense control nobody knows the ratios, and more than one rule is broken."""
+    suite = Suite()
+    suite.change_row = lose(method="dense", weights="fresh", arm="")
+    findings = {finding["rule"]: finding["detail"] for finding in broken(suite.audit(tmp_path))}
+    (detail,) = (detail for rule, detail in findings.items() if "compression" in rule)
+    assert detail == "not known of uniform, random, random+ratios, magnitude, magnitude+layerwise, dap"
 
 
 def test_several_kinds_of_processor_break_a_rule(tmp_path):
@@ -177,11 +254,11 @@ def test_several_kinds_of_processor_break_a_rule(tmp_path):
 
 def test_several_kinds_of_processor_are_not_even_analysed(tmp_path):
     suite = Suite()
-    suite.cpu["dap"] = "another"
+    suite.provenance["dap"] = provenance(machine={"cpu": "another"})
     with pytest.raises(BenchError, match=r"results/hand: results of 2 kinds of processor cannot be paired"):
         suite.audit(tmp_path)
 
 
 def test_every_rule_is_broken_somewhere_here():
-    tested = [rule for _, rule, _ in BREAKS] + ["search seeds", "kind of processor"]
+    tested = [rule for _, rule, _ in BREAKS] + ["search seeds", "kind of processor", "compression"]
     assert all(any(words in rule for words in tested) for rule in RULES)

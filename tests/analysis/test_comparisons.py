@@ -1,8 +1,11 @@
 """The one comparison, by hand."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from benchmark.analysis.comparisons import Contrast, compare
+from benchmark.analysis.comparisons import Contrast, against_best, by_seed, compare, records
 from benchmark.analysis.intervals import holm, paired
 
 
@@ -52,3 +55,37 @@ def test_holm_runs_within_a_family() -> None:
         assert [found[name].p_holm for name in family] == holm(raw)
     # Families come in the order of their first members.
     assert list(found) == ["a", "b", "c", "d"]
+
+
+def test_records_keep_their_order_and_have_nulls_where_no_seed_is_shared() -> None:
+    apart = Contrast({"name": "a"}, {0: 0.1}, {1: 0.2}, family="x")
+    close = contrast("b", [0.5, 0.7, 0.9], [0.4, 0.5, 0.6], family="y")
+    nothing, found = records([apart, close], "ours", "theirs", joint=True)
+    assert set(nothing) == set(found) and {v for k, v in nothing.items() if k != "name"} == {None}
+    # A family of one: the joint interval is its own.
+    assert found["joint_half"] == pytest.approx(found["half"]) and found["ours"] == pytest.approx(0.7)
+
+
+def test_the_best_is_compared_with_no_one() -> None:
+    best, near, far = ({0: a, 1: b, 2: c} for a, b, c in ((0.9, 0.8, 0.7), (0.8, 0.85, 0.6), (0.1, 0.02, 0.0)))
+    marks, tests = zip(*against_best([near, best, None, far, {9: 0.1}]), strict=True)
+    assert marks == ("unresolved", "best", "", "", "unresolved")
+    assert [test and test.mean for test in tests] == pytest.approx([0.05, None, None, 0.76, None])
+    assert against_best([]) == []
+
+
+def test_values_of_a_record_by_seed() -> None:
+    assert by_seed({"by_seed": [0.1, None, 0.3]}, [4, 5, 6]) == {4: 0.1, 6: 0.3}
+
+
+def test_nothing_else_computes_a_comparison() -> None:
+    folder = Path(__file__).parents[2] / "benchmark"
+    own = {"paired", "holm", "joint_half"}
+    for path in folder.rglob("*.py"):
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == "benchmark.analysis.intervals"
+            for alias in node.names
+        }
+        assert path.name == "comparisons.py" or not imported & own, path

@@ -6,9 +6,10 @@ from hand_made import ROWS, SEEDS, T2, half_of, only, p_of, params_of, row, summ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.analysis import analyse, analyse_suite, area, holm, mark_best, mean_interval, paired, read_summary
+from benchmark.analysis import analyse, analyse_suite, read_summary
+from benchmark.analysis.comparisons import mark_best
 from benchmark.analysis.groups import OVERALL
-from benchmark.analysis.intervals import common_seed_means
+from benchmark.analysis.intervals import area, common_seed_means, holm, mean_interval, paired
 from benchmark.analysis.rows import write_results
 from benchmark.errors import BenchError
 

@@ -128,7 +128,7 @@ def test_a_factory_gets_the_shapes_and_its_options(factories: str) -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("several", r"cannot classify images of 6x6 pixels in 1 channel \(a list comes out in training, no tensor"),
+        ("several", r"cannot classify images of 6x6 pixels in 1 channel \(in training, a list comes out, no tensor"),
         ("logits_of_five", r"the output of 2 images has shape \(2, 5\), expected \(2, 7\)"),
     ],
 )

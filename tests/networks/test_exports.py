@@ -1,6 +1,9 @@
 """What other runtimes read: ONNX and programs of torch.export."""
 
+import logging
+import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +42,7 @@ WRITERS: list[tuple[str, Callable[[nn.Module, Tensor, Path], float]]] = [
     ("n.onnx", exports.export_onnx),
     ("n.pt2", exports.export_program),
 ]
+NAMES = {"n.onnx": "ONNX", "n.pt2": "torch.export"}
 each = pytest.mark.parametrize(("file", "write"), WRITERS, ids=["onnx", "torch.export"])
 
 
@@ -118,14 +122,96 @@ class Undecided(nn.Module):
         return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
 
 
+class Looping(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([x[place].mean((1, 2)) for place in range(len(x))])
+
+
+class Singular(nn.Module):
+    """torch.export knows the operator, and ONNX does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.svd(x)[1].flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("file", "write", "network", "reason"),
+    [
+        (file, write, network, reason)
+        for file, write in WRITERS
+        for network, reason in (
+            (Undecided(), "GuardOnDataDependentSymNode: Could not guard on data-dependent expression"),
+            (Looping(), "its forward takes the number of images for a constant; let it use images.shape[0]"),
+            (Singular(), "DispatchError: No ONNX function found for"),
+        )
+        if file == "n.onnx" or not isinstance(network, Singular)
+    ],
+)
+def test_a_network_that_cannot_be_followed_is_told_in_one_plain_line(
+    file: str,
+    write: Callable[[nn.Module, Tensor, Path], float],
+    network: nn.Module,
+    reason: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(
+        BenchError, match=re.escape(f"the network cannot be written as {NAMES[file]} ({reason}")
+    ) as caught:
+        write(network, EXAMPLE, tmp_path / file)
+    assert str(caught.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+class Counting(nn.Module):
+    """Takes the number of images by `len`, as PyTorch's users do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x).view(len(x), 4, -1).mean(2) + torch.zeros(len(x), 1))
+
+
 @each
-def test_a_network_that_cannot_be_followed_is_told_in_one_line(
+def test_a_network_that_counts_its_images_by_len_is_written_for_any_number(
     file: str, write: Callable[[nn.Module, Tensor, Path], float], tmp_path: Path
 ) -> None:
-    with pytest.raises(BenchError, match="the network cannot be written as") as caught:
-        write(Undecided(), EXAMPLE, tmp_path / file)
-    assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    torch.manual_seed(0)
+    network = Counting().eval()
+    write(network, EXAMPLE, tmp_path / file)
+    for count in (1, 7):
+        images = torch.randn(count, 2, 6, 6)
+        torch.testing.assert_close(run(tmp_path / file, images), network(images), rtol=1e-4, atol=1e-5)
+    assert str(Path(__file__).parent).encode() not in (tmp_path / file).read_bytes()
+
+
+class Talking(Small):
+    """Warns, logs and prints while it is followed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        warnings.warn("careful", stacklevel=1)
+        logging.getLogger("torch").error("loud")
+        print("hello")
+        return super().forward(x)
+
+
+@each
+def test_writing_is_quiet_and_leaves_warnings_and_logs_as_they_were(
+    file: str,
+    write: Callable[[nn.Module, Tensor, Path], float],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logging.disable(logging.DEBUG)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        write(Talking().eval(), EXAMPLE, tmp_path / file)
+    assert capfd.readouterr() == ("", "") and not caught
+    assert logging.root.manager.disable == logging.DEBUG
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])

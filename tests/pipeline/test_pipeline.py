@@ -15,7 +15,16 @@ import yaml
 from benchmark.jobs.fingerprint import _imports, _source
 
 REPOSITORY = Path(__file__).parents[2]
-CODE = ("benchmark", "baselines", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+CODE = (
+    "benchmark",
+    "baselines",
+    "reports/contributed",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+)
 PARAMS = """\
 run:
   suites: [tiny]

@@ -6,11 +6,10 @@ import pytest
 from benchmark.analysis import read_summary
 from benchmark.analysis.searches import read_search
 from benchmark.errors import BenchError
-from benchmark.report import comparisons, report_suite
-from benchmark.report.accuracy_table import NBSP, Entry, accuracy_table, markdown
-from benchmark.report.comparisons import p_text, rivals
-from benchmark.report.labels import label, percent, variant_label
-from benchmark.report.latex import escape
+from benchmark.report import render, report_suite
+from benchmark.report.accuracy_table import accuracy_table
+from benchmark.report.comparisons import rivals
+from benchmark.report.labels import NBSP, label, p_text, percent, percents, variant_label
 from benchmark.report.missing_rows import absent
 from benchmark.report.view import View
 
@@ -64,15 +63,15 @@ def hand_made(by_seed):
 
 def test_marks_by_hand():
     view = hand_made({"dap": [0.9, 0.8, 0.7], "uniform": [0.85, 0.82, 0.68], "random": [0.5, 0.4, 0.31]})
-    table = accuracy_table(view, "t", "channel", "fresh", 5, view.entries("channel"))
-    lines = markdown(table).splitlines()
+    found = accuracy_table(view, "t", "channel", "fresh", 5, view.entries("channel"))
+    lines = render.markdown(found.table).splitlines()
     assert lines[2] == f"| DAP | **80.0{NBSP}±{NBSP}1.2** | – |"
     assert lines[3] == f"| uniform width | 78.3{NBSP}±{NBSP}1.2{NBSP}† | – |"
     assert lines[4] == f"| random | 40.3{NBSP}±{NBSP}1.2 | – |"
 
 
-def test_entry_without_interval():
-    assert Entry(81.24, None).text == "81.2"
+def test_percents():
+    assert (percents(0.8124), percents(0.8124, 0.0123)) == ("81.2", f"81.2{NBSP}±{NBSP}1.2")
 
 
 def test_labels():
@@ -122,10 +121,6 @@ def test_latex_is_balanced(reported):
     assert not re.search(r"(?<!\\)[%_#](?! Made)", re.sub(r"\\label\{.*?\}", "", text).removeprefix("%"))
 
 
-def test_escape():
-    assert escape("50 % & a_b ± 1") == r"50 \% \& a\_b $\pm$ 1"
-
-
 def test_csv_files(reported, view):
     fresh = records_of(reported, "accuracy-fresh.csv")
     assert len(fresh) == sum(cell["weights"] == "fresh" for cell in view.summary["cells"])
@@ -158,10 +153,10 @@ def test_main_csv_is_wide(reported, view):
 
 def test_rivals_are_the_area_tests(view):
     found = rivals(view)
-    assert [row[:2] for row in found.rows] == [
+    assert [row[:2] for row in found.texts] == [
         [g, m] for g in ("channel", "weight") for m in ("uniform width", "my pruner")
     ]
-    assert all(row[column][0] in "+−" for row in found.rows for column in (2, 4))
+    assert all(row[column][0] in "+−" for row in found.texts for column in (2, 4))
 
 
 def difference(method, measure, value, half, p, **changes):
@@ -180,24 +175,24 @@ def test_rivals_over_all_and_over_small_budgets_by_hand():
         difference("dap", "area", 0.9, 0.1, 0.1, variant="init", family="variants"),
         difference("random", "small area", -0.0123, 0.004, 0.0123),
     ]
-    assert comparisons.markdown(view).replace(NBSP, " ").splitlines() == [
+    assert render.markdown(rivals(view)).replace(NBSP, " ").splitlines() == [
         "| pruning | rival | DAP minus rival, all budgets | p (Holm) | DAP minus rival, 10 % and less | p (Holm) |",
         "|:--|:--|--:|--:|--:|--:|",
         "| channel | uniform width | +1.0 | – | – | – |",
         "| channel | random | +30.0 ± 2.0 | < 0.001 | −1.2 ± 0.4 | 0.012 |",
     ]
     view.summary["tests"] = [difference("random", "area", 0.3, 0.02, 0.0004)]
-    assert comparisons.markdown(view).replace(NBSP, " ").splitlines() == [
+    assert render.markdown(rivals(view)).replace(NBSP, " ").splitlines() == [
         "| pruning | rival | DAP minus rival, all budgets | p (Holm) |",
         "|:--|:--|--:|--:|",
         "| channel | random | +30.0 ± 2.0 | < 0.001 |",
     ]
     view.summary["tests"] = [difference("random", "accuracy", 0.4, 0.1, 0.5, budget=0.1)]
-    assert comparisons.markdown(view) == ""
+    assert not rivals(view).rows
 
 
 def test_p_text():
-    assert [p_text(p) for p in (None, 0.0004, 0.0123, 0.2345, 1.0)] == ["–", f"<{NBSP}0.001", "0.012", "0.23", "1.00"]
+    assert [p_text(p) for p in (0.0004, 0.0123, 0.2345, 1.0)] == [f"<{NBSP}0.001", "0.012", "0.23", "1.00"]
 
 
 def test_absent_counts_holes(view):

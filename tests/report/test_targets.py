@@ -146,10 +146,10 @@ def test_tuning_table_shows_what_was_tried_and_chosen(across, view, page):
 
 
 def test_comparisons_and_gaps_are_those_of_the_mean(view):
-    assert [row[0] for row in rivals(view).rows] == ["channel"] * 2 + ["weight"] * 2
+    assert [row[0] for row in rivals(view).texts] == ["channel"] * 2 + ["weight"] * 2
     test = next(t for t in view.summary["tests"] if t["target"] == OVERALL and t["measure"] == "area")
     assert test["shots"] == 1
-    shown = rivals(view).rows[0]
+    shown = rivals(view).texts[0]
     for column, measure in ((2, "area"), (4, "small area")):
         difference = next(
             t["difference"]
@@ -157,7 +157,7 @@ def test_comparisons_and_gaps_are_those_of_the_mean(view):
             if (t["target"], t["shots"], t["measure"], t["weights"]) == (OVERALL, 5, measure, "fresh")
         )
         assert shown[column].startswith(points(difference, None))
-    assert {row[1] for row in gaps(view).rows} == {"DAP"}
+    assert {row[1] for row in gaps(view).texts} == {"DAP"}
 
 
 def test_latex_labels_have_no_spaces(across):

@@ -47,11 +47,11 @@ def test_primary_endpoints_by_hand(view):
     endpoint |= {"measure": "nearest", "targets": "mean", "shots": [1, 5], "budgets": [0.1, 0.05]}
     tested = endpoint | {"difference": 0.0312, "half": 0.01, "joint_half": 0.0204, "p_holm": 0.0123}
     untested = endpoint | {"targets": ["mnist"], "difference": None, "half": None, "joint_half": None, "p_holm": None}
-    found = verdict.primary(with_records(view, primary=[tested, untested]))
+    found = verdict.primary(with_records(view, primary=[tested, untested])).table.texts
     where = f"channel, 10{NBSP}% and 5{NBSP}% of MACs, weights fresh, nearest, mean over targets, 1 and 5 shots"
     interval, joint = (f"+3.1{NBSP}±{NBSP}{half}" for half in ("1.0", "2.0"))
-    assert found.rows[0] == [f"DAP {MINUS} random (ratios)", where, interval, joint, "0.012"]
-    assert found.rows[1][1:] == [where.replace("mean over targets", "mnist"), "–", "–", "–"]
+    assert found[0] == [f"DAP {MINUS} random (ratios)", where, interval, joint, "0.012"]
+    assert found[1][1:] == [where.replace("mean over targets", "mnist"), None, None, None]
 
 
 def test_the_best_rule_by_hand(view):
@@ -59,19 +59,19 @@ def test_the_best_rule_by_hand(view):
     record |= {"best": {"method": "uniform", "variant": ""}, "difference": 0.05, "low": -0.012, "high": 0.09}
     few = record | {"shots": 1, "low": None, "high": None}
     area = record | {"measure": "small area", "budget": None}
-    found = verdict.best_rule(with_records(view, best_rule=[record, few, area]))
+    found = verdict.best_rule(with_records(view, best_rule=[record, few, area])).table
     assert found.heads == ["pruning", "budget", "closest rule", "1 shot", "5 shots"]
-    assert found.rows == [
+    assert found.texts == [
         ["channel", f"10{NBSP}%", "uniform width", "+5.0", f"+5.0 [{MINUS}1.2, +9.0]"],
-        ["channel", f"area, 10{NBSP}% and less", "uniform width", "–", f"+5.0 [{MINUS}1.2, +9.0]"],
+        ["channel", f"area, 10{NBSP}% and less", "uniform width", None, f"+5.0 [{MINUS}1.2, +9.0]"],
     ]
 
 
-def test_what_cannot_be_told_apart_is_a_dash(view):
+def test_what_cannot_be_told_apart_has_no_value(view):
     record = {"granularity": "channel", "target": "t", "method": "dap", "sd": 0.0312}
     record |= {"episodes": 0.256, "retrainings": None, "seeds": 0.744}
-    (row,) = verdict.variances(with_records(view, variances=[record])).rows
-    assert row == ["channel", "t", "DAP", "3.1", f"26{NBSP}%", "–", f"74{NBSP}%"]
+    (row,) = verdict.variances(with_records(view, variances=[record])).table.texts
+    assert row == ["channel", "t", "DAP", "3.1", f"26{NBSP}%", None, f"74{NBSP}%"]
 
 
 def test_without_records_there_is_no_part(view):

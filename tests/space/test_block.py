@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import product
 
@@ -353,3 +354,50 @@ def test_what_layers_keep_is_not_copied_into_a_sub_network() -> None:
     extracted = space.extract(model, space.architecture(mask))
     assert extracted.get_parameter("scale").shape != model.scale.shape
     assert extracted(image).shape == (1, 2)
+
+
+class InTraining(shallow.TwoBottlenecks):
+    """In training the first block's weight is looked at, beside dropout: with the block it would be gone."""
+
+    def __init__(self, looked_at: Callable[[nn.Module], Tensor]) -> None:
+        super().__init__()
+        self.third, self.looked_at = shallow.Bottleneck(), looked_at
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(self.stem(x)))
+        if self.training:
+            x = nn.functional.dropout(x, 0.2) * self.looked_at(self)
+        return self.head(self.third(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "reason"),
+    [
+        (lambda model: model.first.inner.weight.norm(), "cannot be skipped in training mode: "),
+        (
+            lambda model: 1.0 if isinstance(getattr(model.first, "inner", None), nn.Conv2d) else 2.0,
+            "skipping it is not silencing it in training mode (outputs differ by ",
+        ),
+    ],
+    ids=["crash", "other numbers"],
+)
+@pytest.mark.parametrize("granularity", ["block", "block+channel"])
+def test_a_block_that_training_cannot_do_without_stays(
+    granularity: str, looked_at: Callable[[nn.Module], Tensor], reason: str
+) -> None:
+    space = build_space(InTraining(looked_at), shallow.example("TwoBottlenecks"), granularity)
+    assert isinstance(space, BlockSpace)
+    assert [block.module for block in space.blocks] == ["second", "third"]
+    assert space.graph.whole["first"].startswith(reason)
+
+
+def test_drop_path_in_a_branch_leaves_it_a_block() -> None:
+    class Dropped(shallow.Bottleneck):
+        def forward(self, x: Tensor) -> Tensor:
+            kept = x.new_empty(len(x), 1, 1, 1).bernoulli_(0.8) / 0.8 if self.training else 1.0
+            return x + kept * self.outer(self.inner(x).relu())
+
+    model = shallow.TwoBottlenecks()
+    model.first, model.second = Dropped(), Dropped()
+    space = BlockSpace(model, shallow.example("TwoBottlenecks"))
+    assert groups(space) == {"first": 2} and space.graph.whole == {}

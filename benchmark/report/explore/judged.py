@@ -1,9 +1,10 @@
 """The cells of a summary, each with what it is beside the best of its place and beside the dense control."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from benchmark.analysis.intervals import mark_best, paired
+from benchmark.analysis.comparisons import Contrast, against_best, by_seed, compare
+from benchmark.analysis.intervals import Paired
 from benchmark.protocol.controls import DENSE
 from benchmark.report.view import Record, View
 
@@ -28,18 +29,15 @@ def judged(view: View) -> list[dict[str, Any]]:
         rivals.setdefault((*_place(cell), cell["budget"]), []).append(cell)
     ranked = {}
     for found in rivals.values():
-        seeds = [by_seed(view, cell) for cell in found]
-        marks = mark_best(seeds)
-        best = seeds[marks.index("best")]
-        for cell, mark, own in zip(found, marks, seeds, strict=True):
-            ranked[id(cell)] = {"mark": mark, **_difference("behind", best, own)}
-    unranked = {"mark": "", "behind": None, "behind_half": None}
-    return [cell | ranked.get(id(cell), unranked) | _lost(view, cell) for cell in view.summary["cells"]]
-
-
-def by_seed(view: View, cell: Record) -> dict[int, float]:
-    """Return a cell's accuracies by search seed."""
-    return {seed: value for seed, value in zip(view.seeds, cell["by_seed"], strict=True) if value is not None}
+        judgements = against_best([by_seed(cell, view.seeds) for cell in found])
+        for cell, (mark, test) in zip(found, judgements, strict=True):
+            ranked[id(cell)] = {"mark": mark, **_difference("behind", test)}
+    unranked = {"mark": "", **_difference("behind", None)}
+    lost = {one.place["cell"]: one.test for one in compare(_against_dense(view))}
+    return [
+        cell | ranked.get(id(cell), unranked) | _difference("lost", lost.get(id(cell)))
+        for cell in view.summary["cells"]
+    ]
 
 
 def _rivals(view: View) -> Iterator[Record]:
@@ -48,14 +46,15 @@ def _rivals(view: View) -> Iterator[Record]:
             yield cell
 
 
-def _lost(view: View, cell: Record) -> dict[str, float | None]:
-    dense = None if cell["method"] == DENSE else view.dense(*_place(cell))
-    return _difference("lost", by_seed(view, dense) if dense else {}, by_seed(view, cell))
+def _against_dense(view: View) -> Iterator[Contrast]:
+    for cell in view.summary["cells"]:
+        dense = None if cell["method"] == DENSE else view.dense(*_place(cell))
+        if dense:
+            yield Contrast({"cell": id(cell)}, by_seed(dense, view.seeds), by_seed(cell, view.seeds))
 
 
-def _difference(name: str, first: Mapping[int, float], second: Mapping[int, float]) -> dict[str, float | None]:
-    found = None if first is second else paired(first, second)
-    return {name: None, f"{name}_half": None} if found is None else {name: found.mean, f"{name}_half": found.half}
+def _difference(name: str, test: Paired | None) -> dict[str, float | None]:
+    return {name: None, f"{name}_half": None} if test is None else {name: test.mean, f"{name}_half": test.half}
 
 
 def _place(cell: Record) -> tuple[Any, ...]:

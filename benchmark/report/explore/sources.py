@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.analysis.summary import REFERENCE
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.report import controls, studies
 from benchmark.report.explore.columns import columns
 from benchmark.report.view import Record, View
@@ -29,6 +29,7 @@ def sources(view: View, traces: Sequence[Record]) -> dict[str, dict[str, Any]]:
         found[f"accuracy-{granularity}"] = _cells(default | here)
         found[f"architectures{ending}"] = {"of": "layers", "where": {"variant": ""} | here}
         found[f"dynamics{ending}"] = _rows(_steps(view, traces, granularity))
+    found["primary"] = _rows(view.summary["primary"])
     found["arms"] = _rows(controls.records(view))
     return found | {f"study-{name}": _rows(studies.records(view, name)) for name in studies.names(view)}
 

@@ -13,6 +13,7 @@ from benchmark.report.figures.compute import compute
 from benchmark.report.figures.controls import arms
 from benchmark.report.figures.costs import costs
 from benchmark.report.figures.dynamics import dynamics
+from benchmark.report.figures.endpoints import primary
 from benchmark.report.figures.study import study
 from benchmark.report.figures.weights import weights
 from benchmark.report.view import View
@@ -39,6 +40,7 @@ def draw(view: View, kept: list[dict[str, Any]], traces: list[dict[str, Any]], f
             figures[f"dynamics{ending}"] = dynamics(view, traces, granularity)
         figures["compute"] = compute(view)
         figures["arms"] = arms(view)
+        figures["primary"] = primary(view)
         figures |= {f"study-{name}": study(view, name) for name in studies.names(view)}
         figures |= {old.stem: None for old in folder.glob("study-*.svg") if old.stem not in figures}
         for name, figure in figures.items():

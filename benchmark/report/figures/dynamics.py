@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmark.analysis.summary import REFERENCE
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.report.figures import style
 from benchmark.report.labels import label
 from benchmark.report.view import View

@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.report import studies as table
-from benchmark.report.figures import rows, style
+from benchmark.report.figures import style
 from benchmark.report.figures.accuracy import shift, variant_line
+from benchmark.report.figures.forest import INK, Mark, forest, handle, look
 from benchmark.report.labels import COSTS, variant_label
 from benchmark.report.view import Record, View
 
-BAND = 0.72  # of a variant's row, shared by its points
-INK = "#444444"
 TICKS = 4  # steps of a narrow panel
 
 
@@ -80,36 +79,37 @@ def _beside(view: View, name: str) -> list[str]:
 def _differences(axes: Axes, view: View, name: str, granularity: str, variants: list[str], few: bool) -> None:
     sets = ["small", "all"] if few else ["all"]
     places = [(weights, budgets) for weights in view.weights for budgets in sets]
-    for record in table.areas(view, name):
-        if record["granularity"] == granularity and record["difference"] is not None:
-            at = places.index((record["weights"], record["budgets"]))
-            y = rows.height(variants.index(record["variant"]), at, len(places), BAND)
-            colour, marker = style.WEIGHTS[record["weights"]]
-            filled = record["budgets"] == sets[0]
-            rows.point(axes, record["difference"], record["half"], y, 0.9, **_look(colour, marker, filled), zorder=3)
-    rows.zero(axes)
-    rows.name(axes, [variant_label(variant) for variant in variants], ticks=TICKS)
+    marks = [
+        Mark(
+            variants.index(record["variant"]),
+            places.index((record["weights"], record["budgets"])),
+            record["difference"],
+            record["half"],
+            look(*style.WEIGHTS[record["weights"]], filled=record["budgets"] == sets[0]),
+        )
+        for record in table.areas(view, name)
+        if record["granularity"] == granularity and record["difference"] is not None
+    ]
+    forest(axes, [variant_label(variant) for variant in variants], marks, len(places), ticks=TICKS)
 
 
 def _searches(axes: Axes, view: View, name: str, granularity: str, variants: list[str], key: str, few: bool) -> None:
     sets = ["small", "all"] if few else ["all"]
     found = [record for record in table.searches(view, name) if record["granularity"] == granularity]
-    for row, variant in enumerate(variants):
-        for at, budgets in enumerate(sets):
-            record = table.only(found, variant=variant, budgets=budgets)
-            value = BESIDE[key][2](record) if record else None
-            if record and value is not None:
-                y = rows.height(row, at, len(sets), BAND)
-                half = record["gap_half"] if key == "gap" else None
-                rows.point(axes, value, half, y, 0.9, **_look(INK, "D", budgets == sets[0]), zorder=3)
+    marks = [
+        Mark(row, at, value, record["gap_half"] if key == "gap" else None, look(INK, "D", budgets == sets[0]))
+        for row, variant in enumerate(variants)
+        for at, budgets in enumerate(sets)
+        if (record := table.only(found, variant=variant, budgets=budgets))
+        and (value := BESIDE[key][2](record)) is not None
+    ]
+    forest(axes, [""] * len(variants), marks, len(sets), zero=key in ("gap", "shared"), ticks=TICKS)
     if key in ("gap", "shared"):
-        rows.zero(axes)
         axes.margins(x=0.08)
     elif key == "spread":
         axes.set_xlim(0, 1.08 * axes.get_xlim()[1])
     else:
         axes.set_xlim(-4, 104)
-    rows.name(axes, [""] * len(variants), ticks=TICKS)
 
 
 def _accuracies(axes: Axes, view: View, name: str, granularity: str, variants: list[str]) -> None:
@@ -131,22 +131,8 @@ def _name_curves(axes: Axes, view: View, name: str, variants: list[str]) -> None
     style.legend_beside(axes, [*lines, style.dense_handle("dense")], "")
 
 
-def _look(colour: str, marker: str, filled: bool) -> dict[str, Any]:
-    return {
-        "color": colour,
-        "marker": marker,
-        "markersize": 4,
-        "markeredgewidth": 0.9,
-        "markeredgecolor": colour,
-        "markerfacecolor": colour if filled else "white",
-    }
-
-
 def _handles(view: View, few: bool) -> list[Any]:
-    modes = [
-        style.handle(**_look(*style.WEIGHTS[mode], filled=True), linestyle="none", label=mode) for mode in view.weights
-    ]
+    modes = [handle(mode, *style.WEIGHTS[mode]) for mode in view.weights]
     if not few:
         return modes
-    sets = [(f"filled: budgets of {table.FEW}", True), ("open: all budgets", False)]
-    return [*modes, *(style.handle(**_look(INK, "D", f), linestyle="none", label=text) for text, f in sets)]
+    return [*modes, handle(f"filled: budgets of {table.FEW}"), handle("open: all budgets", filled=False)]

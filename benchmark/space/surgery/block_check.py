@@ -16,6 +16,7 @@ from benchmark.space.surgery.channel_check import TOLERANCE, operation, shake
 from benchmark.space.surgery.find_blocks import find
 from benchmark.space.surgery.identity_paths import obstacle
 from benchmark.space.surgery.skip import Skipping
+from benchmark.space.surgery.trial_run import Setting, flat, images_like, training_settings
 
 
 def skippable(
@@ -26,8 +27,9 @@ def skippable(
     The last is why the model's multiply-accumulates are not known, empty where they are.
 
     Blocks of a kind are a group, of which an architecture keeps at least one: a block that is alone is none. The rest
-    runs in a copy of `model` in double precision with weights drawn so that no branch is silent, on a random image:
-    with blocks silenced and channels masked, and without them. What differs is tried in another form, then left whole.
+    runs in a copy of `model` in double precision with weights drawn so that no branch is silent, on a random image and
+    as in training on several: with blocks silenced and channels masked, and without them, with equal random numbers.
+    What differs is tried in another form, then left whole.
     """
     if next(model.parameters()).device.type != "cpu":
         model = copied(model).cpu()
@@ -76,9 +78,10 @@ class _Trial:
     def __init__(self, model: nn.Module, image: Tensor, graph: DependencyGraph, flow: Dataflow) -> None:
         self._graph, self._flow = graph, flow
         self._model = copied(model).double().eval().requires_grad_(False)
-        draw = seeds.generator(0, "admission")
-        self._image = torch.randn(image.shape, generator=draw, dtype=torch.float64)
+        images = images_like(image)
+        self._image = images[:1]
         shake(self._model, self._image)
+        self._settings = [Setting(self._image), *training_settings(self._model, images)]
         self._channels = torch.cat([_some(*group) for group in graph.groups.items()] or [torch.ones(0)]).bool()
 
     def skipping(self, blocks: Sequence[Block]) -> Skipping:
@@ -99,21 +102,24 @@ class _Trial:
         return ""
 
     def _difference(self, skipping: Skipping, mask: Tensor) -> str:
-        parameters = dict(self._model.named_parameters())
-        with torch.no_grad():
-            silenced = skipping.run(self._model, parameters, mask.double(), self._image)
+        for setting in self._settings:
             try:
                 network = skipping.extracted(self._model, mask, own=False)
-                without = network(self._image)
+                without = setting.output(network)
             except Exception as error:
-                return f"cannot be skipped: {operation(error)}"
-        same = silenced.shape == without.shape
-        difference = float((silenced - without).abs().max() / silenced.abs().max()) if same else float("nan")
-        if not difference <= TOLERANCE:
-            return f"skipping it is not silencing it (outputs differ by {difference:.0e})"
+                return f"cannot be skipped{setting}: {operation(error)}"
+            difference = setting.difference(self._silenced(skipping, mask, setting), without)
+            if not difference <= TOLERANCE:
+                return f"skipping it is not silencing it{setting} (outputs differ by {difference:.0e})"
         stated = tuple(skipping.costs[kind].of_kept(skipping.kept(mask)) for kind in ("params", "macs"))
         counted = tally(network, self._image)[:2]
         return "" if stated == counted else f"its cost does not go with it (stated {stated}, counted {counted})"
+
+    def _silenced(self, skipping: Skipping, mask: Tensor, setting: Setting) -> Tensor:
+        tensors = dict(self._model.named_parameters())
+        with setting.of(self._model):
+            tensors |= {name: buffer.clone() for name, buffer in self._model.named_buffers()}
+            return flat(skipping.run(self._model, tensors, mask.double(), setting.images))
 
 
 def _some(name: str, size: int) -> Tensor:

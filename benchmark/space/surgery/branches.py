@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.space.graph.dependencies import DependencyGraph
+from benchmark.space.surgery.trial_run import Setting
 
 
 def other_images(image: Tensor) -> Iterator[Tensor]:
@@ -14,13 +15,12 @@ def other_images(image: Tensor) -> Iterator[Tensor]:
     yield from (image * 0.01, image * 100, -image, image.abs(), -image.abs())
 
 
-def reached(model: nn.Module, layers: Collection[str], images: Tensor) -> set[str]:
-    """Return which of these layers run on `images`, in the mode that `model` is in; none where it cannot run."""
+def reached(model: nn.Module, layers: Collection[str], setting: Setting) -> set[str]:
+    """Return which of these layers run in a setting; none where `model` cannot run."""
     found: set[str] = set()
     handles = [model.get_submodule(name).register_forward_pre_hook(lambda *_, n=name: found.add(n)) for name in layers]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            model(images)
+        setting.output(model)
     except Exception:  # whatever a network says of an image that is not one
         return set()
     finally:

@@ -3,34 +3,31 @@
 import re
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from benchmark import seeds
 from benchmark.models.copying import copied
 from benchmark.space.graph.dependencies import DependencyGraph, only
 from benchmark.space.surgery.branches import endangered, other_images, reached
-from benchmark.space.surgery.mask_and_cut import Gates, extracted, run
+from benchmark.space.surgery.mask_and_cut import Gates, extracted
+from benchmark.space.surgery.trial_run import Setting, flat, images_like, keeping_buffers, training_settings
 
 TOLERANCE = 1e-9  # relative, in double precision
 SMALL = 8  # units, below which a group always loses half of them
+HERE = Path(__file__).parent
 NOT_TRACED = "did not run on the traced image, so its channels are not known"
-NO_OTHERS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> DependencyGraph:
     """Return the dependency graph with the groups that can be cut together; the others' reasons are in its `whole`.
 
     A copy of `model` in double precision, with weights drawn so that no branch is silent, runs on a random image: once
-    with units of the groups in question masked, once without them, for two choices of units; and on two images in
-    training mode, where the smaller network has only to run if random numbers are drawn. Groups are tried together, and
+    with units of the groups in question masked, once without them, for two choices of units; and on several images in
+    training mode, where both draw equal random numbers, once high and once low ones. Groups are tried together, and
     where the two differ or the smaller network does not run, kind by kind and in halves, on top of those admitted
     before. Layers that the traced image did not reach are looked for with other images, on which it runs as well; a
     group that goes by its widths with a layer that none reaches stays whole.
@@ -88,65 +85,39 @@ class _Trial:
     def __init__(self, model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> None:
         self._graph = graph
         self._model = copied(model).cpu().double().eval().requires_grad_(False)
-        shape = (2, *example_input.shape[1:])
-        self._images = torch.randn(shape, generator=seeds.generator(0, "admission"), dtype=torch.float64)
-        shake(self._model, self._images[:1])
+        images = images_like(example_input)
+        shake(self._model, images[:1])
         self._gates = Gates(graph)
         drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in graph.groups.items()}
         draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
-        self._turns = [(draw, False, self._images[:1]) for draw in draws]
-        self._draws, trains = self._in_training()
-        if trains:
-            self._turns.append((draws[0], True, self._images))
+        usual, training = Setting(images[:1]), training_settings(self._model, images)
+        self._turns = [*((draw, usual) for draw in draws), *((draws[0], setting) for setting in training)]
         self.unreached = set(graph.idle)
-        for training, images in ((False, self._images[:1]), (True, self._images), *self._others()):
-            if self.unreached and (trains or not training):
-                found = reached(self._model.train(training), self.unreached, images)
+        for setting in (usual, *training, *map(Setting, other_images(images[:1]))):
+            if self.unreached:
+                found = reached(self._model, self.unreached, setting)
                 self.unreached -= found
-                if found and not training:
-                    self._turns.append((draws[0], False, images))
-
-    def _others(self) -> Iterator[tuple[bool, Tensor]]:
-        return ((False, image) for image in other_images(self._images[:1]))
+                if found and not setting.training:
+                    self._turns.append((draws[0], setting))
 
     def problem(self, names: list[str]) -> str:
         """Return why the groups of these names cannot be cut together, or nothing."""
         return next(filter(None, (self._problem(names, *turn) for turn in self._turns)), "")
 
-    def _problem(self, names: list[str], draw: dict[str, Tensor], training: bool, images: Tensor) -> str:
+    def _problem(self, names: list[str], draw: dict[str, Tensor], setting: Setting) -> str:
         chosen = set(names)
         mask = torch.cat([kept if name in chosen else torch.ones_like(kept) for name, kept in draw.items()])
-        self._model.train(training)
-        when = " in training mode" if training else ""
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            # The smaller one first: where it does not run, it mostly fails early.
-            try:
-                cut = _flat(_keeping_buffers(extracted(self._model, self._graph, mask, own=False), images))
-            except Exception as error:
-                return f"cannot be cut{when}: {operation(error)}"
-            if training and self._draws:
-                return ""
-            gated = self._gates.apply(dict(self._model.named_parameters()), mask.double())
-            masked = _flat(_keeping_buffers(self._model, images, gated))
-        difference = (
-            float((masked - cut).abs().max() / masked.abs().max()) if masked.shape == cut.shape else float("nan")
-        )
+        # The smaller one first: where it does not run, it mostly fails early.
+        try:
+            cut = setting.output(extracted(self._model, self._graph, mask, own=False))
+        except Exception as error:
+            return f"cannot be cut{setting}: {operation(error)}"
+        masked = setting.output(self._model, self._gates.apply(dict(self._model.named_parameters()), mask.double()))
+        difference = setting.difference(masked, cut)
         if difference <= TOLERANCE:
             return ""
         via = next((f", by {self._graph.cuts[name]}" for name in reversed(names) if name in self._graph.cuts), "")
-        return f"cutting its channels is not masking them{when} (outputs differ by {difference:.0e}{via})"
-
-    def _in_training(self) -> tuple[bool, bool]:
-        """Tell whether the model draws random numbers in training mode, and whether it runs there."""
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            before = torch.random.get_rng_state()
-            try:
-                output = _flat(_keeping_buffers(self._model.train(), self._images))
-            except Exception:  # whatever a network says that does not take two images, or does not train
-                return False, False
-            finally:
-                self._model.eval()
-            return not torch.equal(before, torch.random.get_rng_state()), bool(output.isfinite().all())
+        return f"cutting its channels is not masking them{setting} (outputs differ by {difference:.0e}{via})"
 
 
 def _kept(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -160,16 +131,6 @@ def _kept(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         size // 4 + int(torch.randint(size // 2 + 1, (), generator=generator)) if size >= SMALL else max(size // 2, 1)
     )
     return torch.randperm(size, generator=generator) < some, torch.arange(size) >= size - few
-
-
-def _keeping_buffers(model: nn.Module, images: Tensor, parameters: Mapping[str, Tensor] = NO_OTHERS) -> Any:
-    """Return what `model` computes, with these parameters where given; its running statistics stay as they were."""
-    return run(model, {**{name: buffer.clone() for name, buffer in model.named_buffers()}, **parameters}, images)
-
-
-def _flat(output: Any) -> Tensor:
-    """Return all numbers that a network returns."""
-    return torch.cat([tensor.flatten() for tensor in tree_leaves(output) if isinstance(tensor, Tensor)])
 
 
 @torch.no_grad()
@@ -186,7 +147,7 @@ def shake(model: nn.Module, image: Tensor) -> None:
         for leaf, value in module.named_parameters(recurse=False)
     }
     _draw(model)
-    if others and not bool(_flat(_keeping_buffers(model, image)).isfinite().all()):
+    if others and not bool(flat(keeping_buffers(model, image)).isfinite().all()):
         for name, value in others.items():
             model.get_parameter(name).copy_(value)
 
@@ -214,7 +175,9 @@ def _draw(model: nn.Module) -> None:
 def operation(error: Exception) -> str:
     """Return the line of the model's own code that could not run, and what PyTorch says of it."""
     frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "/torch/" not in frame.filename and frame.line
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/torch/" not in frame.filename and not Path(frame.filename).is_relative_to(HERE) and frame.line
     ]
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     if not frames:

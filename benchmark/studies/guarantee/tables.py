@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.files import atomic_write
-from benchmark.report.markdown import table
-from benchmark.report.tables import to_csv
+from benchmark.report import render
+from benchmark.report.table import Column, Table, of_records, words
 from benchmark.studies.guarantee.bounds import curvature, diameter
 
 CONSTANTS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -15,7 +15,7 @@ Record = dict[str, Any]
 def write(document: dict[str, Any], folder: Path) -> None:
     """Write guarantee.md and guarantee.csv into `folder`."""
     atomic_write(folder / "guarantee.md", markdown(document).encode())
-    atomic_write(folder / "guarantee.csv", to_csv(points(document)).encode())
+    atomic_write(folder / "guarantee.csv", render.csv(of_records(points(document))).encode())
 
 
 def line(document: dict[str, Any]) -> str:
@@ -47,18 +47,18 @@ def markdown(document: dict[str, Any]) -> str:
                 "J(½) − J* is the gap at the start. *Uncertain* is how far the solver's minimum can be above the true "
                 "one. G bounds the gradients' size anywhere in the cube, for full gradients and for batches. H bounds "
                 "J's second derivatives.",
-                _problems(document),
+                render.markdown(_problems(document)),
                 "## Largest measured gap over its bound",
-                _ratios(document),
+                render.markdown(_ratios(document)),
                 "## Constants",
                 "d and m of the theorem for two temperatures: by how much the two terms of the bound grow. At one "
                 "temperature d grows with the logarithm of the number of steps.",
-                _constants(),
+                render.markdown(_constants()),
                 "## Rounding",
                 "J of architectures above the best of all, for several prices λ of complexity: gates drawn by the "
                 "chances of the mean iterate (expectation), settled one by one, and those above ½. The bound is of the "
                 "first two.",
-                _rounding(document),
+                render.markdown(_rounding(document)),
             ]
         )
         + "\n"
@@ -107,55 +107,61 @@ def _point(
     }
 
 
-def _problems(document: dict[str, Any]) -> str:
-    heads = ["problem", "loss", "n", "rows", "λ", "J*", "uncertain", "J(½) − J*", "G", "G of a batch", "H"]
-    rows = []
-    for p in document["problems"]:
-        numbers = [f"{p['minimum']:.4f}", f"{p['uncertain']:.0e}", f"{p['middle'] - p['minimum']:.3f}"]
-        numbers += [f"{p[key]:.3g}" for key in ("size", "batch_size", "smoothness")]
-        cells = [p["title"], p["loss"], str(p["units"]), str(p["rows"]), f"{p['penalty']:g}", *numbers]
-        rows.append(cells)
-    return table(heads, rows, words=2)
+def _problems(document: dict[str, Any]) -> Table:
+    numbers = {
+        "penalty": ("λ", "{:g}"),
+        "minimum": ("J*", "{:.4f}"),
+        "uncertain": ("uncertain", "{:.0e}"),
+        "start": ("J(½) − J*", "{:.3f}"),
+        "size": ("G", "{:.3g}"),
+        "batch_size": ("G of a batch", "{:.3g}"),
+        "smoothness": ("H", "{:.3g}"),
+    }
+    columns = {"title": words("problem"), "loss": words("loss"), "units": Column("n"), "rows": Column("rows")}
+    columns |= {key: Column(head, format=pattern.format) for key, (head, pattern) in numbers.items()}
+    problems = [problem | {"start": problem["middle"] - problem["minimum"]} for problem in document["problems"]]
+    return Table(list(columns.values()), [[problem[key] for key in columns] for problem in problems])
 
 
-def _ratios(document: dict[str, Any]) -> str:
-    heads = ["problem", "full gradients", "with the gradients met", "mini-batches", "last iterate"]
+def _ratios(document: dict[str, Any]) -> Table:
+    heads = ["full gradients", "with the gradients met", "mini-batches", "last iterate"]
     rows = []
     names = [(problem["name"], problem["title"]) for problem in document["problems"]]
     for name, title in [*names, ("coin", "signs hidden by noise")]:
         full = [record for record in document["full"] if record["problem"] == name]
         last = [record for record in document["last"] if record["problem"] == name]
         batched = [p for record in document["batches"] if record["problem"] == name for p in record["points"]]
-        cells = [
-            _share([pair for r in full for pair in zip(r["average"], r["bound"], strict=True)]),
-            _share([pair for r in full for pair in zip(r["average"], r["seen"], strict=True)]),
-            _share([(point["average"], point["bound"]) for point in batched]),
-            _share([pair for r in last for pair in zip(r["last"], r["bound"], strict=True)]),
+        pairs = [
+            [pair for r in full for pair in zip(r["average"], r["bound"], strict=True)],
+            [pair for r in full for pair in zip(r["average"], r["seen"], strict=True)],
+            [(point["average"], point["bound"]) for point in batched],
+            [pair for r in last for pair in zip(r["last"], r["bound"], strict=True)],
         ]
-        rows.append([title, *cells])
-    return table(heads, rows)
+        rows.append([title, *pairs])
+    return Table([words("problem"), *(Column(head, format=_share) for head in heads)], rows)
 
 
-def _share(pairs: list[tuple[float, float]]) -> str:
-    return f"{max(gap / bound for gap, bound in pairs):.2f}" if pairs else "–"
+def _share(pairs: list[tuple[float, float]]) -> str | None:
+    return f"{max(gap / bound for gap, bound in pairs):.2f}" if pairs else None
 
 
-def _constants() -> str:
+def _constants() -> Table:
     rows = []
     for ratio in CONSTANTS:
         d = diameter(ratio)
         shown = ["∞", "∞"] if ratio == 1 else [f"{d:.3f}", f"{d / diameter(0.0):.2f}"]
-        rows.append([f"{ratio:g}", *shown, f"{curvature(ratio):.3f}"])
-    return table(["τ_lo / τ_hi", "d", "d / ln 2", "m"], rows, words=0)
+        rows.append([ratio, *shown, curvature(ratio)])
+    ratio_column, last = Column("τ_lo / τ_hi", format="{:g}".format), Column("m", format="{:.3f}".format)
+    return Table([ratio_column, Column("d"), Column("d / ln 2"), last], rows)
 
 
-def _rounding(document: dict[str, Any]) -> str:
+def _rounding(document: dict[str, Any]) -> Table:
     titles = {problem["name"]: problem["title"] for problem in document["problems"]}
-    heads = ["problem", "λ", "best architecture", "below it in the cube", "drawn", "settled", "above ½", "bound"]
+    heads = ["best architecture", "below it in the cube", "drawn", "settled", "above ½", "bound"]
     rows = []
     for r in document["rounding"]:
-        numbers = [f"{r['discrete']:.4f}", f"{r['discrete'] - r['relaxed']:.4f}"]
-        numbers += [f"{r[key] + 0:.4f}" for key in ("expected", "settled", "threshold", "ceiling")]
-        cells = [titles[r["problem"]], f"{r['penalty']:g}", *numbers, f"{r['undecided']:.0%}"]
-        rows.append(cells)
-    return table([*heads, "undecided"], rows)
+        gaps = [r["discrete"] - r["relaxed"], *(r[key] + 0 for key in ("expected", "settled", "threshold", "ceiling"))]
+        rows.append([titles[r["problem"]], r["penalty"], r["discrete"], *gaps, r["undecided"]])
+    numbers = [Column(head, format="{:.4f}".format) for head in heads]
+    price, undecided = Column("λ", format="{:g}".format), Column("undecided", format="{:.0%}".format)
+    return Table([words("problem"), price, *numbers, undecided], rows)

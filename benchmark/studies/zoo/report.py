@@ -10,8 +10,9 @@ from typing import Any
 from benchmark.errors import BenchError
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.provenance import provenance
+from benchmark.report import render
 from benchmark.report.labels import NBSP, plural
-from benchmark.report.markdown import table
+from benchmark.report.table import Column, Table, words
 from benchmark.studies.zoo.check import FLOAT32, FLOAT64, SHARE, Kind, Row, placeless
 
 SCHEMA = 1
@@ -119,18 +120,19 @@ def markdown(content: Document) -> str:
     ]
     bad = [row for row in rows if row["status"] != "ok"]
     if bad:
-        refused = [[row["model"], row["family"], _share(row), _cell(row["reason"])] for row in bad]
-        parts += ["## Refused", table(["network", "family", "share", "reason"], refused, align="llrl")]
+        columns = [words("network"), words("family"), Column("share", format=_share), words("reason")]
+        refused = Table(columns, [[row["model"], row["family"], row["share"], row["reason"]] for row in bad])
+        parts += ["## Refused", render.markdown(refused)]
     noted = [row for row in rows if row["note"]]
     if noted:
         parts += ["## Not compared", "\n".join(f"- {row['model']}: {row['note']}" for row in noted)]
     whole = _whole(rows)
-    if whole:
-        parts += ["## Left whole", "Groups that never lose a unit, over all networks.", whole]
+    if whole.rows:
+        parts += ["## Left whole", "Groups that never lose a unit, over all networks.", render.markdown(whole)]
     for library in ("torchvision", "timm"):
         found = [row for row in rows if row["model"].startswith(f"{library}:")]
         if found:
-            parts += [f"## {library}", _table(found)]
+            parts += [f"## {library}", render.markdown(_table(found))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -146,13 +148,14 @@ def _errors(rows: Sequence[Row]) -> str:
         found = [(error, row["model"]) for row in rows if (error := row["errors"][kind]) is not None]
         if found:
             worst, name = max(found)
-            lines.append([title, str(len(found)), f"{median(e for e, _ in found):.1e}", f"{worst:.1e}", name])
+            lines.append([title, len(found), median(e for e, _ in found), worst, name])
     equal = [row["costs"] for row in rows if row["costs"] is not None]
-    errors = table(["compared", "networks", "median", "largest", "of"], lines, align="lrrrl")
-    return errors + f"\n\nCosts are equal for {sum(equal)} of {plural(len(equal), 'network')}."
+    sizes = [Column(head, format="{:.1e}".format) for head in ("median", "largest")]
+    errors = Table([words("compared"), Column("networks"), *sizes, words("of")], lines)
+    return render.markdown(errors) + f"\n\nCosts are equal for {sum(equal)} of {plural(len(equal), 'network')}."
 
 
-def _whole(rows: Sequence[Row]) -> str:
+def _whole(rows: Sequence[Row]) -> Table:
     groups: dict[str, int] = defaultdict(int)
     networks: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -161,38 +164,30 @@ def _whole(rows: Sequence[Row]) -> str:
             groups[reason] += entry["groups"]
             networks[reason].add(row["model"])
     order = sorted(groups, key=lambda reason: (-len(networks[reason]), reason))
-    lines = [[_cell(reason), str(len(networks[reason])), str(groups[reason])] for reason in order]
-    return table(["reason", "networks", "groups"], lines) if groups else ""
+    lines = [[reason, len(networks[reason]), groups[reason]] for reason in order]
+    return Table([words("reason"), Column("networks"), Column("groups")], lines)
 
 
-def _table(rows: Sequence[Row]) -> str:
-    heads = ["network", "family", "status", "input", "parameters", "MACs", "groups", "units", "share", "smallest"]
+def _table(rows: Sequence[Row]) -> Table:
+    columns = [
+        *(words("network"), words("family"), words("status"), Column("input")),
+        *(Column(head, format=_millions) for head in ("parameters", "MACs")),
+        *(Column("groups"), Column("units"), Column("share", format=_share)),
+        Column("smallest", format=lambda share: f"{100 * share:.2g}{NBSP}%"),
+        *(Column(head, format="{:.0e}".format) for head in ("double", "single", "gradient")),
+    ]
     lines = []
     for row in rows:
-        errors = [_error(row["errors"][kind]) for kind in ("float64", "float32", "gradient")]
-        numbers = [_number(row[key]) for key in ("params", "macs")] + [_plain(row[key]) for key in ("groups", "units")]
-        smallest = "–" if row["minimum"] is None else f"{100 * row['minimum']:.2g}{NBSP}%"
-        name = row["model"].partition(":")[2]
-        entries = [name, row["family"], row["status"], _plain(row["input"]), *numbers, _share(row), smallest, *errors]
-        lines.append(entries)
-    return table([*heads, "double", "single", "gradient"], lines, words=3)
+        name, errors = row["model"].partition(":")[2], row["errors"]
+        sizes = [row["input"], row["params"], row["macs"], row["groups"], row["units"], row["share"], row["minimum"]]
+        measured = [errors["float64"], errors["float32"], errors["gradient"]]
+        lines.append([name, row["family"], row["status"], *sizes, *measured])
+    return Table(columns, lines)
 
 
-def _share(row: Row) -> str:
-    return "–" if row["share"] is None else f"{100 * row['share']:.0f}{NBSP}%"
+def _share(share: float) -> str:
+    return f"{100 * share:.0f}{NBSP}%"
 
 
-def _error(error: float | None) -> str:
-    return "–" if error is None else f"{error:.0e}"
-
-
-def _number(value: int | None) -> str:
-    return "–" if value is None else f"{value / 1e6:.2f}{NBSP}M"
-
-
-def _plain(value: int | None) -> str:
-    return "–" if value is None else str(value)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f}{NBSP}M"

@@ -1,5 +1,6 @@
 """Layers that the traced image does not reach, and widths that are fixed in training only."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -79,3 +80,54 @@ def test_a_width_that_is_fixed_in_training_is_found_beside_random_numbers(layer:
     assert found.groups == {"hidden": 3}
     assert found.whole["stem"].startswith("cannot be cut in training mode: `return x + torch.arange(4.0)")
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+class ByChance(Hidden):
+    """In training, `chance` decides whether four numbers are added to four channels."""
+
+    def __init__(self, chance: Callable[[], bool]) -> None:
+        super().__init__()
+        self.chance = chance
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + torch.arange(4.0).to(x).view(4, 1, 1) if self.training and self.chance() else x
+
+
+@pytest.mark.parametrize(
+    "chance",
+    [
+        lambda: bool(torch.rand(1) < 0.01),
+        lambda: bool(torch.rand(1) > 0.99),
+        lambda: bool(torch.empty(1).bernoulli_(0.01)),
+        lambda: bool(torch.randn(1) > 1.5),
+        lambda: bool(torch.randint(0, 50, (1,)) == 49),
+        lambda: random.random() < 0.2,
+        lambda: random.random() > 0.8,
+    ],
+)
+def test_a_width_that_is_fixed_in_training_by_chance_is_found_whatever_is_drawn(chance: Callable[[], bool]) -> None:
+    found = ChannelSpace(ByChance(chance), IMAGE).graph
+    assert found.groups == {"hidden": 3}
+    assert found.whole["stem"].startswith("cannot be cut in training mode: `return x + torch.arange(4.0)")
+
+
+def test_what_counts_channels_in_training_only_is_found_beside_random_numbers() -> None:
+    """A mean over channels runs with fewer of them, and is another one."""
+
+    class Averaging(Hidden):
+        def between(self, x: Tensor) -> Tensor:
+            x = nn.functional.dropout(x, 0.5, self.training)
+            return x + x.mean(1, keepdim=True) if self.training else x
+
+    found = ChannelSpace(Averaging(), IMAGE).graph
+    assert found.groups == {"hidden": 3}
+    assert found.whole["stem"].startswith("cutting its channels is not masking them in training mode")
+
+
+def test_dropout_and_drop_path_alone_leave_nothing_whole() -> None:
+    class Dropping(Hidden):
+        def between(self, x: Tensor) -> Tensor:
+            kept = x.new_empty(len(x), 1, 1, 1).bernoulli_(0.8) if self.training else 1.0
+            return nn.functional.dropout2d(x * kept, 0.2, self.training)
+
+    assert ChannelSpace(Dropping(), IMAGE).graph.whole == {}
