@@ -397,3 +397,107 @@ def test_a_model_of_no_size_is_refused(wrong: dict[str, Any], message: str) -> N
     given = {"ref": api.ModelRef(name="own:vgg16"), "in_channels": 1, "classes": 3, "image_size": 8, **wrong}
     with pytest.raises(BenchError, match=message):
         api.build_model(**given)
+
+
+# Unusual structures
+
+
+class Unusual(torch.nn.Module):
+    """Three convolutions and a classifier, of eight channels each; `between` runs behind the first of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (torch.nn.Conv2d(n, 8, 3, padding=1) for n in (1, 8, 8))
+        self.fc = torch.nn.Linear(8, 3)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(x)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.c(self.between(self.a(images).relu()).relu()).relu().mean((2, 3)))
+
+
+class SharedNorm(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(8)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.b(self.norm(x)))
+
+
+class UnderTwoNames(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = torch.nn.ModuleList([self.b, self.c])
+
+
+class NestedTwice(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        inner = torch.nn.Sequential(torch.nn.Conv2d(8, 8, 1), torch.nn.ReLU())
+        self.b = torch.nn.Sequential(inner, torch.nn.Sequential(inner, torch.nn.BatchNorm2d(8)))
+
+
+class Volume(Unusual):
+    """Its channels are, for one layer, the depth of a volume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.volume, self.b = torch.nn.Conv3d(1, 2, 3, padding=1), torch.nn.Conv2d(16, 8, 1)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.volume(x[:, None]).flatten(1, 2))
+
+
+class Rows(Unusual):
+    """A view makes one dimension of channels and rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = torch.nn.Linear(8, 8)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        count, channels, height, width = x.shape
+        return self.b(self.rows(x.view(count, channels * height, width)).view(count, channels, height, width))
+
+
+class OneGate(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.slope = torch.nn.Conv2d(8, 1, 1), torch.nn.PReLU(8)
+
+    def between(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(self.b(self.slope(x)), 0.2, self.training) * self.gate(x).sigmoid()
+
+
+class Recurrent(Unusual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sequence = torch.nn.LSTM(8, 8, batch_first=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.c(self.b(self.a(images).relu())).flatten(2).transpose(1, 2)
+        return self.fc(self.sequence(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [SharedNorm, UnderTwoNames, NestedTwice, Volume, Rows, OneGate, Recurrent])
+@pytest.mark.parametrize("granularity", ["channel", "weight"])
+def test_unusual_networks_go_all_the_way(data: Any, granularity: str, kind: type[Unusual]) -> None:
+    torch.manual_seed(0)
+    model = kind().eval()
+    problem = api.problem(model, data.images, data.labels, budgets=[0.9], granularity=granularity, recipe=RECIPE)
+    found = api.search("magnitude", problem)[0]
+    network = api.extract(model, found).eval()
+    images = problem.train.normalise(data.images[:3])
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    with torch.no_grad():
+        torch.testing.assert_close(
+            network(images), problem.space.run(model, tensors, found.mask.float(), images), rtol=1e-4, atol=1e-5
+        )
+    if granularity == "channel":
+        assert sum(parameter.numel() for parameter in network.parameters()) == problem.space.params(found.mask)
+        assert problem.space.params(found.mask) <= 0.9 * problem.space.total
+    recipe = api.FineTuning(steps=2, batch=10, lr=0.01, norm_momentum=0.5)
+    tuned = api.finetune(problem, found, data.images[:30], data.labels[:30], "fresh", recipe)
+    assert 0 <= api.evaluate(problem, tuned) <= 1

@@ -15,7 +15,7 @@ def settle_layout(network: nn.Module, image: Tensor) -> None:
     Networks that flatten maps by `view` are such. `image` [1, C, H, W] is one that it takes. What runs in neither
     layout is left as it is. Copies of the network keep the setting.
     """
-    if _runs(copied(network).to(memory_format=torch.channels_last), image, torch.channels_last):
+    if _runs(_channels_last(copied(network)), image, torch.channels_last):
         return
     if not _contiguous_only(network) and _runs(network, image, torch.contiguous_format):
         network.register_forward_pre_hook(_contiguous)
@@ -23,7 +23,12 @@ def settle_layout(network: nn.Module, image: Tensor) -> None:
 
 def in_layout(network: nn.Module) -> nn.Module:
     """Return the network with its weights in the layout that it runs in."""
-    return network if _contiguous_only(network) else network.to(memory_format=torch.channels_last)
+    return network if _contiguous_only(network) else _channels_last(network)
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    # Not `Module.to`, which would have the kernels of three-dimensional convolutions in this layout, too.
+    return network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor)
 
 
 def _runs(network: nn.Module, image: Tensor, layout: torch.memory_format) -> bool:
@@ -42,4 +47,5 @@ def _contiguous_only(network: nn.Module) -> bool:
 
 
 def _contiguous(_network: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(one.contiguous() if isinstance(one, Tensor) else one for one in given)
+    # Images of one channel are contiguous in both layouts, and go on in the one that their strides say.
+    return tuple(one.clone(memory_format=torch.contiguous_format) if isinstance(one, Tensor) else one for one in given)

@@ -45,6 +45,23 @@ def test_only_what_cannot_run_channels_last_does_not() -> None:
     torch.testing.assert_close(fixed(images), flexible(images))
 
 
+def test_images_of_one_channel_are_given_in_the_usual_order_too() -> None:
+    """Their memory is in order in both layouts, but their strides say which one a convolution goes on in."""
+    network = Flattening(True)
+    network.first = nn.Conv2d(1, 8, 3, padding=1)
+    settle_layout(network, torch.zeros(1, 1, 8, 8))
+    images = torch.rand(4, 1, 8, 8).as_strided((4, 1, 8, 8), (64, 1, 8, 1))
+    assert images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
+    assert in_layout(network)(images).shape == (4, 5)
+
+
+def test_kernels_of_volumes_keep_their_order() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 2, 3), nn.Flatten(1, 2), nn.Conv2d(4, 2, 3))
+    strides = network[0].weight.stride()
+    assert in_layout(network)[0].weight.stride() == strides
+    assert network[2].weight.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 def test_the_same_is_found_and_measured_in_both_forms(granularity: str) -> None:
     outputs, sizes = [], []
