@@ -42,8 +42,8 @@ class JointSearch(Pruner):
     name = "joint_search"
     label = "JST"
     reference = "Lu et al. 2020, IJCAI"
-    color = "#882255"
-    marker = "$J$"
+    color = "#CC6677"
+    marker = "star8"
     granularities = ("channel", "block+channel")
     trains = True
 
