@@ -42,8 +42,8 @@ class JointSearch(Pruner):
     name = "joint_search"
     label = "JST"
     reference = "Lu et al. 2020, IJCAI"
-    color = "#882255"
-    marker = "$J$"
+    color = "#CC6677"
+    marker = "star8"
     granularities = ("channel", "block+channel")
     trains = True
 
@@ -74,7 +74,8 @@ class JointSearch(Pruner):
         importance = torch.rand(space.n, generator=problem.generator("importance", number), dtype=torch.float64)
         policy = Policy(len(space.groups), p.policy_lr, problem.generator("thresholds", number))
         per_round = max(1, round(p.tuning * steps / p.rounds))
-        recipe = problem.recipe.model_copy(update={"steps": p.rounds * per_round})
+        moves = max(1, p.rounds - 1) * per_round
+        recipe = problem.recipe.model_copy(update={"steps": moves})
         held_out = problem.batches(problem.validation, recipe, "importance", number)
         state = problem.initial()
         for turn in range(p.rounds):
@@ -87,7 +88,7 @@ class JointSearch(Pruner):
             state = written_back(space, state, problem.retrain(mask, state, start, stop), mask)
             if not last:
                 loss, moved = tuned(problem, state, mask, held_out, per_round)
-                importance -= p.travel / (p.rounds * per_round) * moved
+                importance -= p.travel / moves * moved
                 policy.learn(loss)
                 problem.trace.append(
                     {"step": stop - 1, "loss": loss, "baseline": policy.baseline, "complexity": space.complexity(mask)}

@@ -39,7 +39,7 @@ class SuperTickets(Pruner):
     label = "SuperTickets"
     reference = "You et al. 2022, arXiv 2207.03677"
     color = "#661100"
-    marker = "$S$"
+    marker = "star9"
     granularities = ("channel", "weight")
     trains = True
 

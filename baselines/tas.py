@@ -42,7 +42,7 @@ class TAS(Pruner):
     label = "TAS"
     reference = "Dong & Yang 2019, arXiv 1905.09717"
     color = "#117733"
-    marker = "$T$"
+    marker = "star7"
     granularities = ("channel", "block+channel")
     trains = True
 

@@ -7,8 +7,8 @@ from benchmark.pruning.looks import looks
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
 # Pruners say theirs, with a marker of matplotlib; these are for those that do not, as "starN", a star of N points.
 OTHERS = [
-    *(("#CC79A7", "*"), ("#8C6D31", "star7"), ("#7B4FA3", "star8")),
-    *(("#A50026", "star9"), ("#5C7F1E", "star10"), ("#3B3F8C", "star12")),
+    *(("#CC79A7", "*"), ("#8C6D31", "star10"), ("#7B4FA3", "star11")),
+    *(("#A50026", "star12"), ("#5C7F1E", "star14"), ("#3B3F8C", "star16")),
 ]
 DARK = "#15171b"  # the ground of the page's dark theme
 CONTRAST = 4.5  # of a colour on that ground: what WCAG 2.2 asks of text
