@@ -22,14 +22,18 @@ def submissions(root: Path, suite: str) -> list[Submission]:
 
 
 def joined(params: Params, found: Submission) -> Params:
-    """Return parameters whose suite runs the dense control, if it did, and the contributed method as it was set."""
+    """Return parameters whose suite runs the dense control, if it did, and the contributed method as it was set.
+
+    Its variants answer no study here: those compare within a suite.
+    """
     config = params.suites[found.suite]
     methods = [name for name in params.methods_of(found.suite) if name == DENSE] + [found.method]
+    plain = {name: variant.model_copy(update={"study": None}) for name, variant in found.settings.variants.items()}
     own = {"methods": {found.method: found.suite_settings}, "exclude": [], "primary": []}
     return params.model_copy(
         update={
             "run": params.run.model_copy(update={"methods": methods}),
-            "methods": params.methods | {found.method: found.settings},
+            "methods": params.methods | {found.method: found.settings.model_copy(update={"variants": plain})},
             "suites": params.suites | {found.suite: config.model_copy(update=own)},
         }
     )

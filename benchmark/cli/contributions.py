@@ -37,7 +37,7 @@ def submit(
         path.unlink()
         raise
     count = len(found.architectures)
-    print(f"{path}: {len(found.results.rows)} rows of {method} on {suite}, {count} architectures; see contributing.md")
+    print(f"{path}: {len(found.results.rows)} rows of {method} on {suite}, {count} architectures")
 
 
 @command(
@@ -66,8 +66,11 @@ def import_file(
     changes nothing.
     """
     from benchmark.config.params import load_params
+    from benchmark.errors import BenchError
     from benchmark.pipeline.acceptance import accepted, store
 
+    if (exact or seed is not None) and not rerun:
+        raise BenchError(f"{'--exact' if exact else '--seed'}: says how rows are computed again; add --rerun N")
     described, root = load_params(params), params.parent
     found = accepted(described, file, root)
     if rerun:

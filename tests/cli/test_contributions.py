@@ -218,6 +218,14 @@ def test_a_pull_request_with_a_file_that_is_refused_fails(
     assert stored(theirs) == ([] if broken else ["loudest.json"])
 
 
+def test_how_to_compute_again_goes_with_computing_again(submitted: Path, theirs: Path) -> None:
+    for options in (["--exact"], ["--seed", "1"]):
+        result = ask(theirs, "import", str(submitted / "loudest.json"), *options)
+        assert result.exit_code == 2
+        assert f"{options[0]}: says how rows are computed again; add --rerun N" in result.stderr
+    assert stored(theirs) == []
+
+
 def test_only_what_ran_can_be_submitted(theirs: Path, tmp_path: Path) -> None:
     for method, message in (
         ("random", "--method: random does not run in tiny; add it to run.methods"),
