@@ -53,7 +53,7 @@ class ContinuousSparsification(Pruner):
         rewind: Annotated[float, Field(ge=0, lt=1)] = 0.025
         travel: NonNegative = 2.0
         dual_rate: NonNegative = 0.2
-        damping: NonNegative = 5.0
+        damping: NonNegative = 1.0
         hold: Fraction = 0.1
         statistics: Count = 4
 

@@ -47,8 +47,8 @@ class L0(Pruner):
         """
 
         length: Positive = 1.0
-        dropout: Fraction = 0.5
-        travel: NonNegative = 6.0
+        dropout: Fraction = 0.3
+        travel: NonNegative = 12.0
         dual_rate: NonNegative = 0.2
         damping: NonNegative = 5.0
         hold: Fraction = 0.1
