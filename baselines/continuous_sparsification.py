@@ -25,8 +25,9 @@ class ContinuousSparsification(Pruner):
 
     Ours: masks on units of every kind, where the source has weights; the penalty on the sum of the masks is one on the
     complexity of the masks, and its weight is no constant but follows the budget by dual ascent. As in the lottery
-    ticket a round leaves at most so much less, and stops at every budget, so that each has masks and trained weights of
-    its own round. The scores' optimiser is Adam.
+    ticket a round takes at most a given share of the cost, and stops at every budget, so that each has masks and
+    trained weights of its own round. The best unit of every group stays at least undecided. The scores' optimiser is
+    Adam.
     """
 
     name = "continuous_sparsification"
@@ -41,9 +42,10 @@ class ContinuousSparsification(Pruner):
 
         `beta` at the end of a round, from 1; `start`: every score's first value, below zero for sparser masks;
         `rewind`: the share of the first round after which the weights are those that later rounds start from.
-        `travel` is the way of a score whose gradient keeps its sign, in a round. The price of complexity follows the
-        round's falling budget by dual ascent (`dual_rate`, `damping`; the budget is held for the last `hold` of the
-        steps). `statistics`: the batches that give the sub-network its batch norm statistics.
+        `travel` is the way of a score whose gradient keeps its sign, in a round. The price of complexity follows a
+        budget that goes from where the masks begin to the round's, by dual ascent (`dual_rate`, `damping`; it is held
+        for the last `hold` of the steps). `statistics`: the batches that give the sub-network its batch norm
+        statistics.
         """
 
         length: Positive = 1.0
@@ -104,7 +106,7 @@ class SigmoidMasks(Relaxation):
         self.beta = beta
 
     def step(self, share: float) -> Relaxed:
-        """Return the masks, 1 where a score is zero at zero start, and sigmoid(beta s)."""
+        """Return the masks, which are 1 for scores at `start` while beta is 1, and sigmoid(beta s)."""
         best = best_of_groups(self.space, self.scores)
         raised = self.scores.index_add(0, best, (-self.scores.detach()[best]).clamp(min=0))
         kept = torch.sigmoid(self.beta**share * raised)
