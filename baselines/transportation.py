@@ -46,7 +46,7 @@ class Transportation(Pruner):
 
         length: Positive = 1.0
         temperature: Positive = 0.003
-        noise: NonNegative = 0.01
+        noise: NonNegative = 0.1
         travel: NonNegative = 1.0
         statistics: Count = 4
 
