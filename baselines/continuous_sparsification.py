@@ -34,7 +34,7 @@ class ContinuousSparsification(Pruner):
     name = "continuous_sparsification"
     reference = "Savarese et al. 2020, arXiv 1912.04427"
     label = "cont. sparsification"
-    color = "#882255"
+    color = "#332288"
     marker = "star4"
     trains = True
 
