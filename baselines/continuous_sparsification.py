@@ -25,35 +25,39 @@ class ContinuousSparsification(Pruner):
 
     Ours: masks on units of every kind, where the source has weights; the penalty on the sum of the masks is one on the
     complexity of the masks, and its weight is no constant but follows the budget by dual ascent. As in the lottery
-    ticket a round leaves at most so much less, and stops at every budget, so that each has masks and trained weights of
-    its own round. The scores' optimiser is Adam.
+    ticket a round takes at most a given share of the cost, and stops at every budget, so that each has masks and
+    trained weights of its own round. The first scores are spread out, for behind batch norm equal masks of a layer shut
+    together, unnoticed by the loss; for the same reason the best unit of every group stays at least undecided. The
+    scores' optimiser is Adam.
     """
 
     name = "continuous_sparsification"
     reference = "Savarese et al. 2020, arXiv 1912.04427"
     label = "cont. sparsification"
-    color = "#882255"
+    color = "#332288"
     marker = "star4"
     trains = True
 
     class Parameters(Section):
         """`length` of a round as a share of the recipe's steps; `drop`: the share of the cost a round takes at most.
 
-        `beta` at the end of a round, from 1; `start`: every score's first value, below zero for sparser masks;
-        `rewind`: the share of the first round after which the weights are those that later rounds start from.
-        `travel` is the way of a score whose gradient keeps its sign, in a round. The price of complexity follows the
-        round's falling budget by dual ascent (`dual_rate`, `damping`; the budget is held for the last `hold` of the
-        steps). `statistics`: the batches that give the sub-network its batch norm statistics.
+        `beta` at the end of a round, from 1; `start`: the scores' first value, below zero for sparser masks, and
+        `spread`: their first deviation from it; `rewind`: the share of the first round after which the weights are
+        those that later rounds start from. `travel` is the way of a score whose gradient keeps its sign, in a round.
+        The price of complexity follows a budget that goes from where the masks begin to the round's, by dual ascent
+        (`dual_rate`, `damping`; it is held for the last `hold` of the steps). `statistics`: the batches that give the
+        sub-network its batch norm statistics.
         """
 
         length: Positive = 1.0
         drop: Fraction = 0.75
         beta: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 200.0
         start: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+        spread: NonNegative = 0.5
         rewind: Annotated[float, Field(ge=0, lt=1)] = 0.025
         travel: NonNegative = 2.0
         dual_rate: NonNegative = 0.2
-        damping: NonNegative = 5.0
+        damping: NonNegative = 1.0
         hold: Fraction = 0.1
         statistics: Count = 4
 
@@ -63,7 +67,8 @@ class ContinuousSparsification(Pruner):
         steps = max(1, round(p.length * problem.recipe.steps))
         rounds = targets(problem.budgets, p.drop)
         begin, rewind = problem.initial(), round(p.rewind * steps)
-        scores = torch.full((problem.space.n,), p.start, device=problem.device)
+        drawn = torch.randn(problem.space.n, generator=problem.generator("start"))
+        scores = (p.start + p.spread * drawn).to(problem.device)
         found = []
         for number, target in enumerate(rounds):
             net = SharedWeights(problem, copied(begin), steps)
@@ -104,7 +109,7 @@ class SigmoidMasks(Relaxation):
         self.beta = beta
 
     def step(self, share: float) -> Relaxed:
-        """Return the masks, 1 where a score is zero at zero start, and sigmoid(beta s)."""
+        """Return the masks, which are 1 for scores at `start` while beta is 1, and sigmoid(beta s)."""
         best = best_of_groups(self.space, self.scores)
         raised = self.scores.index_add(0, best, (-self.scores.detach()[best]).clamp(min=0))
         kept = torch.sigmoid(self.beta**share * raised)

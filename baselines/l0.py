@@ -28,7 +28,8 @@ class L0(Pruner):
 
     Ours: the price is no constant but follows, by dual ascent, a budget that falls during the training, and every
     budget has a training of its own; weight decay is the recipe's, the same for all weights; log alpha may reach 1e4
-    either way instead of 100, as a chance would else not fall below 5 %; its optimiser is Adam.
+    either way instead of 100, as a chance would else not fall below 5 %; the best unit of every group is never off; the
+    optimiser of log alpha is Adam.
     """
 
     name = "l0"
@@ -47,8 +48,8 @@ class L0(Pruner):
         """
 
         length: Positive = 1.0
-        dropout: Fraction = 0.5
-        travel: NonNegative = 6.0
+        dropout: Fraction = 0.3
+        travel: NonNegative = 12.0
         dual_rate: NonNegative = 0.2
         damping: NonNegative = 5.0
         hold: Fraction = 0.1
@@ -76,19 +77,19 @@ def start(problem: Problem, dropout: float) -> Tensor:
 
 
 class HardConcrete(Relaxation):
-    """Gates from the hard concrete law (eq. 10 and 11 of the source); the scores are log alpha."""
+    """Gates from the hard concrete law; the scores are log alpha."""
 
     def __init__(self, space: SearchSpace, scores: Tensor, generator: torch.Generator) -> None:
         super().__init__(space, scores)
         self.generator = generator
 
     def step(self, share: float) -> Relaxed:  # noqa: ARG002 - one temperature
-        """Return a sample of the gates, and the chances that they are not zero (eq. 12)."""
+        """Return a sample of the gates, and the chances that they are not zero."""
         uniform = torch.rand(len(self.scores), generator=self.generator).clamp(1e-6, 1 - 1e-6)
         return self._open(sampled(self.scores, uniform.to(self.scores.device)))
 
     def final(self) -> Relaxed:
-        """Return the gates for inference (eq. 13), and the chances."""
+        """Return the gates for inference, and the chances."""
         return self._open(stretched(torch.sigmoid(self.scores)))
 
     def settle(self) -> None:

@@ -25,7 +25,8 @@ class Transportation(Pruner):
     Ours: with two targets the step has a closed form, sigmoid((2 sum of s + c) / epsilon), whose one unknown, c, is
     found by bisection; the size is the cost, not the number of units, so a budget is met by the relaxed network at
     every step; epsilon is given by the temperature that the last step reaches, so that a short training hardens as a
-    long one does; only the present scores carry the gradient; a training per budget; the scores' optimiser is Adam.
+    long one does; only the present scores carry the gradient; the best unit of every group has mask 1; a training per
+    budget; the scores' optimiser is Adam.
     """
 
     name = "transportation"
@@ -44,8 +45,8 @@ class Transportation(Pruner):
         """
 
         length: Positive = 1.0
-        temperature: Positive = 0.05
-        noise: NonNegative = 0.01
+        temperature: Positive = 0.003
+        noise: NonNegative = 0.1
         travel: NonNegative = 1.0
         statistics: Count = 4
 
@@ -74,7 +75,7 @@ class Transport(Relaxation):
     def __init__(self, space: SearchSpace, scores: Tensor, budget: float, epsilon: float) -> None:
         super().__init__(space, scores)
         self.budget, self.epsilon = budget, epsilon
-        self.total = torch.zeros_like(scores, dtype=torch.float64, requires_grad=False)
+        self.total = torch.zeros_like(scores, dtype=torch.float64)
 
     def step(self, share: float) -> Relaxed:  # noqa: ARG002 - the temperature falls by itself
         """Return the masks of the next plan, and them as what is kept."""

@@ -96,6 +96,11 @@ class Replicas:
         return operation if operation is torch.add else lambda x, *_: operation(x)
 
     def _layer(self, name: str, module: nn.Module) -> Operation:
+        for kind in ("weight", "bias", "running_mean", "running_var"):
+            # Tied to another layer's, or computed from other tensors: there is no tensor of its own to stack.
+            own = f"{name}.{kind}" in self.parameters or f"{name}.{kind}" in self.buffers
+            if not own and isinstance(getattr(module, kind, None), Tensor):
+                raise NotStackable(f"layer {name}: its {kind} is not its own")
         match module:
             case nn.Conv2d(groups=1, dilation=(1, 1), padding_mode="zeros") if isinstance(module.padding, tuple):
                 return self._convolution(name, module)

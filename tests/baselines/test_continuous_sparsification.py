@@ -67,7 +67,7 @@ def test_gradient_against_finite_differences() -> None:
 
 def test_scores_that_stand_still_are_pretraining() -> None:
     made = problem("channel", (0.5,), build=Normed)
-    (sub,) = pruner(travel=0.0).search(made)
+    (sub,) = pruner(travel=0.0, spread=0.0).search(made)
     assert sub.state is not None
     expected = pretrained_weights(0, Normed)[0]
     for name, _ in made.network.named_parameters():
@@ -76,7 +76,7 @@ def test_scores_that_stand_still_are_pretraining() -> None:
 
 def test_later_rounds_start_from_the_rewound_weights() -> None:
     made, plain = problem("channel", (0.5, 0.4), build=Normed), problem("channel", build=Normed)
-    found = pruner(travel=0.0, rewind=0.5).search(made)
+    found = pruner(travel=0.0, spread=0.0, rewind=0.5).search(made)
     everything = torch.ones(plain.space.n, dtype=torch.bool)
     rewound = plain.retrain(everything, plain.initial(), stop=2)
     expected = plain.retrain(everything, rewound)

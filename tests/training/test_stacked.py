@@ -95,9 +95,17 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
+def tied() -> nn.Sequential:
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network[1].weight = network[0].weight
+    return network
+
+
 @pytest.mark.parametrize(
     "network",
     [
+        tied(),
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 2, 3))),
         nn.Sequential(nn.Conv2d(2, 2, 3, groups=2)),
         nn.Sequential(nn.Conv2d(2, 2, 3), nn.GroupNorm(1, 2)),
         nn.Sequential(nn.Conv2d(2, 2, 3), nn.AdaptiveAvgPool2d(2)),
