@@ -1,14 +1,13 @@
 """Network slimming: training under a penalty on the scales of batch norm."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark import seeds
 from benchmark.config.params import NonNegative, Positive, Section
-from benchmark.errors import BenchError
+from benchmark.pruning.norm_scales import Scales, norm_scales
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
-from benchmark.space import ChannelSpace
 from benchmark.training.loop import batches, clip, learning_rate, loss_of, sgd
 
 
@@ -43,7 +42,7 @@ class Slimming(Pruner):
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures and the penalised training's weights; `BenchError` where a unit has no batch norm."""
-        scales = _scales(problem)
+        scales = norm_scales(problem, self.name)
         state = problem.initial()
         if not problem.elsewhere:
             for name in scales:
@@ -78,30 +77,10 @@ def penalty(problem: Problem, travel: float) -> float:
     return travel * (1 - recipe.momentum) / rates
 
 
-def importance(problem: Problem, scales: dict[str, Tensor], state: dict[str, Tensor]) -> Tensor:
+def importance(problem: Problem, scales: Scales, state: dict[str, Tensor]) -> Tensor:
     """Return the sum of every unit's |scale| [n] in a state; `scales` names the unit (-1: none) behind each entry."""
     total = torch.zeros(problem.space.n, dtype=torch.float64)
     for name, units in scales.items():
         inside = units >= 0
         total.index_add_(0, units[inside], state[name].cpu().double().abs()[inside])
     return total
-
-
-def _scales(problem: Problem) -> dict[str, Tensor]:
-    """The scales of the batch norms that units go through, and which unit is behind each entry."""
-    space = problem.space
-    assert isinstance(space, ChannelSpace)  # the only granularity it serves
-    found = {}
-    for name, module in problem.network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.weight" in space.graph.dims:
-            found[f"{name}.weight"] = torch.from_numpy(space.graph.dims[f"{name}.weight"][0])
-    scaled = torch.zeros(space.n, dtype=torch.bool)
-    for units in found.values():
-        scaled[units[units >= 0]] = True
-    for group, part in space.unflatten(scaled).items():
-        if not bool(part.all()):
-            raise BenchError(
-                f"slimming: group {group} goes through no batch norm, expected one behind every group of channels; "
-                "use a model with batch norm or leave the method out of the suite"
-            )
-    return found

@@ -14,7 +14,6 @@ from benchmark.pruning.interpolation import Interpolation, mixture
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.shared_weights import SharedWeights, State, recalibrated
-from benchmark.space import BlockSpace
 from benchmark.training.loop import Task, loss_of
 
 START = 0.01  # standard deviation of the logits at first
@@ -144,8 +143,7 @@ class Sizes:
             (START * torch.randn(len(counts), generator=start, dtype=torch.float64)).requires_grad_()
             for counts in choices.counts
         ]
-        blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
-        self._depth = [space.offsets[group.name].start < blocks for group in space.groups]
+        self._depth = [space.offsets[group.name].start < len(space.blocks) for group in space.groups]
         # Row j of a group's table is the mask of its choice j.
         self._tables = [
             (torch.arange(group.size) < torch.tensor(counts)[:, None]).double()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.space import BlockSpace, SearchSpace
+from benchmark.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Units:
 
         Blocks are not exchangeable: each does what no other does, and is a width of one.
         """
-        blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
+        blocks = len(space.blocks)
         kinds = tuple(size for size in (blocks, space.n - blocks) if size)
         if not tied:
             return cls(torch.ones(space.n, device=device), None, kinds)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmark.pruning.importance import ranks
-from benchmark.space import BlockSpace, SearchSpace
+from benchmark.space import SearchSpace
 
 # Those of Dong & Yang 2019 begin at 0.3, which leaves budgets below 9 % out of reach; the smaller ones are ours.
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -27,10 +27,9 @@ class Choices:
     @classmethod
     def of(cls, space: SearchSpace, shares: Sequence[float] = SHARES) -> "Choices":
         """Return the choices at these shares of a group's units, rounded down to at least one, duplicates dropped."""
-        blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
         counts = []
         for group in space.groups:
-            if space.offsets[group.name].start < blocks:
+            if space.offsets[group.name].start < len(space.blocks):
                 counts.append(tuple(range(1, group.size + 1)))
             else:
                 # 1e-9 keeps a product like 0.7 * 10 from falling below the whole number that it is.

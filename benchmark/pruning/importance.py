@@ -49,18 +49,17 @@ def magnitude_importance(space: SearchSpace, state: Mapping[str, Tensor], norm: 
     power = 1 if norm == "l1" else 2
     total = torch.zeros(space.n, dtype=torch.float64)
     entries = torch.ones(space.n, dtype=torch.float64)
-    blocks = space.blocks if isinstance(space, BlockSpace) else ()
-    for place, block in enumerate(blocks):
+    for place, block in enumerate(space.blocks):
         weights = [state[name].detach().cpu().double() for name in state if block.takes(name) and state[name].dim() > 1]
         norms = torch.cat([weight.flatten(1).abs().pow(power).sum(1) for weight in weights])
         total[place] = norms.mean()
         entries[place] = sum(weight.numel() for weight in weights) / len(norms)
-    entries[len(blocks) :] = 0
+    entries[len(space.blocks) :] = 0
     for name, dim in space.graph.producers:
         filters = state[name].detach().cpu().double().movedim(dim, 0).flatten(1)
         units = torch.from_numpy(space.graph.dims[name][dim])
         norms = filters.abs().pow(power).sum(1)
-        made = len(blocks) + units[units >= 0]
+        made = len(space.blocks) + units[units >= 0]
         total.index_add_(0, made, norms[units >= 0])
         entries.index_add_(0, made, torch.full(made.shape, float(filters.shape[1]), dtype=torch.float64))
     return (total / entries.clamp(min=1) if per_entry else total).pow(1 / power)

@@ -57,7 +57,7 @@ class Interpolation:
 
     def __init__(self, space: SearchSpace) -> None:
         assert isinstance(space, ChannelSpace | BlockSpace)
-        blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
+        blocks = len(space.blocks)
         self._sides: list[_Side] = []
         for name, dim in space.graph.producers:
             units = space.graph.dims[name][dim] + blocks

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
-from benchmark.space import BlockSpace, SearchSpace
+from benchmark.space import SearchSpace
 
 
 def block_groups(space: SearchSpace) -> int:
     """Return how many of the space's groups, the first ones, are of blocks and not of channels."""
-    blocks = len(space.blocks) if isinstance(space, BlockSpace) else 0
-    return sum(part.start < blocks for part in space.offsets.values())
+    return sum(part.start < len(space.blocks) for part in space.offsets.values())
 
 
 def equal_widths(space: SearchSpace, last_half: bool) -> list[Tensor]:

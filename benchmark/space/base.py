@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json
 from benchmark.space.architecture import Architecture
+from benchmark.space.surgery.blocks import Block
 from benchmark.space.surgery.mask_and_cut import run
 
 COSTS = ("params", "macs")
@@ -39,6 +40,8 @@ class SearchSpace(ABC):
     """
 
     granularity: ClassVar[str]
+    # The blocks among the units, which come first; other spaces have none.
+    blocks: tuple[Block, ...] = ()
 
     def __init__(
         self,
