@@ -96,7 +96,7 @@ def recheck(
         console.print(f"{suite}: the results are those of the present code; nothing to check.")
         return 0
     chosen = tuple(name for name in params.run.methods if name in (methods or params.run.methods))
-    by = _compared_by(params, suite, places, before, now, chosen)
+    by = _compared_by(params, suite, root, before, now, chosen)
     sample = Sample(suite, sha256(canonical_json(now)), chosen, rates_only=by is not None)
     plan = _narrowed(params, sample, root)
     computed = mended(plan.store, lambda: _numbers(plan, sample, root, workers))
@@ -132,25 +132,32 @@ def _agree(console: Console, suite: str, computed: Numbers, known: Numbers, whos
 
 
 def _compared_by(
-    params: Params, suite: str, places: Places, before: dict[str, str], now: dict[str, str], methods: Sequence[str]
+    params: Params, suite: str, root: Path, before: dict[str, str], now: dict[str, str], methods: Sequence[str]
 ) -> str | None:
     """Another suite whose recheck has compared the same two codes in all but the choice of learning rates, or None.
 
-    A code is what a fingerprint says, whichever suite runs through it; only the choice of learning rates is something
-    that not every suite does.
+    It must have searched with every method at every granularity that this suite has: what a fingerprint covers is not
+    all run through elsewhere.
     """
+    ours = _searched(plan_of(params, suite, root), methods)
     changed = {
         name: [before[name], now[name]]
         for name in ("pretrain", "transfer", *(f"search-{method}" for method in methods))
         if name in before and before[name] != now.get(name)
     }
     for other in params.run.suites:
-        path = places.results(other, NAME)
+        path = Places(root).results(other, NAME)
         for check in read_json(path)["checks"] if other != suite and path.exists() else ():
             known = check.get("methods", params.run.methods)
-            if set(methods) <= set(known) and changed.items() <= check["code"].items() and "by" not in check:
+            compared = set(methods) <= set(known) and changed.items() <= check["code"].items() and "by" not in check
+            if compared and ours <= _searched(plan_of(params, other, root), methods):
                 return other
     return None
+
+
+def _searched(plan: Plan, methods: Sequence[str]) -> set[tuple[str, str]]:
+    """The methods, each with every granularity at which the plan searches with it."""
+    return {(search.name, search.granularity) for name in methods for search in plan.searches(name)}
 
 
 def _numbers(plan: Plan, sample: Sample, root: Path, workers: int | None) -> Numbers | None:

@@ -79,7 +79,7 @@ class Interpolation:
             if side.group in mixtures:
                 tensor = result[side.tensor].movedim(side.dim, 0)
                 entries = side.entries.to(tensor.device)
-                filters = tensor[entries.flatten()].view(*entries.shape, -1)
+                filters = tensor[entries.flatten()].reshape(*entries.shape, -1)
                 new = torch.einsum("ou,urx->orx", mixtures[side.group].to(tensor), filters)
                 tensor = tensor.index_copy(0, entries.flatten(), new.reshape(-1, *tensor.shape[1:]))
                 result[side.tensor] = tensor.movedim(0, side.dim)

@@ -198,6 +198,8 @@ def test_what_another_suite_has_compared_is_not_computed_again(committed, change
     record = {"methods": METHODS, "code": {name: [before[name], now[name]] for name in before}}
     other = committed / "reports/results/other/recheck.json"
     other.parent.mkdir(parents=True)
+    # What it compared at one granularity only does not answer for the others.
+    assert _compared_by(narrow(params), "tiny", committed, before, now, METHODS) is None
     for code, expected in (
         (record, "compared on other"),
         ({**record, "methods": ["dense"]}, "bit for bit; all stand.\n"),

@@ -95,3 +95,15 @@ def test_no_mixture_leaves_the_state_as_it_is(granularity: str) -> None:
     assert found.keys() == state.keys()
     for name, tensor in state.items():
         torch.testing.assert_close(found[name], tensor)
+
+
+def test_the_layout_of_the_weights_does_not_matter() -> None:
+    network = Residual().double()
+    space = space_of(network, "channel")
+    draw = torch.Generator().manual_seed(0)
+    mixtures = {group.name: torch.rand(group.size, group.size, generator=draw).double() for group in space.groups}
+    state = network.state_dict()
+    last = {n: t.to(memory_format=torch.channels_last) if t.dim() == 4 else t for n, t in state.items()}
+    expected = Interpolation(space).mixed(state, mixtures)
+    for name, tensor in Interpolation(space).mixed(last, mixtures).items():
+        torch.testing.assert_close(tensor, expected[name])
