@@ -1,5 +1,6 @@
 """Committed results after a change of code: a suite of seconds, and fingerprints that are told to differ."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from benchmark.files import sha256
 from benchmark.jobs import job
 from benchmark.jobs.fingerprint import fingerprint
 from benchmark.pipeline import plan
-from benchmark.pipeline.recheck import recheck
+from benchmark.pipeline.recheck import _compared_by, recheck
 from benchmark.pipeline.stages import plan_of, run_suite, stage
 
 METHODS = ["dense", "uniform"]
@@ -198,8 +199,8 @@ def test_what_another_suite_has_compared_is_not_computed_again(committed, change
     record = {"methods": METHODS, "code": {name: [before[name], now[name]] for name in before}}
     other = committed / "reports/results/other/recheck.json"
     other.parent.mkdir(parents=True)
-    # What it compared at one granularity only does not answer for the others.
-    assert _compared_by(narrow(params), "tiny", committed, before, now, METHODS) is None
+    manifests = committed / "reports/results/tiny/data.json"
+    (other.parent / "data.json").write_bytes(manifests.read_bytes())
     for code, expected in (
         (record, "compared on other"),
         ({**record, "methods": ["dense"]}, "bit for bit; all stand.\n"),
@@ -212,3 +213,21 @@ def test_what_another_suite_has_compared_is_not_computed_again(committed, change
     checks = json.loads((committed / "reports/results/tiny/recheck.json").read_text())["checks"]
     assert checks[0]["by"] == "other" and "by" not in checks[1]
     assert 0 < checks[0]["results"] < checks[1]["results"]
+
+
+def test_a_suite_without_a_granularity_does_not_answer_for_one_that_has_it(committed, tmp_path):
+    content = yaml.safe_load((committed / "params.yaml").read_text())
+    content["run"]["suites"] = ["tiny", "other"]
+    other = copy.deepcopy(content["suites"]["tiny"])
+    assert len(other["grid"]["granularities"]) == 2
+    other["grid"]["granularities"] = other["grid"]["granularities"][:1]
+    content["suites"]["other"] = other
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    params = load_params(tmp_path / "params.yaml")
+    for name in ("tiny", "other"):
+        folder = tmp_path / "reports/results" / name
+        folder.mkdir(parents=True)
+        (folder / "data.json").write_bytes((committed / "reports/results/tiny/data.json").read_bytes())
+        (folder / "recheck.json").write_text(json.dumps({"schema": 1, "checks": [{"methods": METHODS, "code": {}}]}))
+    assert _compared_by(params, "other", tmp_path, {}, {}, METHODS) == "tiny"
+    assert _compared_by(params, "tiny", tmp_path, {}, {}, METHODS) is None
