@@ -90,8 +90,10 @@ class JointSearch(Pruner):
                 loss, moved = tuned(problem, state, mask, held_out, per_round)
                 importance -= p.travel / moves * moved
                 policy.learn(loss)
+                step = max(0, stop - 1)  # the first rounds of a very short training have none
+                complexity = space.complexity(mask)
                 problem.trace.append(
-                    {"step": stop - 1, "loss": loss, "baseline": policy.baseline, "complexity": space.complexity(mask)}
+                    {"step": step, "loss": loss, "baseline": policy.baseline, "complexity": complexity}
                 )
             problem.progress((number + (turn + 1) / p.rounds) / len(problem.budgets))
         notes = {

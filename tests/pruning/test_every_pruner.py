@@ -1,7 +1,7 @@
 """What holds for every registered pruner, at every granularity it serves and for each of its options."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
@@ -23,6 +23,7 @@ from problems import (
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from benchmark.analysis.result_files import TracePoint
 from benchmark.config.params import Section, parse
 from benchmark.errors import BenchError
 from benchmark.pruning.problem import Problem, SubNetwork
@@ -225,6 +226,16 @@ def test_only_what_trains_has_weights_or_a_trace(case: Case) -> None:
     result = outcome(case)
     left = bool(result.problem.trace) or any(sub.state is not None for sub in result.found)
     assert not left or case.kind.trains
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("case", [case for case in CASES if not case.options and case.kind.trains], ids=str)
+def test_a_trace_is_one_that_result_files_hold_however_short_the_training(case: Case, steps: int) -> None:
+    result = outcome(case)
+    short = replace(result.problem, recipe=result.problem.recipe.model_copy(update={"steps": steps}), trace=[])
+    case.pruner().search(short)
+    for point in short.trace:
+        TracePoint.model_validate(point)
 
 
 class Counting:
