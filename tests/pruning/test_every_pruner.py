@@ -231,8 +231,9 @@ def test_only_what_trains_has_weights_or_a_trace(case: Case) -> None:
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("case", [case for case in CASES if not case.options and case.kind.trains], ids=str)
 def test_a_trace_is_one_that_result_files_hold_however_short_the_training(case: Case, steps: int) -> None:
-    result = outcome(case)
-    short = replace(result.problem, recipe=result.problem.recipe.model_copy(update={"steps": steps}), trace=[])
+    known = outcome(case).problem
+    recipe = known.recipe.model_copy(update={"steps": steps})
+    short = replace(known, recipe=recipe, trace=[], progress=lambda _share: None)
     case.pruner().search(short)
     for point in short.trace:
         TracePoint.model_validate(point)

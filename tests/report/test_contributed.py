@@ -8,6 +8,7 @@ from benchmark.analysis.contributed import contributed_file
 from benchmark.config.params import load_params
 from benchmark.files import write_json
 from benchmark.report.contributed import note, tables, text
+from benchmark.report.render import markdown
 from benchmark.report.view import View
 
 
@@ -25,7 +26,7 @@ def test_rows_of_others_are_marked_and_compared_with_nothing(view: View) -> None
     assert [title for title, _ in found] == ["channel pruning, contributed", "weight pruning, contributed"]
     for _, table in found:
         (row,) = table.rows
-        assert row.label == "mine (contributed)"
+        assert "mine (contributed)" in markdown(table.table)
         # 0.4 + 0.1 budget + 0.02 seed + 0.01 draw, over the seeds 0, 1 and the draws 0, 1, at the budgets 0.5 and 0.1
         assert [entry and entry.text for entry in row.entries[:2]] == ["46.5", "42.5"]
         assert [entry and entry.mark for entry in row.entries] == ["", "", ""]
