@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from problems import CLASSES, RECIPE, Normed, TwoConvolutions, pretrained_weights, problem, space_of
+from gated_loss import assert_pretrained, gated_loss
+from problems import RECIPE, Normed, TwoConvolutions, problem, space_of
 from torch import Tensor
 
 from baselines.continuous_sparsification import ContinuousSparsification, SigmoidMasks, rearmed, targets
-from benchmark.training.loop import loss_of
 
 
 def pruner(**values: float) -> ContinuousSparsification:
@@ -49,17 +49,12 @@ def test_scores_between_rounds_by_hand() -> None:
 
 
 def test_gradient_against_finite_differences() -> None:
-    made = problem("channel", build=TwoConvolutions)
-    made.network.double()
-    state = made.initial()
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randn(6, 1, 8, 8, generator=draw, dtype=torch.float64)
+    made, loss_at = gated_loss()
 
     def objective(scores: Tensor) -> Tensor:
         units = SigmoidMasks(made.space, scores, 0.0, 9.0)
         found = units.step(0.5)
-        loss = loss_of(made.gated_logits(state, found.gates, images), torch.arange(6) % CLASSES)
-        return loss + made.space.cost(found.kept).log()
+        return loss_at(found.gates) + made.space.cost(found.kept).log()
 
     scores = torch.tensor([0.3, -0.5, 0.4, 0.1, -0.4], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(objective, (scores,))
@@ -68,10 +63,7 @@ def test_gradient_against_finite_differences() -> None:
 def test_scores_that_stand_still_are_pretraining() -> None:
     made = problem("channel", (0.5,), build=Normed)
     (sub,) = pruner(travel=0.0, spread=0.0).search(made)
-    assert sub.state is not None
-    expected = pretrained_weights(0, Normed)[0]
-    for name, _ in made.network.named_parameters():
-        torch.testing.assert_close(sub.state[name], expected[name], rtol=1e-4, atol=1e-6)
+    assert_pretrained(made, sub.state)
 
 
 def test_later_rounds_start_from_the_rewound_weights() -> None:

@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
-from problems import CLASSES, RECIPE, Normed, TwoConvolutions, pretrained_weights, problem, space_of
+from gated_loss import assert_pretrained, gated_loss
+from problems import RECIPE, Normed, TwoConvolutions, problem, space_of
 from torch import Tensor
 
 from baselines.l0 import L0, LIMIT, HardConcrete, chances, sampled, start, stretched
-from benchmark.training.loop import loss_of
 
 
 def test_gates_by_hand() -> None:
@@ -49,16 +49,11 @@ def test_the_initial_law() -> None:
 
 
 def test_gradient_against_finite_differences() -> None:
-    made = problem("channel", build=TwoConvolutions)
-    made.network.double()
-    state = made.initial()
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randn(6, 1, 8, 8, generator=draw, dtype=torch.float64)
+    made, loss_at = gated_loss()
     uniform = torch.tensor([0.5, 0.6, 0.4, 0.45, 0.55], dtype=torch.float64)
 
     def objective(log_alpha: Tensor) -> Tensor:
-        logits = made.gated_logits(state, sampled(log_alpha, uniform), images)
-        return loss_of(logits, torch.arange(6) % CLASSES) + made.space.cost(chances(log_alpha)).log()
+        return loss_at(sampled(log_alpha, uniform)) + made.space.cost(chances(log_alpha)).log()
 
     log_alpha = torch.tensor([0.3, -0.5, 0.4, 0.0, -0.4], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(objective, (log_alpha,))
@@ -84,10 +79,7 @@ def test_without_penalty_and_with_open_gates_it_is_pretraining() -> None:
     # Odds of a million to one: no sample differs from 1.
     pruner = L0(L0.Parameters(dropout=1e-6, travel=0.0, dual_rate=0.0, damping=0.0))
     (sub,) = pruner.search(made)
-    assert sub.state is not None
-    expected = pretrained_weights(0, Normed)[0]
-    for name, _ in made.network.named_parameters():
-        torch.testing.assert_close(sub.state[name], expected[name], rtol=1e-4, atol=1e-6)
+    assert_pretrained(made, sub.state)
     assert all(point["multiplier"] == 0 for point in made.trace)
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from gated_loss import assert_pretrained, gated_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import CLASSES, RECIPE, Normed, TwoConvolutions, pretrained_weights, problem, space_of
+from problems import RECIPE, Normed, TwoConvolutions, problem, space_of
 from torch import Tensor
 
 from baselines.transportation import Transport, Transportation, of_cost
-from benchmark.training.loop import loss_of
 
 
 def alike(count: int) -> Any:
@@ -64,15 +64,10 @@ def test_the_relaxed_network_meets_the_budget(logits: list[float], budget: float
 
 
 def test_gradient_against_finite_differences() -> None:
-    made = problem("channel", build=TwoConvolutions)
-    made.network.double()
-    state = made.initial()
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randn(6, 1, 8, 8, generator=draw, dtype=torch.float64)
+    made, loss_at = gated_loss()
 
     def objective(scores: Tensor) -> Tensor:
-        gates = Transport(made.space, scores, 0.6, 0.5).step(0.5).gates
-        return loss_of(made.gated_logits(state, gates, images), torch.arange(6) % CLASSES)
+        return loss_at(Transport(made.space, scores, 0.6, 0.5).step(0.5).gates)
 
     scores = torch.tensor([0.3, 0.5, 0.4, 0.1, 0.7], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(objective, (scores,))
@@ -103,10 +98,8 @@ def test_scores_stay_between_the_targets() -> None:
 def test_at_full_size_it_is_pretraining() -> None:
     made = problem("channel", (1.0,), build=Normed)
     (sub,) = Transportation().search(made)
-    assert sub.state is not None and bool(sub.mask.all())
-    expected = pretrained_weights(0, Normed)[0]
-    for name, _ in made.network.named_parameters():
-        torch.testing.assert_close(sub.state[name], expected[name], rtol=1e-4, atol=1e-6)
+    assert bool(sub.mask.all())
+    assert_pretrained(made, sub.state)
 
 
 def test_every_step_runs_at_the_budget() -> None:

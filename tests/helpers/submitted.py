@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from benchmark import models
 from benchmark.analysis.rows import Row, write_results
 from benchmark.analysis.seal import SEAL, sealed
-from benchmark.config.params import Params
+from benchmark.config.params import Params, load_params
 from benchmark.files import write_json
 from benchmark.pipeline import submit
 from benchmark.provenance import provenance
@@ -44,6 +45,15 @@ def furnish(root: Path, params: Params) -> None:
         for seed in params.suites["tiny"].grid.seeds:
             rows += _rows(params, "dense", whole, 1.0, seed)
     write_results(results / "dense.json", rows, provenance() | {"data": DIGESTS})
+
+
+def submitted(root: Path, text: str) -> tuple[Params, Content]:
+    """Write the suite of `text` below `root`; returns its parameters and a file of results that is in order."""
+    (root / "params.yaml").write_text(text)
+    params = load_params(root / "params.yaml")
+    furnish(root, params)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return params, submission(root, params, monkeypatch)
 
 
 def submission(root: Path, params: Params, monkeypatch: Any) -> Content:

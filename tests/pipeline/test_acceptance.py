@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from submitted import METHOD, Content, furnish, packed, replaced, resealed, submission
+from submitted import METHOD, Content, packed, replaced, resealed, submitted
 
 from benchmark.analysis.contributed import submissions
-from benchmark.config.params import Params, load_params
+from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.files import write_json
 from benchmark.pipeline.acceptance import accepted, store
@@ -23,11 +23,8 @@ Change = Callable[[Content], None]
 def written(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> tuple[Params, Path, Content]:
     """The suite's parameters, a folder with its results, and the content of a file that is in order."""
     root = tmp_path_factory.mktemp("suite")
-    (root / "params.yaml").write_text(tiny_text)
-    params = load_params(root / "params.yaml")
-    furnish(root, params)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return params, root, submission(root, params, monkeypatch)
+    params, content = submitted(root, tiny_text)
+    return params, root, content
 
 
 def test_a_file_in_order_is_accepted_and_stored_as_it_is(written: tuple[Params, Path, Content], tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from fabricated import finish
-from submitted import furnish, submission
+from submitted import submitted
 
 from benchmark.analysis.submission import Submission, read_submission
-from benchmark.config.params import Params, load_params
+from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.files import write_json
 from benchmark.jobs.job import Job
@@ -67,11 +67,8 @@ class Case:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_text: str) -> tuple[Params, Path, Submission]:
     root = tmp_path_factory.mktemp("suite")
-    (root / "params.yaml").write_text(tiny_text)
-    params = load_params(root / "params.yaml")
-    furnish(root, params)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        write_json(root / "x.json", submission(root, params, monkeypatch))
+    params, content = submitted(root, tiny_text)
+    write_json(root / "x.json", content)
     return params, root, read_submission(root / "x.json")
 
 
