@@ -139,7 +139,11 @@ def _compared_by(
     It must have searched with every method at every granularity that this suite has: what a fingerprint covers is not
     all run through elsewhere.
     """
-    ours = _searched(plan_of(params, suite, root), methods)
+
+    def searched(name: str) -> set[tuple[str, str]]:
+        plan = plan_of(params, name, root)
+        return {(search.name, search.granularity) for method in methods for search in plan.searches(method)}
+
     changed = {
         name: [before[name], now[name]]
         for name in ("pretrain", "transfer", *(f"search-{method}" for method in methods))
@@ -150,14 +154,9 @@ def _compared_by(
         for check in read_json(path)["checks"] if other != suite and path.exists() else ():
             known = check.get("methods", params.run.methods)
             compared = set(methods) <= set(known) and changed.items() <= check["code"].items() and "by" not in check
-            if compared and ours <= _searched(plan_of(params, other, root), methods):
+            if compared and searched(suite) <= searched(other):
                 return other
     return None
-
-
-def _searched(plan: Plan, methods: Sequence[str]) -> set[tuple[str, str]]:
-    """The methods, each with every granularity at which the plan searches with it."""
-    return {(search.name, search.granularity) for name in methods for search in plan.searches(name)}
 
 
 def _numbers(plan: Plan, sample: Sample, root: Path, workers: int | None) -> Numbers | None:
