@@ -21,8 +21,11 @@ from benchmark.jobs.cluster import run_on_cluster
 from benchmark.jobs.connect import QUEUES, batch_cluster, connect
 
 ROOT = Path(__file__).parents[2]
-# A job of the batch system is a process group, and its number that of the group.
-SBATCH = '#!/bin/sh\nsetsid sh "$1" >> LOG 2>&1 &\necho "Submitted batch job $!"\necho "$!" >> IDS\ncp "$1" SCRIPT\n'
+# A job of the batch system is a process group, and its number that of the group. Its script is copied first, as Slurm
+# does: the submitter deletes it once `sbatch` returns, perhaps before the shell in the background has read it.
+SBATCH = (
+    '#!/bin/sh\ncp "$1" SCRIPT.$$\nsetsid sh SCRIPT.$$ >> LOG 2>&1 &\necho "Submitted batch job $!"\necho "$!" >> IDS\n'
+)
 SCANCEL = '#!/bin/sh\nkill -TERM -- "-$1"\n'
 
 
@@ -76,7 +79,8 @@ def test_a_run_on_slurm(slurm: Path, tmp_path: Path) -> None:
         # One job at a time on a worker, whatever its cores.
         assert [worker["nthreads"] for worker in workers] == [1, 1]
     assert computed(marks) == [0, 1, 2, 3]
-    assert "#SBATCH -t 01:00:00" in (tmp_path / "script.sh").read_text()
+    scripts = [path.read_text() for path in tmp_path.glob("script.sh.*")]
+    assert len(scripts) == 2 and all("#SBATCH -t 01:00:00" in script for script in scripts)
     ids = [int(line) for line in (tmp_path / "ids.txt").read_text().split()]
     assert len(ids) == 2
     wait_for(lambda: not any(alive(number) for number in ids))
