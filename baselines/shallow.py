@@ -1,6 +1,9 @@
 """Equal widths in fewer layers: a rule without a search."""
 
+from typing import Literal, Self
+
 import torch
+from pydantic import model_validator
 
 from benchmark.config.params import Count, Positive, Section
 from benchmark.pruning.problem import Problem, SubNetwork
@@ -9,7 +12,7 @@ from benchmark.pruning.rules import block_groups, equal_widths
 
 
 class Shallow(Pruner):
-    """Leave out blocks from the output side of each stage, and keep the same number of channels in every layer.
+    """Leave out blocks from the output side of each stage, and keep equal numbers or shares of channels in every layer.
 
     By default depth falls with width: where every layer keeps a share t of the widest layer's channels (capped at its
     own), every stage keeps t^`exponent` of its blocks. With `blocks` given, every stage keeps that many at all budgets.
@@ -27,13 +30,23 @@ class Shallow(Pruner):
     nested = True
 
     class Parameters(Section):
-        """`blocks` kept per stage (None: as many as the budget says, by `exponent`); `last_half` as in `flat`."""
+        """`blocks` kept per stage (None: as many as the budget says, by `exponent`); `last_half` as in `flat`.
+
+        `widths`: `equal` numbers of channels in every layer, as in `flat`, or the same share of each, as in `uniform`.
+        """
 
         blocks: Count | None = None
         exponent: Positive = 1.0
         last_half: bool = False
+        widths: Literal["equal", "uniform"] = "equal"
 
-    examples = ({"blocks": 1}, {"last_half": True}, {"exponent": 0.5})
+        @model_validator(mode="after")
+        def _one_rule(self) -> Self:
+            if self.last_half and self.widths == "uniform":
+                raise ValueError("last_half is a rule for widths: equal; leave one of the two out")
+            return self
+
+    examples = ({"blocks": 1}, {"last_half": True}, {"exponent": 0.5}, {"blocks": 1, "widths": "uniform"})
 
     def search(self, problem: Problem) -> list[SubNetwork]:
         """Return architectures without weights of their own."""
@@ -41,6 +54,8 @@ class Shallow(Pruner):
         stages = space.sizes[: block_groups(space)]
         widths = equal_widths(space, p.last_half)
         widest = max((len(places) for places in widths), default=1)
+        if p.widths == "uniform":
+            widths = [place * widest / len(place) for place in widths]
         places = []
         for stage, size in enumerate(stages):
             place = torch.arange(size, dtype=torch.float64)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from benchmark.config.params import Count, NonNegative, Positive, Section
 from benchmark.dap.cost_weight import CostWeight, DualAscent, Penalty
+from benchmark.dap.depth import starting_blocks
 from benchmark.dap.laws import InitialLaw, PretrainedLaw, RestartLaw, WeightLaw
 from benchmark.dap.search import Settings, search
 from benchmark.pruning.problem import Problem, SubNetwork
@@ -17,8 +18,9 @@ class DAP(Pruner):
     """Complexity-penalised subset selection by a two-temperature relaxation, scored against a law of weights.
 
     Colombo & Gao 2021, Differentiable Architecture Pruning for Transfer Learning, arXiv 2107.03375, reconstructed
-    from its abstract; the law of weights, the dual ascent and the tying of exchangeable units are this project's. By
-    default the forward gates are annealed to the hard step and the backward slope stays that of a wider sigmoid.
+    from its abstract; the law of weights, the dual ascent, the tying of exchangeable units and the depth that is tried
+    first are this project's. By default the forward gates are annealed to the hard step and the backward slope stays
+    that of a wider sigmoid.
     """
 
     name = "dap"
@@ -38,19 +40,20 @@ class DAP(Pruner):
 
         `law` of weights: `restart` (`restarts` trainings, each with `warmup` weight steps before the architecture
         moves), `init` or `pretrained` (with relative `noise`). `steps` of the architecture and `warmup` are by default
-        a half and a quarter of the source recipe's steps: with two restarts, 1.5 pretrainings in all. `tau_low`
-        of the forward gates, 0 being the hard step, reached from `anneal_from` if given; `tau_high` of the backward
-        slope. `travel` is how far the logits go in all under steps of unit size. `constraint`: the price of complexity
-        follows the falling budget by dual ascent (`dual_rate`, `damping`; the budget is held at its lowest for the last
-        `hold` of the steps), or as a `penalty` rises evenly to `highest`. `searches`: one for all budgets or each of
-        its own. `exchangeable` ties the channels of a layer to a width, beside blocks that move each on its own; None
-        ties them where the law makes them so. `spread` of tied widths: the restart law's weights are trained as those
-        of random architectures around the present one, which many sub-networks then can use; 0 trains the present one.
+        a quarter of the source recipe's steps each: with one restart, 0.75 pretrainings in all. `tau_low` of the
+        forward gates, 0 being the hard step, reached from `anneal_from` if given; `tau_high` of the backward slope.
+        `travel` is how far the logits go in all under steps of unit size. `constraint`: the price of complexity follows
+        the falling budget by dual ascent (`dual_rate`, `damping`; the budget is held at its lowest for the last `hold`
+        of the steps), or as a `penalty` rises evenly to `highest`. `searches`: one for all budgets or each of its own.
+        `exchangeable` ties the channels of a layer to a width, beside blocks that move each on its own; None ties them
+        where the law makes them so. `spread` of tied widths: the restart law's weights are trained as those of random
+        architectures around the present one; 0 trains the present one. `trials`: pretrainings that the choice of the
+        depth to start from may cost, where there are blocks; 0 starts from all of them.
         """
 
         law: Literal["init", "restart", "pretrained"] = "restart"
         steps: Count | None = None
-        restarts: Count = 2
+        restarts: Count = 1
         warmup: Annotated[int, Field(ge=0)] | None = None
         noise: NonNegative = 0.0
         tau_low: NonNegative = 0.0
@@ -64,7 +67,8 @@ class DAP(Pruner):
         hold: Annotated[float, Field(ge=0, lt=1)] = 0.1
         searches: Literal["one", "each"] = "one"
         exchangeable: bool | None = None
-        spread: NonNegative = 1.0
+        spread: NonNegative = 0.0
+        trials: NonNegative = 0.5
 
         @model_validator(mode="after")
         def _ordered(self) -> Self:
@@ -86,7 +90,7 @@ class DAP(Pruner):
         """Return architectures from one search path or several, with the restart law's own weights or else none."""
         p = self.parameters
         recipe = problem.recipe.steps
-        steps = max(p.restarts, recipe // 2) if p.steps is None else p.steps
+        steps = max(p.restarts, recipe // 4) if p.steps is None else p.steps
         warmup = recipe // 4 if p.warmup is None else p.warmup
         fresh = problem.space.granularity in ("channel", "block+channel") and p.law != "pretrained"
         tied = fresh if p.exchangeable is None else p.exchangeable
@@ -99,6 +103,7 @@ class DAP(Pruner):
             hold=p.hold,
             tied=tied,
             spread=p.spread if tied else 0.0,
+            on=starting_blocks(problem, p.trials) if problem.space.blocks and p.trials > 0 else None,
         )
         paths = [problem.budgets] if p.searches == "one" else [(budget,) for budget in problem.budgets]
         found = []

@@ -21,7 +21,10 @@ SHOWN = 500  # held-out images at most, to compare the relaxed with the discrete
 
 @dataclass(frozen=True)
 class Settings:
-    """What the search must know beside the law: see `benchmark.dap.pruner.DAP`. `lr` is that of one step."""
+    """What the search must know beside the law: see `benchmark.dap.pruner.DAP`.
+
+    `lr` is that of one step; `on` the blocks that are on at the start (None: all).
+    """
 
     steps: int
     tau_low: float
@@ -31,6 +34,7 @@ class Settings:
     hold: float
     tied: bool
     spread: float
+    on: Tensor | None = None
 
 
 def search(
@@ -50,7 +54,7 @@ def search(
     logits are set aside for it.
     """
     budgets = tuple(budgets)
-    space, units = problem.space, Units.of(problem.space, settings.tied, problem.device)
+    space, units = problem.space, Units.of(problem.space, settings.tied, problem.device, settings.on)
     logits = units.start
     recipe = problem.recipe.model_copy(update={"steps": settings.steps})
     one = "of one search for all budgets" if len(budgets) > 1 else "of a search for this budget"

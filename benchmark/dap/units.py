@@ -20,18 +20,22 @@ class Units:
     kinds: tuple[int, ...]
 
     @classmethod
-    def of(cls, space: SearchSpace, tied: bool, device: str) -> "Units":
+    def of(cls, space: SearchSpace, tied: bool, device: str, on: Tensor | None = None) -> "Units":
         """Return the units of a space: tied ones, those of a layer, on a ladder, others all at logit 1.
 
-        Blocks are not exchangeable: each does what no other does, and is a width of one.
+        Blocks are not exchangeable: each does what no other does, and is a width of one. Those that are not `on` (bool
+        [blocks]; None: all are) start as far below zero as the others above, so that a slope can bring them back.
         """
         blocks = len(space.blocks)
         kinds = tuple(size for size in (blocks, space.n - blocks) if size)
+        start = ladder(space) if tied else torch.ones(space.n)
+        if on is not None:
+            start[:blocks] = torch.where(on, start[:blocks], -start[:blocks])
         if not tied:
-            return cls(torch.ones(space.n, device=device), None, kinds)
+            return cls(start.to(device), None, kinds)
         sizes = torch.tensor([part.stop - part.start for part in space.alike])
         group = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        return cls(ladder(space).to(device), group.to(device), kinds)
+        return cls(start.to(device), group.to(device), kinds)
 
     def moved(self, gradient: Tensor) -> Tensor:
         """Return the gradient [n] of what moves: for tied units that of their common shift, the sum over the group."""

@@ -92,8 +92,8 @@ def asked(granularity: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPat
 def test_lengths_follow_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     ((law, _, settings, *_),) = asked("channel", {}, monkeypatch, steps=13)
     assert isinstance(law, RestartLaw)
-    assert (settings.steps, law.warmup, law.length) == (6, 3, 3)
-    assert settings.lr == pytest.approx(4.0 / 6)
+    assert (settings.steps, law.warmup, law.length) == (3, 3, 3)
+    assert settings.lr == pytest.approx(4.0 / 3)
     ((law, _, settings, *_),) = asked("channel", {"steps": 10, "warmup": 0, "restarts": 1}, monkeypatch)
     assert isinstance(law, RestartLaw)
     assert (settings.steps, law.warmup, law.length) == (10, 0, 10)
