@@ -31,6 +31,7 @@ QUESTIONS = {
         ("C3", "C5"),
         ("spread", "shared"),
     ),
+    "depth": Question("Is depth found by gates alone, or is it better tried first?", (), ("accuracy",)),
     "path": Question(
         "Is the smallest complexity reached as well by one search for all budgets as by a search for each, and by a "
         "price of complexity as well as by a budget?",

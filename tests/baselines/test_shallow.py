@@ -7,6 +7,8 @@ from shallow import network, space
 
 from baselines.flat import Flat
 from baselines.shallow import Shallow
+from benchmark.config.params import parse
+from benchmark.errors import BenchError
 from benchmark.pruning.problem import Problem, SubNetwork
 
 
@@ -73,3 +75,15 @@ def test_of_blocks_alone_the_latest_of_every_stage_go_first() -> None:
         assert all(stage == sorted(stage, reverse=True) for stage in stages)
         depths = [sum(stage) for stage in stages]
         assert depths == sorted(depths, reverse=True) and max(depths) - min(depths) <= 1
+
+
+def test_uniform_widths_by_hand() -> None:
+    """One block, widths (w, i) of stem and inner layer: 32 w parameters at i = 2, 22 w at i = 1."""
+    made = on_bottlenecks("params", *(cost / 212 for cost in (128, 127, 95, 65, 43)))
+    found = Shallow(Shallow.Parameters(blocks=1, widths="uniform")).search(made)
+    assert [widths[1:3] for widths in kept(made, found)] == [[4, 2], [3, 2], [3, 1], [2, 1], [1, 1]]
+
+
+def test_two_rules_for_widths_are_one_too_many() -> None:
+    with pytest.raises(BenchError, match="last_half is a rule for widths: equal"):
+        parse(Shallow.Parameters, {"last_half": True, "widths": "uniform"}, "here")
