@@ -8,7 +8,7 @@ from synthetic_results import keep_every_rule
 
 from benchmark.analysis import read_summary
 from benchmark.errors import BenchError
-from benchmark.report import readme, report_page
+from benchmark.report import readme, report_page, report_suite
 from benchmark.report.captions import CLAIMS, captions
 from benchmark.report.comparisons import rivals
 from benchmark.report.labels import NBSP
@@ -184,3 +184,13 @@ def test_plotting_is_imported_late():
     code = "import sys, benchmark.report, benchmark.analysis, benchmark.report.readme; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "pandas", "seaborn", "torch", "jinja2", "scipy.stats"} & set(loaded)
+
+
+def test_a_suite_of_the_dense_control_alone_has_a_page(make, suite):
+    """As `dapbench run --method dense` leaves it; with one weights mode and with several."""
+    one = {"transfer": {"weights": ["fresh"], "shots": [5]}}
+    made = make(several=suite("Several", methods=["dense"]), one=suite("One", methods=["dense"], **one))
+    for name in ("several", "one"):
+        report_suite(made.params, name, made.root)
+    report_page(made.params, made.root)
+    assert "Several" in (made.reports / "index.html").read_text()

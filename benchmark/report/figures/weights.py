@@ -16,9 +16,10 @@ COLUMNS = 6
 def weights(view: View) -> Figure | None:
     """Draw every method in a panel of its own, one curve and one dense line per weights mode.
 
-    Rows are granularities; target and shots of the headline. None when the suite has one weights mode.
+    Rows are granularities; target and shots of the headline. None when the suite has one weights mode, or nothing but
+    the dense control.
     """
-    if len(view.weights) < 2:
+    if len(view.weights) < 2 or not view.methods:
         return None
     columns = math.ceil(len(view.methods) / math.ceil(len(view.methods) / COLUMNS))
     blocks = [view.methods[start : start + columns] for start in range(0, len(view.methods), columns)]
