@@ -19,9 +19,9 @@ PLACE = ("granularity", "weights", "target", "shots")
 def judged(view: View) -> list[dict[str, Any]]:
     """Return every cell with its place among the methods.
 
-    `mark` is "best", "unresolved" (not told apart from the best) or "", among the default variants at the same place
-    and budget; `behind` is the best minus the cell, paired by seed, with its 95 % interval's half width. Variants and
-    the dense control have neither. `lost` is the dense control minus the cell. None: there is no such number, or, for
+    `mark` is "best", "unresolved" (not told apart from the best) or "", among the rivals at the same place and budget:
+    the default variants, and all variants of what costs no search, since anybody may take the best of these; `behind`
+    is the best minus the cell, paired by seed, with its 95 % interval's half width. Others have neither. `lost` is the dense control minus the cell. None: there is no such number, or, for
     half widths, fewer than three seeds.
     """
     rivals: dict[tuple[Any, ...], list[Record]] = {}
@@ -42,7 +42,8 @@ def judged(view: View) -> list[dict[str, Any]]:
 
 def _rivals(view: View) -> Iterator[Record]:
     for cell in view.summary["cells"]:
-        if cell["method"] != DENSE and not cell["variant"]:
+        costs = cell["pretrain_flops"] or cell["search_flops"]
+        if cell["method"] != DENSE and not (cell["variant"] and costs):
             yield cell
 
 

@@ -8,10 +8,11 @@ SEEDS = [0, 1, 2]
 PLACE = {"granularity": "channel", "weights": "fresh", "target": "mnist", "shots": 5}
 
 
-def cell(method, by_seed, budget=0.1, variant="", **place):
+def cell(method, by_seed, budget=0.1, variant="", search_flops=0, **place):
     found = [value for value in by_seed if value is not None]
     mean = {"accuracy": sum(found) / len(found), "half": 0.01, "seeds": len(found), "by_seed": by_seed}
-    return PLACE | place | {"method": method, "variant": variant, "budget": budget} | mean
+    cost = {"pretrain_flops": 0, "search_flops": search_flops}
+    return PLACE | place | {"method": method, "variant": variant, "budget": budget} | mean | cost
 
 
 def view_of(reported, *cells):
@@ -32,7 +33,7 @@ def test_marks_and_differences_by_hand(reported):
                 cell("dap", [0.80, 0.82, 0.84]),
                 cell("uniform", [0.70, 0.72, 0.741]),
                 cell("my_pruner", [0.70, 0.90, 0.80]),
-                cell("dap", [0.95, 0.95, 0.95], variant="init"),
+                cell("dap", [0.95, 0.95, 0.95], variant="init", search_flops=9),
                 cell("uniform", [0.99, 0.99, 0.99], budget=0.5),
             )
         )
@@ -47,6 +48,20 @@ def test_marks_and_differences_by_hand(reported):
         assert (found[key]["mark"], found[key]["behind"]) == ("", None), "no rivals of the methods"
     assert found["dense", ""]["lost"] is None
     assert found["dap", "init"]["lost"] == pytest.approx(-0.03), "variants have what they lose"
+
+
+def test_a_variant_of_what_costs_no_search_is_a_rival(reported):
+    found = by_method(
+        judged(
+            view_of(
+                reported,
+                cell("dap", [0.80, 0.82, 0.84], search_flops=9),
+                cell("uniform", [0.70, 0.72, 0.741]),
+                cell("uniform", [0.90, 0.92, 0.94], variant="last"),
+            )
+        )
+    )
+    assert found["uniform", "last"]["mark"] == "best" and found["dap", ""]["behind"] == pytest.approx(0.1)
 
 
 def test_a_resolved_method_is_behind(reported):

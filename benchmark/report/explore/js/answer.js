@@ -11,12 +11,13 @@ function answer(view) {
   ];
 }
 
+// Variants of what costs no search are rivals of their own: anybody may take the best of them.
 function isRival(row) {
-  return row.method !== DATA.dense && row.variant === "";
+  return row.method !== DATA.dense && (row.variant === "" || !(row.pretrain_flops || row.search_flops));
 }
 
 function verdict(view, rivals, group) {
-  const names = group.map((row) => methodLabel(row.method));
+  const names = group.map((row) => methodLabel(row.method, row.variant));
   if (view.suite.few) return `${names[0]} has the best mean; nothing is told apart with ${seeds(view)}.`;
   if (rivals.length === 1) return `${names[0]} is the only method here.`;
   if (group.length === 1) return `${names[0]} is ahead of every other method.`;
@@ -31,7 +32,7 @@ function answerTable(view, group) {
     el(
       "tr",
       {},
-      el("th", { scope: "row" }, swatch(DATA.methods[row.method]), methodLabel(row.method)),
+      el("th", { scope: "row" }, swatch(DATA.methods[row.method]), methodLabel(row.method, row.variant)),
       ...cells(heads, [
         withHalf(row.accuracy, row.half),
         row.mark === "best" ? "best mean" : withHalf(row.behind, row.behind_half),
