@@ -20,9 +20,9 @@ def judged(view: View) -> list[dict[str, Any]]:
     """Return every cell with its place among the methods.
 
     `mark` is "best", "unresolved" (not told apart from the best) or "", among the rivals at the same place and budget:
-    the default variants, and all variants of what costs no search, since anybody may take the best of these; `behind`
-    is the best minus the cell, paired by seed, with its 95 % interval's half width. Others have neither. `lost` is the dense control minus the cell. None: there is no such number, or, for
-    half widths, fewer than three seeds.
+    the default variants, and all variants of what costs no search, since anybody may take the best of these. `behind`
+    is the best minus the cell, paired by seed, with its 95 % interval's half width. Others have neither. `lost` is the
+    dense control minus the cell. None: there is no such number, or, for half widths, fewer than three seeds.
     """
     rivals: dict[tuple[Any, ...], list[Record]] = {}
     for cell in _rivals(view):
