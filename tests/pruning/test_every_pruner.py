@@ -250,17 +250,18 @@ class Counting:
         self.aside = False
         next(made.network.children()).register_forward_hook(self.count)
         for name in ("retrain", "evaluate"):
-            monkeypatch.setattr(made, name, self.apart(made, getattr(made, name)))
+            # On the class: a pruner may train by a copy of the problem, with another recipe.
+            monkeypatch.setattr(Problem, name, self.apart(getattr(Problem, name)))
 
     def count(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if not self.aside:
             self.passes += len(inputs[0]) * (3 if torch.is_grad_enabled() else 1)
 
-    def apart(self, made: Problem, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
+    def apart(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(made: Problem, *arguments: Any, **named: Any) -> Any:
             before, self.aside = made.flops, True
             try:
-                return method(*arguments, **named)
+                return method(made, *arguments, **named)
             finally:
                 self.charged, self.aside = self.charged + made.flops - before, False
 
