@@ -180,6 +180,15 @@ def test_the_end_of_a_run_ends_its_jobs_on_the_workers(client, context, marks, t
     assert computed(marks) == [5, 6]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background job ignores interrupts; here they arrive."""
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, outside)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_not_lost_where_python_ignores_exceptions(client, context, marks):
     class Watched:
         def __del__(self) -> None:
