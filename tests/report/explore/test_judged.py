@@ -20,23 +20,19 @@ def view_of(reported, *cells):
     return View(summary | {"cells": list(cells)})
 
 
-def by_method(found):
-    return {(one["method"], one["variant"]): one for one in found}
+def by_method(reported, *cells):
+    return {(one["method"], one["variant"]): one for one in judged(view_of(reported, *cells))}
 
 
 def test_marks_and_differences_by_hand(reported):
     found = by_method(
-        judged(
-            view_of(
-                reported,
-                cell("dense", [0.9, 0.92, 0.94], budget=1.0),
-                cell("dap", [0.80, 0.82, 0.84]),
-                cell("uniform", [0.70, 0.72, 0.741]),
-                cell("my_pruner", [0.70, 0.90, 0.80]),
-                cell("dap", [0.95, 0.95, 0.95], variant="init", search_flops=9),
-                cell("uniform", [0.99, 0.99, 0.99], budget=0.5),
-            )
-        )
+        reported,
+        cell("dense", [0.9, 0.92, 0.94], budget=1.0),
+        cell("dap", [0.80, 0.82, 0.84]),
+        cell("uniform", [0.70, 0.72, 0.741]),
+        cell("my_pruner", [0.70, 0.90, 0.80]),
+        cell("dap", [0.95, 0.95, 0.95], variant="init", search_flops=9),
+        cell("uniform", [0.99, 0.99, 0.99], budget=0.5),
     )
     assert found["dap", ""]["mark"] == "best" and found["dap", ""]["behind"] is None
     assert found["my_pruner", ""]["mark"] == "unresolved"
@@ -52,20 +48,16 @@ def test_marks_and_differences_by_hand(reported):
 
 def test_a_variant_of_what_costs_no_search_is_a_rival(reported):
     found = by_method(
-        judged(
-            view_of(
-                reported,
-                cell("dap", [0.80, 0.82, 0.84], search_flops=9),
-                cell("uniform", [0.70, 0.72, 0.741]),
-                cell("uniform", [0.90, 0.92, 0.94], variant="last"),
-            )
-        )
+        reported,
+        cell("dap", [0.80, 0.82, 0.84], search_flops=9),
+        cell("uniform", [0.70, 0.72, 0.741]),
+        cell("uniform", [0.90, 0.92, 0.94], variant="last"),
     )
     assert found["uniform", "last"]["mark"] == "best" and found["dap", ""]["behind"] == pytest.approx(0.1)
 
 
 def test_a_resolved_method_is_behind(reported):
-    found = by_method(judged(view_of(reported, cell("dap", [0.80, 0.82, 0.84]), cell("uniform", [0.7, 0.72, 0.741]))))
+    found = by_method(reported, cell("dap", [0.80, 0.82, 0.84]), cell("uniform", [0.7, 0.72, 0.741]))
     assert found["uniform", ""]["mark"] == "" and found["uniform", ""]["behind"] == pytest.approx(0.0997, abs=1e-3)
     assert found["uniform", ""]["behind_half"] is not None
     assert found["uniform", ""]["lost"] is None, "there is no dense control"
