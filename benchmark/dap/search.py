@@ -65,17 +65,13 @@ def search(
         low = temperature(step, settings)
         raised = filled(space, logits)
         chosen = gates(raised, low)
-        state = law.sample(step, partial(_around, space, units, logits, settings.spread, draws, chosen))
+        state = law.sample(step, partial(around, space, units, logits, settings.spread, draws, chosen))
         complexity = space.complexity((raised > 0).float())
         for budget in budgets:
             if complexity <= budget and budget not in passed:
                 at = f"passed at step {step} of {settings.steps} {one}"
                 passed[budget] = _set_aside(problem, law, logits, state, low, budget, at)
-        chosen.requires_grad_()
-        loss = loss_of(problem.gated_logits(_shielded(problem, state), chosen, images), labels)
-        (towards_loss,) = torch.autograd.grad(loss, chosen)
-        (towards_cost,) = torch.autograd.grad(space.cost(chosen).log(), chosen)
-        problem.charge(problem.dense_macs, len(labels))
+        loss, towards_loss, towards_cost = gradients(problem, state, chosen, images, labels)
         weight = pressure.weight(
             complexity, falling_budget(step, settings.steps, min(budgets), settings.hold), (step + 1) / settings.steps
         )
@@ -90,18 +86,27 @@ def search(
         problem.trace.append(
             {
                 "step": step,
-                "loss": float(loss.detach()),
+                "loss": loss,
                 "complexity": complexity,
                 "multiplier": pressure.multiplier,
                 "undecided": undecided(logits, settings.tau_high),
             }
         )
         progress((step + 1) / settings.steps)
-    for budget in budgets:
-        if budget not in passed:
-            at = f"cut from the end {one}"
-            passed[budget] = _set_aside(problem, law, logits, state, low, budget, at)
-    return [passed[budget] for budget in budgets]
+    at = f"cut from the end {one}"
+    return [passed.get(b) or _set_aside(problem, law, logits, state, low, b, at) for b in budgets]
+
+
+def gradients(
+    problem: Problem, state: State, chosen: Tensor, images: Tensor, labels: Tensor
+) -> tuple[float, Tensor, Tensor]:
+    """Return the loss on held-out images, its gradient at the gates `chosen` [n], and that of the cost's logarithm."""
+    at = chosen.detach().requires_grad_()
+    loss = loss_of(problem.gated_logits(_shielded(problem, state), at, images), labels)
+    (towards_loss,) = torch.autograd.grad(loss, at)
+    (towards_cost,) = torch.autograd.grad(problem.space.cost(at).log(), at)
+    problem.charge(problem.dense_macs, len(labels))
+    return float(loss.detach()), towards_loss, towards_cost
 
 
 def temperature(step: int, settings: Settings) -> float:
@@ -112,10 +117,10 @@ def temperature(step: int, settings: Settings) -> float:
     return settings.tau_low + left * (settings.anneal_from - settings.tau_low)
 
 
-def _around(
+def around(
     space: SearchSpace, units: Units, logits: Tensor, spread: float, draws: torch.Generator, present: Tensor
 ) -> Tensor:
-    """The gates of one weight step: the present ones, or with a spread those of a discrete architecture around."""
+    """Return the gates of one weight step: the present ones, or with a spread those of an architecture around."""
     if spread == 0:
         return present
     return gates(filled(space, units.scattered(logits, spread, draws)), 0.0)
@@ -127,15 +132,15 @@ def _set_aside(
     """Cut the budget's architecture, and note how far the relaxed network is from the discrete one it becomes."""
     mask = problem.space.project(problem.apply_inversion(logits.cpu()), budget)
     notes = {
-        "relaxed": _accuracy(problem, state, gates(filled(problem.space, logits), low)),
-        "discrete": _accuracy(problem, state, mask.to(logits)),
+        "relaxed": accuracy_seen(problem, state, gates(filled(problem.space, logits), low)),
+        "discrete": accuracy_seen(problem, state, mask.to(logits)),
     }
-    return SubNetwork(budget, mask, _copied(state) if law.own_weights else None, origin, notes)
+    return SubNetwork(budget, mask, copied(state) if law.own_weights else None, origin, notes)
 
 
 @torch.no_grad()
-def _accuracy(problem: Problem, state: State, gates: Tensor) -> float:
-    """The accuracy on held-out images as the search sees it: by the batch's statistics."""
+def accuracy_seen(problem: Problem, state: State, gates: Tensor) -> float:
+    """Return the accuracy on held-out images as the search sees it: by the batch's statistics."""
     task: Task = problem.validation
     index = torch.arange(min(SHOWN, len(task)), device=task.labels.device)
     images = task.normalise(task.pixels(index)).contiguous(memory_format=torch.channels_last)
@@ -150,5 +155,6 @@ def _shielded(problem: Problem, state: State) -> State:
     return {name: t.detach() if name in weights else t.detach().clone() for name, t in state.items()}
 
 
-def _copied(state: State) -> State:
+def copied(state: State) -> State:
+    """Return the weights in tensors of their own: a law goes on with those it gave."""
     return {name: tensor.detach().clone() for name, tensor in state.items()}

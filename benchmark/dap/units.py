@@ -39,10 +39,12 @@ class Units:
 
     def moved(self, gradient: Tensor) -> Tensor:
         """Return the gradient [n] of what moves: for tied units that of their common shift, the sum over the group."""
-        if self.group is None:
-            return gradient
-        total = gradient.new_zeros(int(self.group[-1]) + 1)
-        return total.index_add_(0, self.group, gradient)[self.group]
+        return gradient if self.group is None else self.of_widths(gradient)[self.group]
+
+    def of_widths(self, gradient: Tensor) -> Tensor:
+        """Return the gradient [widths] of the common shift of each width's units, from that of the units [n]."""
+        assert self.group is not None, "only tied units are widths"
+        return gradient.new_zeros(int(self.group[-1]) + 1).index_add_(0, self.group, gradient)
 
     def scattered(self, logits: Tensor, spread: float, draws: torch.Generator) -> Tensor:
         """Return logits [n] of an architecture around: widths moved at random, each on its own and all together.

@@ -32,6 +32,11 @@ QUESTIONS = {
         ("spread", "shared"),
     ),
     "depth": Question("Is depth found by gates alone, or is it better tried first?", (), ("accuracy",)),
+    "width": Question(
+        "Are widths by gradients better than equal shares, and better for trainings that say how far they go?",
+        ("C1",),
+        ("accuracy",),
+    ),
     "path": Question(
         "Is the smallest complexity reached as well by one search for all budgets as by a search for each, and by a "
         "price of complexity as well as by a budget?",

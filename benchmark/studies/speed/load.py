@@ -69,7 +69,7 @@ class Load:
             device=self.device,
             load_pretrained=lambda: ({}, 0),
         )
-        pruner = DAP(DAP.Parameters(steps=self.steps, restarts=1, warmup=0))
+        pruner = DAP(DAP.Parameters(near=None, steps=self.steps, restarts=1, warmup=0))
         return lambda: pruner.search(replace(problem, trace=[]))
 
     def few_shot(self) -> list[Draw]:
