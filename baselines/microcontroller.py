@@ -47,13 +47,13 @@ class Microcontroller(Pruner):
         steps). `statistics`: the batches that give the sub-network its batch norm statistics.
         """
 
-        length: Positive = 1.0
+        length: Positive = 0.5
         start: Fraction = 0.98
         travel: NonNegative = 12.0
         hot: Positive = 2.0
         cold: Positive = 0.2
         memory: Fraction = 0.9
-        refreshes: Count = 20
+        refreshes: Count = 5
         beside: bool = True
         dual_rate: NonNegative = 0.2
         damping: NonNegative = 5.0

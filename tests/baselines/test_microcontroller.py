@@ -101,14 +101,14 @@ def test_single_weights_have_no_memory() -> None:
 
 def test_at_full_width_it_is_pretraining() -> None:
     made = problem("channel", (1.0,), build=Normed)
-    pruner = Microcontroller(Microcontroller.Parameters(start=1 - 1e-6, travel=0.0, hot=0.01, cold=0.01))
+    pruner = Microcontroller(Microcontroller.Parameters(length=1.0, start=1 - 1e-6, travel=0.0, hot=0.01, cold=0.01))
     (sub,) = pruner.search(made)
     assert bool(sub.mask.all())
     assert_pretrained(made, sub.state)
 
 
 def test_the_relaxed_network_comes_down_to_its_bounds() -> None:
-    recipe = RECIPE.model_copy(update={"steps": 100})
+    recipe = RECIPE.model_copy(update={"steps": 200})
     made = problem("channel", (0.6,), build=TwoConvolutions, recipe=recipe)
     (sub,) = Microcontroller().search(made)
     assert sub.notes["relaxed_complexity"] <= 0.6 * 1.1
