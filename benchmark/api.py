@@ -127,12 +127,12 @@ def problem(
     """Return the problem of finding sub-architectures of `model` on labelled images; `problem.space` is the space.
 
     `images` are uint8 [N, C, H, W] with H = W, `labels` int64 [N] from 0; `split` cuts them by `seed`. `budgets` are
-    shares of the model's `cost` ("params" or "macs"). The searches train by `recipe`. With `pretrained` the model's
-    present weights are the pretrained ones; otherwise those are trained, once, when a pruner or `finetune` asks for
-    them. `model` itself is left as it is, and of what PyTorch wraps around it (`DataParallel`, `torch.compile`) only
-    the network within is used. Raises `BenchError`, before anything is trained, for images, labels and other arguments
-    that are not as told here, for a model that is not float32 and finite, or gives no logits [N, classes] of such
-    images, in training and afterwards, for one without prunable units, and for a class too small to be split.
+    shares of the model's `cost` ("params", "macs" or "memory"). The searches train by `recipe`. With `pretrained` the
+    model's present weights are the pretrained ones; otherwise those are trained, once, when a pruner or `finetune` asks
+    for them. `model` itself is left as it is, and of what PyTorch wraps around it (`DataParallel`, `torch.compile`)
+    only the network within is used. Raises `BenchError`, before anything is trained, for images, labels and other
+    arguments that are not as told here, for a model that is not float32 and finite, or gives no logits [N, classes] of
+    such images, in training and afterwards, for one without prunable units, and for a class too small to be split.
     """
     shares = _shares(budgets)
     _check_settings(recipe, split, seed)

@@ -64,7 +64,7 @@ def _seeds(case: Case) -> Checked:
 
 def _costs(case: Case) -> Checked:
     costs: list[CostKind] = case.config.grid.costs
-    return set(costs) == {"params", "macs"}, f"budgets in {' and '.join(costs)}"
+    return set(costs) >= {"params", "macs"}, f"budgets in {' and '.join(costs)}"
 
 
 def _dense(case: Case) -> Checked:

@@ -14,7 +14,7 @@ from benchmark.config.params import CostKind
 from benchmark.protocol.controls import DENSE
 
 Points = Sequence[tuple[float, float]]  # a cost and an accuracy
-OTHER: Mapping[CostKind, CostKind] = {"params": "macs", "macs": "params"}
+OTHER: Mapping[CostKind, CostKind] = {"params": "macs", "macs": "params", "memory": "macs"}  # rows carry no memory
 
 
 def at_equal_cost(

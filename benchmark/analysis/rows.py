@@ -27,7 +27,7 @@ class Row(BaseModel):
     method: str
     variant: str
     granularity: Literal["channel", "weight", "block", "block+channel"]
-    cost: Literal["params", "macs"]
+    cost: Literal["params", "macs", "memory"]
     budget: float = Field(gt=0.0, le=1.0)
     complexity: float = Field(gt=0.0, le=1.0)
     seed: int = Field(ge=0)

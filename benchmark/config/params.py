@@ -17,7 +17,7 @@ from benchmark.errors import BenchError, unknown
 
 Granularity = Literal["channel", "weight", "block", "block+channel"]
 WeightsMode = Literal["fresh", "scratch", "inherit"]
-CostKind = Literal["params", "macs"]
+CostKind = Literal["params", "macs", "memory"]
 Measure = Literal["nearest", "probe", "finetune"]
 Control = Literal["twice", "shuffled", "inverted", "labels", "flops"]
 T = TypeVar("T")

@@ -14,6 +14,8 @@ from benchmark.space import SearchSpace
 from benchmark.training.loop import batches, loss_of
 
 Price = Callable[[float, int, int], float]  # of log C, from the complexity, the step and the number of steps
+# What is added to the loss and the weight behind it, from the units counted as kept, the step and the number of steps.
+Penalty = Callable[[Tensor, int, int], tuple[Tensor, float]]
 
 
 class Relaxed(NamedTuple):
@@ -57,14 +59,19 @@ def best_of_groups(space: SearchSpace, scores: Tensor) -> Tensor:
 
 
 def training(
-    problem: Problem, net: SharedWeights, units: Relaxation, travel: float, price: Price | None = None
+    problem: Problem,
+    net: SharedWeights,
+    units: Relaxation,
+    travel: float,
+    price: Price | None = None,
+    penalty: Penalty | None = None,
 ) -> Iterator[int]:
     """Train the weights of `net` and the scores of `units` on the same batches; yields the steps done, after each.
 
     The batches are those of pretraining, in its order. The loss is the cross-entropy of the gated large model, with a
-    `price` also that price times the logarithm of the relaxed complexity. Weights follow the suite's recipe. Scores
-    take Adam's steps, by which a score whose gradient keeps its sign goes `travel` in all, however long the training
-    is. Every pass is charged.
+    `price` also that price times the logarithm of the relaxed complexity, with a `penalty` what that gives. Weights
+    follow the suite's recipe. Scores take Adam's steps, by which a score whose gradient keeps its sign goes `travel` in
+    all, however long the training is. Every pass is charged.
     """
     steps = net.recipe.steps
     optimizer = torch.optim.Adam([units.scores], lr=travel / steps)
@@ -76,6 +83,9 @@ def training(
         weight = 0.0 if price is None else price(float(complexity.detach()), step, steps)
         if weight:
             objective = loss + weight * complexity.log()
+        if penalty is not None:
+            added, weight = penalty(kept, step, steps)
+            objective = loss + added
         objective.backward()
         net.update()
         optimizer.step()

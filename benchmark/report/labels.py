@@ -16,7 +16,7 @@ VARIANTS = {
     "straight-through": "straight-through",
 }
 FLOORS = {"nearest": "raw pixels, nearest class mean", "probe": "raw pixels, logistic regression"}
-COSTS = {"params": "parameters", "macs": "MACs"}
+COSTS = {"params": "parameters", "macs": "MACs", "memory": "peak activation memory"}
 MEASURED = {
     "nearest": "nearest class mean of frozen features",
     "probe": "logistic regression on frozen features",

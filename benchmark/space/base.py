@@ -20,7 +20,7 @@ from benchmark.space.architecture import Architecture
 from benchmark.space.surgery.blocks import Block
 from benchmark.space.surgery.mask_and_cut import run
 
-COSTS = ("params", "macs")
+COSTS = ("params", "macs", "memory")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class SearchSpace(ABC):
     """All sub-architectures of a large model: vectors a in {0,1}^n over its units.
 
     The flat unit vector holds the groups one after the other (`groups`, `offsets`); `n` is its length.
-    `cost_kind` ("params" or "macs") is what budgets are shares of, `total` the large model's cost.
-    Costs are those of the extracted network: all parameters, or multiply-accumulates for one input.
+    `cost_kind` ("params", "macs" or "memory") is what budgets are shares of, `total` the large model's cost.
+    Costs are those of the extracted network: all parameters, multiply-accumulates for one input, or the most bytes of
+    activations that are alive at once for one input.
     """
 
     granularity: ClassVar[str]
@@ -161,7 +162,7 @@ class SearchSpace(ABC):
             raise BenchError(f"{self._uncounted}; write it with convolutions, linear layers and products of tensors")
 
     def exact_cost(self, a: Tensor) -> int:
-        """Return `params` or `macs` of the 0/1 vector `a`, whichever budgets are shares of."""
+        """Return params, macs or memory of the 0/1 vector `a`, whichever budgets are shares of."""
         return self._exact(self.cost_kind, a)
 
     @cached_property

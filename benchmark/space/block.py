@@ -1,5 +1,6 @@
 """Block units: an architecture leaves out residual branches or whole layers, and the network becomes shallower."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import BenchError
+from benchmark.models.copying import copied
 from benchmark.space.base import Group, SearchSpace
 from benchmark.space.graph.dependencies import DependencyGraph
+from benchmark.space.peak_memory import PeakMemory
 from benchmark.space.surgery.block_check import skippable
 from benchmark.space.surgery.module_edits import Change
 from benchmark.space.surgery.skip import NO_CHANNELS, Skipping
@@ -47,6 +50,15 @@ class BlockSpace(SearchSpace):
         self._block_groups = len(groups)
         groups += [Group(name, size) for name, size in graph.groups.items()]
         super().__init__(model, tuple(groups), cost_kind, uncounted=uncounted)
+        self._memory: PeakMemory | None = None
+        if cost_kind == "memory":
+            held, image = copied(model).cpu(), example_input[:1].detach().cpu()
+            self._memory = PeakMemory(
+                lambda blocks, channels: found.extracted(held, torch.cat([blocks, channels]), own=False),
+                image,
+                len(self.blocks),
+                list(graph.groups.values()),
+            )
 
     @staticmethod
     def _wired(_model: nn.Module, _example_input: Tensor) -> DependencyGraph:
@@ -75,10 +87,26 @@ class BlockSpace(SearchSpace):
         return self.exact_cost(mask) / self.total
 
     def _exact(self, kind: str, a: Tensor) -> int:
+        if kind == "memory":
+            assert self._memory is not None, "only a space of this cost knows its memory"
+            on = a.detach().cpu().to(torch.bool)
+            blocks = on[: len(self.blocks)].tolist()
+            return self._memory.of_kept(blocks, self._widths(on.long()).numpy())
         return self._skipping.costs[kind].of_kept(self._skipping.kept(a))
 
+    def _widths(self, a: Tensor) -> Tensor:
+        """Return how much of every group of channels is kept, and 1: [groups of channels + 1]."""
+        parts = a.split(self.sizes)[self._block_groups :]
+        return torch.stack([*(part.sum() for part in parts), a.new_ones(())])
+
     def cost(self, a: Tensor) -> Tensor:
-        """Return the cost of `a` [n]: multilinear in the blocks and the widths in them; exact at 0/1 points."""
+        """Return the cost of `a` [n]: multilinear in the blocks and the widths in them; exact at 0/1 points.
+
+        Memory is not multilinear: `PeakMemory` says what it is between these points.
+        """
+        if self._memory is not None:
+            wide = a.double()
+            return self._memory.of(wide[: len(self.blocks)], self._widths(wide)).to(a.dtype)
         return self._skipping.cost(self.cost_kind, a)
 
     def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
@@ -136,6 +164,13 @@ class BlockSpace(SearchSpace):
         # unit only from one block to the next, and the last such stretch that begins within the limit holds the end.
         starts = [0, *(torch.nonzero(order < len(self.blocks)).flatten() + 1).tolist()]
         last = max((place for place, start in enumerate(starts) if fits(start)), default=0)
+        if self._memory is not None and not (last or fits(0)):
+            # Peaks of blocks do not add up, so `minimum` need not hold for every choice of one block per group.
+            smallest = self.exact_cost(required) / self.total
+            raise BenchError(
+                "budget: below the smallest architecture with the blocks that come first, "
+                f"{smallest:.6f} of the memory; ask for at least {math.ceil(smallest * 1e4) / 1e4:g}"
+            )
         low, high = starts[last], [*(start - 1 for start in starts[1:]), len(order)][last]
         while low < high:
             middle = (low + high + 1) // 2

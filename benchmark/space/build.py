@@ -21,10 +21,11 @@ SPACES: dict[str, type[ChannelSpace] | type[WeightSpace] | type[BlockSpace]] = {
 def build_space(model: nn.Module, example_input: Tensor, granularity: str, cost: str = "params") -> SearchSpace:
     """Return the search space of `model` whose units are channels, single weights, blocks, or blocks and channels.
 
-    `example_input` is one image [1, C, H, W] on the model's device (of several the first is taken); `cost` ("params" or
-    "macs") is what budgets are shares of. The space holds no weights, and `model` is left as it was; of one that
-    PyTorch wraps for training it is the space of the network within. Raises `BenchError` for an unknown granularity or
-    cost, a model without parameters or with ones that are not initialised, and an image that it does not take.
+    `example_input` is one image [1, C, H, W] on the model's device (of several the first is taken); `cost` ("params",
+    "macs" or "memory") is what budgets are shares of. The space gives no weights, and `model` is left as it was; of one
+    that PyTorch wraps for training it is the space of the network within. Raises `BenchError` for an unknown
+    granularity or cost, a model without parameters or with ones that are not initialised, and an image that it does not
+    take.
     """
     if granularity not in SPACES:
         raise unknown("granularity", granularity, SPACES, "granularity")

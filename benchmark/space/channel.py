@@ -11,6 +11,7 @@ from benchmark.models.copying import copied
 from benchmark.space.base import Group, SearchSpace
 from benchmark.space.graph.cost import Array, Bilinear, macs_terms, params_terms
 from benchmark.space.graph.dependencies import DependencyGraph, trace
+from benchmark.space.peak_memory import PeakMemory
 from benchmark.space.surgery.channel_check import admitted
 from benchmark.space.surgery.mask_and_cut import Gates, Slices, extracted, share
 from benchmark.space.surgery.module_edits import Change, changes
@@ -40,15 +41,31 @@ class ChannelSpace(SearchSpace):
             "params": Bilinear(self.sizes, list(params_terms(model, self.graph))),
             "macs": Bilinear(self.sizes, list(macs_terms(self.graph))),
         }
+        self._memory: PeakMemory | None = None
+        if cost_kind == "memory":
+            held = copied(model).cpu()
+            image = example_input[:1].detach().cpu()
+            self._memory = PeakMemory(lambda _, mask: self._extract(held, mask), image, 0, self.sizes)
 
     def _exact(self, kind: str, a: Tensor) -> int:
         kept = [int(part.sum()) for part in a.detach().cpu().to(torch.bool).split(self.sizes)]
-        return self._costs[kind].of_kept(np.asarray([*kept, 1], dtype=np.int64))
+        return self._of_kept(kind, np.asarray([*kept, 1], dtype=np.int64))
+
+    def _of_kept(self, kind: str, kept: Array) -> int:
+        if kind == "memory":
+            assert self._memory is not None, "only a space of this cost knows its memory"
+            return self._memory.of_kept((), kept)
+        return self._costs[kind].of_kept(kept)
 
     def cost(self, a: Tensor) -> Tensor:
-        """Return the cost of `a` [n]: multilinear in the kept inputs and outputs of each layer, exact at 0/1 points."""
+        """Return the cost of `a` [n]: multilinear in the kept inputs and outputs of each layer, exact at 0/1 points.
+
+        Memory is the largest of several sums, one per step of the run; its gradient is that of the largest.
+        """
         wide = a.double()
         kept = torch.stack([*(part.sum() for part in wide.split(self.sizes)), wide.new_ones(())])
+        if self._memory is not None:
+            return self._memory.of(wide.new_empty(0), kept).to(a.dtype)
         return self._costs[self.cost_kind].of(kept).to(a.dtype)
 
     def gate(self, parameters: Mapping[str, Tensor], a: Tensor) -> dict[str, Tensor]:
@@ -82,7 +99,7 @@ class ChannelSpace(SearchSpace):
         while low < high:
             middle = (low + high + 1) // 2
             kept: Array = base + np.bincount(apply_inversion[:middle], minlength=groups + 1)
-            if self._costs[self.cost_kind].of_kept(kept) <= limit:
+            if self._of_kept(self.cost_kind, kept) <= limit:
                 low = middle
             else:
                 high = middle - 1

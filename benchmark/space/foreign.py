@@ -21,7 +21,7 @@ class Meta(BaseModel):
     model: dict[str, Any] = Field(default_factory=dict)
     input: Annotated[list[Size], Field(min_length=3, max_length=3)] | None = None
     classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    cost: Literal["params", "macs"] = "params"
+    cost: Literal["params", "macs", "memory"] = "params"
     seed: Seed = 0
     budget: Annotated[float, Field(gt=0, le=1)] | None = None
     complexity: Annotated[float, Field(ge=0, le=1)] | None = None

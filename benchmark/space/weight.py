@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import BenchError
 from benchmark.models.copying import copied
 from benchmark.space.base import Group, SearchSpace
 from benchmark.space.graph.dependencies import DependencyGraph, trace
@@ -24,6 +25,11 @@ class WeightSpace(SearchSpace):
     granularity = "weight"
 
     def __init__(self, model: nn.Module, example_input: Tensor, cost_kind: str = "params") -> None:
+        if cost_kind == "memory":
+            raise BenchError(
+                "cost: memory does not depend on single weights, whose zeros leave every activation in place; "
+                "use granularity channel, block or block+channel, or cost params or macs"
+            )
         graph = trace(model, example_input)
         parameters = dict(model.named_parameters())
         multiplied = {product.tensor for product in graph.weighted}

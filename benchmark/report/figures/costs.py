@@ -43,7 +43,8 @@ def costs(view: View) -> Figure | None:
 
 
 def _over(cell: Record, dense: Record, cost: CostKind) -> Record:
-    return {**cell, "complexity": cell[cost] / dense[cost]}
+    # Results carry no bytes: their share of the memory is the complexity, where budgets limit that.
+    return cell if cost == "memory" else {**cell, "complexity": cell[cost] / dense[cost]}
 
 
 def _cost_axis(axes: Axes, name: str) -> None:
