@@ -111,7 +111,7 @@ def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tens
     for change in changes:
         module = network.get_submodule(change["module"])
         if "replace" in change:
-            module = _REPLACEMENTS[change["replace"]](module)
+            module = _REPLACEMENTS[change["replace"]](module).train(module.training)
             parent, _, leaf = change["module"].rpartition(".")
             setattr(network.get_submodule(parent), leaf, module)
         for attribute, value in change.get("set", {}).items():
