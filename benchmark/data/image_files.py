@@ -30,7 +30,7 @@ def decode(image: Path | bytes, where: str) -> NDArray[np.uint8]:
     16-bit grey keeps its upper 8 bits; of an animation the first frame counts. `BenchError` that begins with `where`
     if it cannot be read, whatever the reason.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -41,7 +41,8 @@ def decode(image: Path | bytes, where: str) -> NDArray[np.uint8]:
                 return _pixels(_upright(opened))
     # Decoders of damaged files raise whatever their arithmetic meets: struct.error, TypeError, IndexError, ...
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "of no known format" if unknown else str(error).partition("\n")[0] or type(error).__name__
         raise BenchError(f"{where}: not a readable image ({reason}); repair it or take it out") from error
 
 

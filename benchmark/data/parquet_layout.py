@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.image_folders import FORMAT, HIDDEN, is_hidden
 from benchmark.errors import BenchError
 
+BELOW = "in a folder below the one that was named"
 _IMAGE_NAMES, _LABEL_NAMES = frozenset({"image", "images", "img"}), frozenset({"label", "labels"})
 
 
@@ -35,7 +37,7 @@ def find_files(option: str, where: str) -> list[Path]:
     """Return the files of a path, a folder or a pattern, sorted by name; `BenchError` if there are none."""
     path = Path(option).expanduser()
     if path.is_dir():
-        found = sorted(path.glob("*.parquet"))
+        found = sorted(one for one in path.iterdir() if one.suffix.lower() == ".parquet" and not is_hidden(one.name))
     else:
         found = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
     if not option or not found:
@@ -43,6 +45,15 @@ def find_files(option: str, where: str) -> list[Path]:
             f"{where}: no Parquet file at {option or 'PATH'!r}; expected a file, a folder of them or a pattern"
         )
     return found
+
+
+def left_out(option: str, files: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return what else lies in and below a folder of Parquet files, and why it is not read."""
+    folder = Path(option).expanduser()
+    others = sorted({path for path in folder.rglob("*") if path.is_file()} - {*files}) if folder.is_dir() else []
+    hidden = {path: any(map(is_hidden, path.relative_to(folder).parts)) for path in others}
+    below = {path: path.suffix.lower() == ".parquet" for path in others}
+    return [(path, HIDDEN if hidden[path] else BELOW if below[path] else FORMAT) for path in others]
 
 
 def read_layout(option: str, where: str) -> Layout:
@@ -61,7 +72,7 @@ def read_layout(option: str, where: str) -> Layout:
             raise BenchError(f"{where}: {path} is not a Parquet file ({str(error).splitlines()[0]})") from error
     schema = schemas[0]
     for path, other in zip(files, schemas, strict=True):
-        if not schema.equals(other):
+        if {field.name: field.type for field in other} != {field.name: field.type for field in schema}:
             raise BenchError(f"{where}: {path} has other columns than {files[0]}; name files of one set")
     features = [_features(schema) for schema in schemas]
     chosen = _choose(schema, features[0], "image", image, where), _choose(schema, features[0], "label", label, where)
@@ -86,7 +97,11 @@ def _choose(schema: Any, features: Mapping[str, Any], kind: str, wanted: str, wh
         return candidates[0]
     what = "column of encoded images" if kind == "image" else "label column"
     form = "parquet:PATH#LABEL,IMAGE" if kind == "image" else "parquet:PATH#COLUMN"
-    raise BenchError(f"{where}: expected one {what}, found {', '.join(able) or 'none'}; name it as {form}")
+    there = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    found = ", ".join(able) or f"none of {'bytes' if kind == 'image' else 'whole numbers or texts'} among {there}"
+    if wanted:
+        raise BenchError(f"{where}: {wanted!r} is no {what}, found {found}; name one as {form}")
+    raise BenchError(f"{where}: expected one {what}, found {found}; name it as {form}")
 
 
 def _features(schema: Any) -> dict[str, Any]:

@@ -10,16 +10,20 @@ the names of the tensors. Nothing is unpickled.
 
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 OWN = "benchmark.models.own"
+STATING = frozenset({"reshape", "view", "expand", "split", "__getitem__"})  # functions whose calls state sizes
+_SIZES = ("shape", "size", "split_size", "split_sizes", "split_size_or_sections")  # the names by which they take them
 
 
 def load(path: str | Path) -> nn.Module:
@@ -100,14 +104,14 @@ def _timm(name: str, options: dict[str, Any], size: int) -> nn.Module:
 def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tensors: Mapping[str, Tensor]) -> None:
     """Make a large model into a sub-network of it, in place.
 
-    `changes` says which modules are replaced, which attributes are set, and what is kept of buffers that the state dict
-    leaves out; `tensors` are the sub-network's parameters and buffers by their names in the state dict; those of the
-    large model that are not named there are removed with their modules.
+    `changes` says which modules are replaced, which attributes are set, which numbers in a module's calls are others,
+    and what is kept of buffers that the state dict leaves out; `tensors` are the sub-network's parameters and buffers
+    by their names in the state dict; those of the large model that are not named there are removed with their modules.
     """
     for change in changes:
         module = network.get_submodule(change["module"])
         if "replace" in change:
-            module = _REPLACEMENTS[change["replace"]](module)
+            module = _REPLACEMENTS[change["replace"]](module).train(module.training)
             parent, _, leaf = change["module"].rpartition(".")
             setattr(network.get_submodule(parent), leaf, module)
         for attribute, value in change.get("set", {}).items():
@@ -116,6 +120,8 @@ def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tens
             for dim, indices in dims.items():
                 whole = getattr(module, leaf)
                 setattr(module, leaf, whole.index_select(int(dim), torch.tensor(indices, device=whole.device)))
+        if "sizes" in change:
+            _restate(module, change["sizes"])
     placed: dict[int, nn.Parameter] = {}
     for name, old in list(network.state_dict(keep_vars=True).items()):
         parent, _, leaf = name.rpartition(".")
@@ -124,6 +130,99 @@ def apply_changes(network: nn.Module, changes: Iterable[Mapping[str, Any]], tens
             # A parameter that two modules share stays shared.
             tensor = placed.setdefault(id(old), nn.Parameter(tensor, old.requires_grad))
         setattr(owner, leaf, tensor)
+
+
+def numbers_of(name: str, args: Any, kwargs: Mapping[str, Any]) -> dict[int, int]:
+    """Return the numbers that a call of a function of `STATING` states, by their places.
+
+    Those of an index are the starts (place 2i of its i-th entry) and the stops (2i + 1) of its slices.
+    """
+    return {place: number for place, number in enumerate(_listed(name, args, kwargs)) if type(number) is int}
+
+
+def _listed(name: str, args: Any, kwargs: Mapping[str, Any]) -> list[Any]:
+    if name == "__getitem__":
+        entries = _entries(args)
+        return [end for one in entries for end in ((one.start, one.stop) if isinstance(one, slice) else (None, None))]
+    given = next((kwargs[key] for key in _SIZES if key in kwargs), args[1:2] if name == "split" else args[1:])
+    if isinstance(given, tuple | list) and len(given) == 1 and isinstance(given[0], tuple | list):
+        given = given[0]
+    return list(given) if isinstance(given, tuple | list) else [given]
+
+
+def _entries(args: Any) -> tuple[Any, ...]:
+    entries = args[1] if isinstance(args[1], tuple) else (args[1],)
+    # Others choose by numbers that were computed, or count dimensions in ways of their own.
+    return entries if all(one is None or one is Ellipsis or type(one) in (int, slice) for one in entries) else ()
+
+
+class StatedSizes(TorchFunctionMode):
+    """Lets calls state a sub-network's sizes: `sizes` gives per call and place the number there and what it becomes.
+
+    A call is named by its function and by how many of that function came before it: "reshape 1" is the second one.
+    """
+
+    def __init__(self, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._sizes = sizes
+        self._calls: Counter[str] = Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function, with the other numbers where it states those that are to be others."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in STATING:
+            sizes = self._sizes.get(f"{name} {self._calls[name]}")
+            self._calls[name] += 1
+            if sizes:
+                args, kwargs = _restated(name, args, kwargs, sizes)
+        return func(*args, **kwargs)
+
+
+def _restated(name: str, args: Any, kwargs: dict[str, Any], sizes: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    listed = _listed(name, args, kwargs)
+    if name == "split" and len(listed) == 1:
+        listed *= len(sizes)  # one size for all parts, which may come to differ
+    for place, (before, after) in sizes.items():
+        if int(place) < len(listed) and listed[int(place)] == before:
+            listed[int(place)] = after
+    if name == "__getitem__":
+        ends = [slice(*pair) for pair in zip(listed[::2], listed[1::2], strict=True)]
+        entries = _entries(args)
+        index = (
+            slice(end.start, end.stop, one.step) if isinstance(one, slice) else one
+            for one, end in zip(entries, ends, strict=True)
+        )
+        return (args[0], tuple(index) if entries else args[1]), kwargs
+    others = args[2:] if name == "split" else ()
+    return (args[0], listed, *others), {key: value for key, value in kwargs.items() if key not in _SIZES}
+
+
+class Restated:
+    """A module whose calls state other sizes: what is mixed into its class."""
+
+    stated: dict[str, dict[str, Any]]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module with its sizes restated."""
+        if any(isinstance(one, fx.Proxy) for one in (*args, *kwargs.values())):
+            raise TypeError("a module with restated sizes is run, not traced symbolically")
+        with StatedSizes(self.stated):
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+
+def _restate(module: Any, sizes: Mapping[str, Mapping[str, Any]]) -> None:
+    if not isinstance(module, Restated):
+        kind = type(module)
+        module.__class__ = type(kind.__name__, (Restated, kind), {"__module__": kind.__module__})
+        module.stated = {}
+    stated = {call: dict(places) for call, places in module.stated.items()}
+    for call, places in sizes.items():
+        known = stated.setdefault(call, {})
+        for place, (before, after) in places.items():
+            # The code still states what it did before the module was cut for the first time.
+            known[place] = [known[place][0] if place in known else before, after]
+    module.stated = stated
 
 
 class Skipped(nn.Module):

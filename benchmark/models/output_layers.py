@@ -57,7 +57,8 @@ def _place(module: nn.Module) -> dict[str, Any]:
 def _shapes(module: nn.Module) -> Iterator[tuple[int, int, int]]:
     layers = list(module.modules())
     first = next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), None)
-    channels = [1, 3] if first is None else [first]
+    # The convolution that is defined first need not be the one that runs first.
+    channels = [1, 3] if first is None else list(dict.fromkeys([first, 3, 1]))
     width = next((layer.in_features for layer in layers if isinstance(layer, nn.Linear)), 0) if first is None else 0
     sides = [isqrt(width // count) for count in channels if width and isqrt(width // count) ** 2 * count == width]
     for side in dict.fromkeys([*sides, *SIDES]):

@@ -9,10 +9,12 @@ from benchmark.errors import BenchError
 Attribute = Annotated[str, Field(pattern=r"^_?[a-zA-Z][a-zA-Z0-9_]*$", max_length=100)]
 Width = Annotated[int, Field(ge=0, le=1_000_000)]
 Dim = Annotated[str, Field(pattern=r"^[0-7]$")]
+Call = Annotated[str, Field(pattern=r"^[a-z_]{1,20} [0-9]{1,5}$")]
+Place = Annotated[str, Field(pattern=r"^[0-9]{1,3}$")]
 
 
 class Change(BaseModel):
-    """One module: what replaces it, which widths are set in it, which indices of its buffers are kept."""
+    """One module: what replaces it, what widths are set in it and in its calls, which indices of buffers are kept."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -20,6 +22,7 @@ class Change(BaseModel):
     replace: Literal["identity", "zero", "attention"] | None = None
     set: dict[Attribute, Width | Annotated[list[Width], Field(max_length=8)] | None] = {}
     keep: dict[Attribute, dict[Dim, list[Width]]] = {}
+    sizes: dict[Call, dict[Place, Annotated[list[Width], Field(min_length=2, max_length=2)]]] = {}
 
 
 _CHANGES = TypeAdapter(list[Change])

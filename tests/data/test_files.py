@@ -525,6 +525,53 @@ def test_parquet_with_texts_bare_bytes_and_several_labels(tmp_path: Path) -> Non
     assert (coarse.classes, coarse.labels.tolist()) == (("0", "1"), [0, 1, 1])
 
 
+def test_parquet_files_of_a_folder_are_told_from_what_lies_beside_them(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "below").mkdir(parents=True)
+    parquet(folder / "a.parquet", [1, 2], [0, 1])
+    parquet(folder / "B.PARQUET", [3, 4], [0, 1])
+    parquet(folder / ".c.parquet", [5, 6], [0, 1])
+    (folder / "._a.parquet").write_bytes(b"left by a file manager")
+    parquet(folder / "below" / "d.parquet", [7, 8], [0, 1])
+    (folder / "README.md").write_text("a card")
+    ref = DatasetRef(name=f"parquet:{folder}")
+    assert load(ref).images[:, 0, 0, 0].tolist() == [3, 4, 1, 2]
+    assert describe(prepare(ref, tmp_path / "data")["inputs"])[2:] == [
+        f"skipped 2 .parquet: hidden, or left by a file manager (first: {folder / '._a.parquet'})",
+        f"skipped 1 .parquet: in a folder below the one that was named (first: {folder / 'below' / 'd.parquet'})",
+        f"skipped 1 .md: not a format that is read (first: {folder / 'README.md'})",
+    ]
+
+
+def test_parquet_columns_may_stand_in_another_order(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", [1, 2], [0, 1])
+    table = pq.read_table(parquet(tmp_path / "b.parquet", [3, 4], [0, 1]))
+    pq.write_table(table.select(table.column_names[::-1]), tmp_path / "b.parquet")
+    assert load(DatasetRef(name=f"parquet:{tmp_path}")).images[:, 0, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("labels", "option", "message"),
+    [
+        (pa.array([0.0, 1.0]), "", r"found none of whole numbers or texts among image \(.*\), label \(double\)"),
+        (pa.array([0, 2**63], pa.uint64()), "", "the labels of column 'label' are no class numbers"),
+        (pa.array([], pa.int64()), "", "holds no row"),
+        (pa.array([0, 1]), "#kind", "'kind' is no label column, found label; name one as parquet:PATH#COLUMN"),
+    ],
+)
+def test_parquet_labels_that_are_none(tmp_path: Path, labels: pa.Array, option: str, message: str) -> None:
+    images = pa.array([encoded(Image.new("L", (2, 2), value)) for value in range(len(labels))], pa.binary())
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "a.parquet")
+    with pytest.raises(BenchError, match=message):
+        load(DatasetRef(name=f"parquet:{tmp_path}{option}"))
+
+
+def test_bytes_that_are_no_image_are_told_without_a_place_in_memory(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b"", b"x"], "label": [0, 1]}), tmp_path / "a.parquet")
+    with pytest.raises(BenchError, match=r"2 images cannot be read: .*not a readable image \(of no known format\)"):
+        load(DatasetRef(name=f"parquet:{tmp_path}"))
+
+
 def test_a_changed_parquet_file_is_prepared_again(tmp_path: Path) -> None:
     ref = DatasetRef(name=f"parquet:{parquet(tmp_path / 'a.parquet', [1, 2], [0, 1])}")
     first = prepare(ref, tmp_path / "data")

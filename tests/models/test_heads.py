@@ -179,6 +179,25 @@ def test_an_image_that_the_network_takes_can_be_given() -> None:
         head_names(module, torch.zeros(1, 2, 7, 12))
 
 
+class ConvolvedFirst(nn.Module):
+    """A classifier of maps that is defined before the convolution it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(6, 10, 1)
+        self.body = nn.Conv2d(3, 6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).relu()).mean((2, 3))
+
+
+def test_the_convolution_that_is_defined_first_need_not_read_the_image() -> None:
+    model = ConvolvedFirst()
+    replace_head(model, 4, 0)
+    assert model.head.weight.shape == (4, 6, 1, 1)
+    assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 4)
+
+
 def test_a_convolution_is_replaced_by_one() -> None:
     module = squeezed().eval().double()
     body = module[0].weight.clone()

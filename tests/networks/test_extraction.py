@@ -246,7 +246,7 @@ def test_the_loader_is_one_small_file_that_imports_torch_and_safetensors() -> No
         line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))
     ]
     assert set(imported) <= {*sys.stdlib_module_names, "torch", "safetensors"}
-    assert len(text.splitlines()) < 200
+    assert len(text.splitlines()) < 300
 
 
 # Files that cannot be loaded
@@ -278,6 +278,8 @@ MODEL = {"name": RESNET, "in_channels": 3, "classes": CLASSES, "image_size": SIZ
         ({"model": 7}, "model: Input should be a valid dictionary"),
         ({"changes": [{"module": "conv1", "set": {"__class__": 1}}]}, "changes.0.set"),
         ({"changes": [{"module": "conv1", "replace": "os"}]}, "changes.0.replace"),
+        ({"changes": [{"module": "conv1", "sizes": {"view 0": {"1": [4, "os"]}}}]}, "changes.0.sizes"),
+        ({"changes": [{"module": "conv1", "sizes": {"os.system": {"1": [4, 3]}}}]}, "changes.0.sizes"),
         ({"meta": {"input": [3, SIZE]}}, "meta.input"),
     ],
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchmark.data.base import Dataset, Inputs, Places, Stored
+from benchmark.data.base import Dataset, Places, Stored
 from benchmark.data.formats import chain
 from benchmark.data.image_files import decode_all
-from benchmark.data.image_folders import stamp
-from benchmark.data.parquet_layout import find_files, read_layout
+from benchmark.data.image_folders import count, stamp
+from benchmark.data.parquet_layout import find_files, left_out, read_layout
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -62,11 +63,16 @@ class Parquet(Dataset):
             number = {text: index for index, text in enumerate(texts)}
             columns = [[number[value] for value in column] for column in columns]
             names = tuple(texts)
-        values = [np.array(column, dtype=np.int64) for column in columns]
+        if not texts:
+            raise BenchError(f"{where}: holds no row; name files with images")
+        try:
+            values = [np.array(column, dtype=np.int64) for column in columns]
+        except OverflowError as error:
+            raise BenchError(f"{where}: the labels of column {layout.label!r} are no class numbers") from error
         labels = np.concatenate(values)
         chosen = "texts" if texts and isinstance(texts[0], str) else "named numbers" if names else "numbers"
-        names = names or tuple(str(index) for index in range(int(labels.max(initial=-1)) + 1))
-        if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(names):
+        names = names or tuple(str(index) for index in range(int(labels.max()) + 1))
+        if labels.min() < 0 or labels.max() >= len(names):
             raise BenchError(f"{where}: the labels of column {layout.label!r} are not all in 0..{len(names) - 1}")
         # A file that names the classes in another order numbers them otherwise.
         values = [own if map_ is None else map_[own] for own, map_ in zip(values, layout.maps, strict=True)]
@@ -81,8 +87,8 @@ class Parquet(Dataset):
             licence="none stated",
             citation="none stated",
             source=f"{where} ({len(layout.files)} files)",
-            inputs=Inputs(
-                taken={".parquet": len(layout.files)},
+            inputs=replace(
+                count(layout.files, left_out(option.partition("#")[0], layout.files)),
                 chosen=f"images in column {layout.image!r}, labels in column {layout.label!r} ({chosen})",
             ),
         )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.models.copying import copied
 from benchmark.space.graph.index_sets import NONE, Outcome, Side
+from benchmark.space.graph.literals import Literal
 from benchmark.space.graph.products import Weighted
 from benchmark.space.graph.tracer import OUTPUT, Tracer
 
@@ -30,6 +32,8 @@ class DependencyGraph:
     multiply-accumulates of one run: with a weight, and of activations with each other (units [n + 1], the last entry
     for those that always stay); `uncounted` says why those are not all, if they are not. `idle` are the modules with
     parameters that took no part in the run, of which nobody knows what they read: they lie on a branch not taken.
+    `literals` are the numbers in the network's code that are restated when units go; where there are such, no attribute
+    that counts heads is set.
     """
 
     groups: dict[str, int]
@@ -42,6 +46,7 @@ class DependencyGraph:
     products: Indices
     uncounted: str = ""
     idle: tuple[str, ...] = ()
+    literals: tuple[Literal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,31 @@ def trace(model: nn.Module, example_input: Tensor) -> DependencyGraph:
     )
 
 
-def _traced(model: nn.Module, example_input: Tensor) -> Tracer:
-    """The tracer after one run on the CPU."""
+def literals(model: nn.Module, example_input: Tensor, names: Sequence[str]) -> tuple[Literal, ...]:
+    """Return the numbers in the network's code that count units of the groups of these names, by another run."""
+    tracer = _traced(model, example_input, noting=True)
+    outcome = tracer.index_sets.outcome()
+    order = {name: place for place, name in enumerate(dict(model.named_parameters()))}
+    groups, _ = _groups(outcome, _dims(outcome), order)
+    found = tracer.literals.of(_unit_of(outcome.owner, _units(outcome, groups)))
+    return about(found, {group.name: len(group.components) for group in groups}, names)
+
+
+def about(found: Sequence[Literal], groups: Mapping[str, int], names: Sequence[str]) -> tuple[Literal, ...]:
+    """Return those calls' numbers where at least one counts units of the groups of these names."""
+    ends = dict(zip(groups, np.cumsum([*groups.values()]).tolist(), strict=True))
+    units = np.concatenate([np.arange(ends[name] - groups[name], ends[name]) for name in names])
+    calls = {(one.module, one.call) for one in found if np.isin(one.units, units).any()}
+    return tuple(one for one in found if (one.module, one.call) in calls)
+
+
+def _traced(model: nn.Module, example_input: Tensor, noting: bool = False) -> Tracer:
+    """The tracer after one run on the CPU, with the numbers of the network's calls if `noting`."""
     if next(model.parameters()).device.type != "cpu":
         model = copied(model).cpu()
     image = example_input[:1].detach().cpu()
     tracer = Tracer(model, image)
-    with tracer.watching():
+    with tracer.watching(), tracer.literals.watching() if noting else nullcontext():
         tracer.output(model(image))
     return tracer
 
@@ -118,11 +141,16 @@ def _ends(
 def _products(tracer: Tracer, outcome: Outcome, unit: Indices, size: int) -> Indices:
     """The multiply-accumulates of activations with each other, by unit; the last entry for those that always stay."""
     products = np.zeros(size + 1, dtype=np.int64)
-    unit_of = np.append(unit[np.minimum(outcome.component, len(unit) - 1)], NONE)
+    unit_of = _unit_of(outcome.component, unit)
     for label, each in tracer.contractions.products:
         # NONE is -1 and so counts as the last one.
         products += each * np.bincount(unit_of[label.numpy().ravel()] % len(products), minlength=len(products))
     return products
+
+
+def _unit_of(component: Indices, unit: Indices) -> Indices:
+    """The unit of every index set by its component, -1 for those of none and, in the last place, for NONE."""
+    return np.append(unit[np.minimum(component, len(unit) - 1)], NONE)
 
 
 def only(graph: DependencyGraph, names: Sequence[str], whole: dict[str, str]) -> DependencyGraph:
@@ -139,6 +167,7 @@ def only(graph: DependencyGraph, names: Sequence[str], whole: dict[str, str]) ->
     dims = {name: {dim: units for dim, units in entry.items() if (units != NONE).any()} for name, entry in dims.items()}
     products = np.zeros(place + 1, dtype=np.int64)
     np.add.at(products, renamed, graph.products)
+    stated = tuple(replace(one, units=renamed[one.units]) for one in graph.literals)
     return replace(
         graph,
         groups=sizes,
@@ -147,6 +176,7 @@ def only(graph: DependencyGraph, names: Sequence[str], whole: dict[str, str]) ->
         readers=tuple(side for side in graph.readers if side[1] in dims.get(side[0], {})),
         whole={**graph.whole, **whole},
         products=products,
+        literals=stated,
     )
 
 

@@ -35,7 +35,8 @@ class Outcome:
 
     `sides` and `elements` give, per side and per other tensor (by name), the components in its shape; NONE where an
     element belongs to nobody. `whole` maps components to the reason why they cannot be cut, `mixed` to the operation
-    that joined them, `cuts` to one that cuts at a position; `component` gives the component of every index set.
+    that joined them, `cuts` to one that cuts at a position; `component` gives the component of every index set, and
+    `owner` that by which it is cut: for an element of a parameter the one it belongs to, NONE where it always stays.
     """
 
     sides: dict[Side, Array]
@@ -44,6 +45,7 @@ class Outcome:
     mixed: dict[int, str]
     cuts: dict[int, str]
     component: Array
+    owner: Array
 
 
 class IndexSets:
@@ -190,6 +192,7 @@ class IndexSets:
             mixed=_by_component(self._mixed, owner),
             cuts=_by_component(self._cuts, owner),
             component=component,
+            owner=owner,
         )
 
     def _components(self) -> Array:

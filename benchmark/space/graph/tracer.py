@@ -21,6 +21,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from benchmark.space.graph.call import Call
 from benchmark.space.graph.index_sets import NONE
 from benchmark.space.graph.labels import Labels
+from benchmark.space.graph.literals import Literals
 from benchmark.space.graph.operators import (
     ALONG,
     BATCH_NORMS,
@@ -43,7 +44,10 @@ OUTPUT = "is the network's output"
 
 
 class Tracer(TorchDispatchMode):
-    """Follows one run of `model` on `image`; `labels`, `contractions` and `uncounted` are what it learns."""
+    """Follows one run of `model` on `image`; `labels`, `contractions` and `uncounted` are what it learns.
+
+    `literals` learns the numbers in the network's calls, if it watches as well.
+    """
 
     def __init__(self, model: nn.Module, image: Tensor) -> None:
         super().__init__()
@@ -55,6 +59,7 @@ class Tracer(TorchDispatchMode):
         self.labels = Labels(model)
         self.index_sets = self.labels.index_sets
         self.contractions = Contractions(self.labels)
+        self.literals = Literals(model, self.labels)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -72,6 +77,8 @@ class Tracer(TorchDispatchMode):
 
     def _leave(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
         name = self.labels.stack.pop()
+        if isinstance(module, nn.RNNBase):
+            self._couple_layers(name, module)
         if not isinstance(module, nn.MultiheadAttention) or not isinstance(result, tuple):
             return
         masks = [*given[3:4], *given[5:6], named.get("key_padding_mask"), named.get("attn_mask")]
@@ -79,6 +86,20 @@ class Tracer(TorchDispatchMode):
             self.index_sets.keep_all(name, f"runs through {name} with a mask, which has no form with fewer heads")
         if result[1] is not None:
             self._weights[result[1]] = name
+
+    def _couple_layers(self, name: str, module: nn.RNNBase) -> None:
+        """Let all layers and directions of a recurrent module lose the same states: it has one number for them."""
+        states = {
+            leaf: [f"{name}.{one}".lstrip(".") for one, _ in module.named_parameters() if one.startswith(leaf)]
+            for leaf in ("weight_hh_", "weight_hr_")
+        }
+        first, *others = [self.index_sets.side(one, 1, True) for one in states["weight_hh_"]]
+        for other in others:
+            self.index_sets.join(first, other)
+        for one in states["weight_hr_"]:
+            reason = f"runs through {name}, whose states and their projections may not come to be equally many"
+            for side in (self.index_sets.side(one, 0, False), self.index_sets.side(one, 1, True)):
+                self.index_sets.keep(side, reason)
 
     def _used(self, tensors: Iterable[Tensor]) -> None:
         """Leave attention whole whose weights are used: with fewer heads it gives none."""

@@ -3,6 +3,7 @@
 import re
 import traceback
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmark import seeds
 from benchmark.models.copying import copied
-from benchmark.space.graph.dependencies import DependencyGraph, only
+from benchmark.space.graph.dependencies import DependencyGraph, about, literals, only
 from benchmark.space.surgery.branches import endangered, other_images, reached
 from benchmark.space.surgery.mask_and_cut import Gates, extracted
 from benchmark.space.surgery.trial_run import Setting, flat, images_like, keeping_buffers, training_settings
@@ -29,8 +30,10 @@ def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) ->
     with units of the groups in question masked, once without them, for two choices of units; and on several images in
     training mode, where both draw equal random numbers, once high and once low ones. Groups are tried together, and
     where the two differ or the smaller network does not run, kind by kind and in halves, on top of those admitted
-    before. Layers that the traced image did not reach are looked for with other images, on which it runs as well; a
-    group that goes by its widths with a layer that none reaches stays whole.
+    before. What fails is tried once more with the sizes restated that the network's code states in its calls.
+
+    Layers that the traced image did not reach are looked for with other images, on which it runs as well; a group that
+    goes by its widths with a layer that none reaches stays whole.
     """
     if not graph.groups:
         return only(graph, [], dict.fromkeys(graph.idle, NOT_TRACED))
@@ -40,11 +43,37 @@ def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) ->
     if names and not trial.problem(names):
         return only(graph, names, whole) if whole else graph
     found: list[str] = []
-    for kind in _kinds(graph):
+    _admit_kinds(trial, names, found, whole)
+    failed = [name for name in names if name not in found]
+    stated = literals(model, example_input, failed)
+    if stated:
+        graph = _with_stated(trial, failed, found, whole, replace(graph, literals=stated))
+    return only(graph, [name for name in names if name in found], whole)
+
+
+def _with_stated(
+    trial: "_Trial", failed: list[str], found: list[str], whole: dict[str, str], graph: DependencyGraph
+) -> DependencyGraph:
+    """Admit what can be cut where the numbers of the network's calls are restated; returns the graph with these."""
+    trial.graph = graph
+    more = list(found)
+    _admit_kinds(trial, failed, more, {})
+    if len(more) == len(found):
+        return replace(graph, literals=())
+    trial.graph = replace(graph, literals=about(graph.literals, graph.groups, more[len(found) :]))
+    if trial.problem(more):
+        return replace(graph, literals=())
+    for name in more[len(found) :]:
+        del whole[name]
+    found[:] = more
+    return trial.graph
+
+
+def _admit_kinds(trial: "_Trial", names: list[str], found: list[str], whole: dict[str, str]) -> None:
+    for kind in _kinds(trial.graph):
         candidates = [name for name in kind if name in names]
         if candidates:
             _admit(trial, candidates, found, whole)
-    return only(graph, [name for name in names if name in found], whole)
 
 
 def _kinds(graph: DependencyGraph) -> list[list[str]]:
@@ -83,7 +112,7 @@ class _Trial:
     """A model with loud weights, to be run with groups cut and masked."""
 
     def __init__(self, model: nn.Module, example_input: Tensor, graph: DependencyGraph) -> None:
-        self._graph = graph
+        self.graph = graph
         self._model = copied(model).cpu().double().eval().requires_grad_(False)
         images = images_like(example_input)
         shake(self._model, images[:1])
@@ -109,14 +138,14 @@ class _Trial:
         mask = torch.cat([kept if name in chosen else torch.ones_like(kept) for name, kept in draw.items()])
         # The smaller one first: where it does not run, it mostly fails early.
         try:
-            cut = setting.output(extracted(self._model, self._graph, mask, own=False))
+            cut = setting.output(extracted(self._model, self.graph, mask, own=False))
         except Exception as error:
             return f"cannot be cut{setting}: {operation(error)}"
         masked = setting.output(self._model, self._gates.apply(dict(self._model.named_parameters()), mask.double()))
         difference = setting.difference(masked, cut)
         if difference <= TOLERANCE:
             return ""
-        via = next((f", by {self._graph.cuts[name]}" for name in reversed(names) if name in self._graph.cuts), "")
+        via = next((f", by {self.graph.cuts[name]}" for name in reversed(names) if name in self.graph.cuts), "")
         return f"cutting its channels is not masking them{setting} (outputs differ by {difference:.0e}{via})"
 
 

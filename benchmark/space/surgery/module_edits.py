@@ -26,7 +26,8 @@ def changes(model: nn.Module, graph: DependencyGraph, kept: Indices) -> list[Cha
     """Return the changes, as JSON, that go with the units `kept` [n] (bool).
 
     An entry names a module and what is set in it, where PyTorch's own module has no form with fewer units,
-    what replaces it, and of buffers that the state dict leaves out which indices are kept (dim: indices).
+    what replaces it, of buffers that the state dict leaves out which indices are kept (dim: indices), and of numbers
+    that its calls state what they become (call: {place: [before, after]}).
     """
     present = np.append(kept, True)
     widths: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
@@ -40,7 +41,7 @@ def changes(model: nn.Module, graph: DependencyGraph, kept: Indices) -> list[Cha
         settings = _settings(model.get_submodule(layer), tensors)
         if settings:
             result.append({"module": layer, "set": settings})
-    return [*result, *_kernels(model, graph, present)]
+    return [*result, *_kernels(model, graph, present), *_sizes(graph, present)]
 
 
 def _settings(layer: nn.Module, tensors: Mapping[str, Mapping[int, tuple[int, int]]]) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def _settings(layer: nn.Module, tensors: Mapping[str, Mapping[int, tuple[int, in
     if isinstance(layer, nn.Linear):
         names = {0: "out_features", 1: "in_features"}
         return {names[dim]: after for dim, (_, after) in weight.items()}
+    if isinstance(layer, nn.RNNBase | nn.RNNCellBase):
+        return _recurrent(tensors)
     if first is None:
         return {}
     before, after = first
@@ -65,6 +68,13 @@ def _settings(layer: nn.Module, tensors: Mapping[str, Mapping[int, tuple[int, in
     if isinstance(shape, tuple) and len(shape) == 1:
         return {"normalized_shape": [after]}
     return {}
+
+
+def _recurrent(tensors: Mapping[str, Mapping[int, tuple[int, int]]]) -> dict[str, Any]:
+    """Return the widths of a recurrent layer or cell, as its first layer has them."""
+    first = {name.removesuffix("_l0"): dims for name, dims in tensors.items()}
+    sides = {"input_size": "weight_ih", "hidden_size": "weight_hh"}
+    return {name: first[leaf][1][1] for name, leaf in sides.items() if 1 in first.get(leaf, {})}
 
 
 def _convolution(layer: _ConvNd, weight: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
@@ -101,8 +111,24 @@ def _kernels(model: nn.Module, graph: DependencyGraph, present: Indices) -> Iter
         yield change
 
 
+def _sizes(graph: DependencyGraph, present: Indices) -> list[Change]:
+    """Return the numbers in calls that count units which are gone."""
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for one in graph.literals:
+        kept = [one.size, int(present[one.units].sum())]
+        found.setdefault(one.module, {}).setdefault(one.call, {})[str(one.place)] = kept
+    cut = {
+        module: {
+            call: places for call, places in calls.items() if any(before != after for before, after in places.values())
+        }
+        for module, calls in found.items()
+    }
+    return [{"module": module, "sizes": calls} for module, calls in cut.items() if calls]
+
+
 def _attention(model: nn.Module, graph: DependencyGraph, kept: Indices, cut: Iterable[str]) -> Iterator[Change]:
     """Yield the changes of modules that know the number of their heads; `cut` are the layers whose tensors are cut."""
+    stated = {unit for one in graph.literals for unit in one.units.tolist()}
     start = 0
     for size, module in zip(graph.groups.values(), homes(graph), strict=True):
         heads = int(kept[start : start + size].sum())
@@ -113,7 +139,7 @@ def _attention(model: nn.Module, graph: DependencyGraph, kept: Indices, cut: Ite
             if any(f"{layer}.".startswith(f"{module}.") for layer in cut):
                 yield {"module": module, "replace": "attention", "set": {"num_heads": heads}}
             continue
-        if heads == size:
+        if heads == size or start - size in stated:
             continue
         settings = {
             attribute: heads if attribute in HEADS else value * heads // size

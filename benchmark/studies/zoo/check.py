@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import BenchError
 from benchmark.space import ChannelSpace, build_space, count
+from benchmark.space.graph.plain_run import plain_operators
 from benchmark.space.surgery import mask_and_cut
 from benchmark.studies.zoo.network import images, outputs, prepared, told
 
@@ -243,7 +244,8 @@ def _relative(one: Tensor, other: Tensor, scale: float) -> float:
 def _same_costs(space: ChannelSpace, mask: Tensor, extracted: nn.Module, image: Tensor) -> bool:
     """Return whether space, own counter and torch's counter give one cost."""
     extracted.requires_grad_(False)  # torch's counter stumbles over views of parameters that want gradients
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # It does not know recurrent layers that run as one operator.
+    with plain_operators(extracted), FlopCounterMode(display=False) as counter:
         extracted(image)
     own = count(extracted, image)
     return own == (space.params(mask), space.macs(mask)) and 2 * own[1] == counter.get_total_flops()

@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[dict[str, int], dict[str, str]]] = {
     "Shuffled": ({"hidden": 3}, {"stem": "cannot be cut: `return x.view(count, 2, channels // 2, height, width)"}),
     "MeanOverChannels": ({"hidden": 3}, {"stem": "a mean or maximum in the network itself mixes them"}),
     "Fourier": ({"hidden": 3}, {"stem": "runs through _fft_"}),
-    "FixedReshape": ({"hidden": 3}, {"stem": "cannot be cut: `return x.reshape(-1, 4, 16).tanh()"}),
+    "FixedReshape": ({"stem": 4, "hidden": 3}, {}),
     "Standardised": ({"hidden": 3}, {"stem": "runs through a convolution with computed weights in second"}),
     "LayerScaled": ({"stem": 4, "hidden": 3}, {}),
     "ParametricRelu": ({"stem": 4, "hidden": 3}, {}),

@@ -37,6 +37,8 @@ FREE: dict[str, Callable[[Tensor], Tensor]] = {
     "adaptive max pool": lambda x: F.adaptive_max_pool2d(x, 2),
     "power pool": lambda x: F.avg_pool2d(x.abs().clamp(min=1e-6).pow(3), 2).pow(1 / 3),
     "nearest": lambda x: F.interpolate(x, scale_factor=2.0),
+    "fixed halves": lambda x: torch.cat(x.split([2, 2], 1)[::-1], 1).relu(),
+    "fixed quarters": lambda x: torch.cat(x.split(1, 1)[::-1], 1).relu(),
     "bilinear": lambda x: F.interpolate(x, (7, 7), mode="bilinear"),
     "bicubic": lambda x: F.interpolate(x, (7, 7), mode="bicubic", antialias=True),
     "zero padding": lambda x: F.pad(x, (1, 1, 1, 1)),
@@ -81,7 +83,6 @@ WHOLE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "a fixed order": (lambda x: x[:, ORDER], "cannot be cut: `"),
     "a fixed order, selected": (lambda x: x.index_select(1, ORDER), "cannot be cut: `"),
     "halves swapped": (lambda x: torch.cat(x.chunk(2, 1)[::-1], 1), "cutting its channels is not masking them"),
-    "fixed halves": (lambda x: torch.cat(x.split([2, 2], 1)[::-1], 1), "cannot be cut: `"),
     "scaled by the width": (lambda x: x / x.shape[1], "cutting its channels is not masking them"),
     "scaled by the place": (
         lambda x: x * torch.arange(1, 1 + x.shape[1]).view(1, -1, 1, 1),

@@ -141,3 +141,29 @@ def test_another_model_is_refused() -> None:
     architecture = space.architecture(torch.ones(space.n))
     with pytest.raises(BenchError, match=r"model: stem\.weight has shape"):
         space.extract(networks.network("Residual"), architecture)
+
+
+class Attentive(nn.Module):
+    """One layer of a transformer, with dropout among its attention weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, stride=4)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.5, batch_first=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.layer(self.stem(images).flatten(2).transpose(1, 2)).mean(1))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_takes_the_place_of_a_module_is_in_its_mode(training: bool) -> None:
+    model = Attentive().train(training)
+    images = torch.randn(2, 3, 8, 8)
+    space = ChannelSpace(model, images)
+    mask = torch.ones(space.n, dtype=torch.bool)
+    mask[list(space.graph.groups).index("layer.self_attn.in_proj_weight")] = False
+    small = space.extract(model, space.architecture(mask))
+    assert {module.training for module in small.modules()} == {training}
+    # Dropout is drawn anew in every run in training, and in no other.
+    assert torch.equal(small(images), small(images)) is not training
