@@ -68,12 +68,17 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
 
 
 def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
-    """Return the learning rates chosen for every budget, with all that were tried; none without `tuning`."""
+    """Return the learning rates chosen for every budget, with all that were tried; none without `tuning`.
+
+    They name their cost where the suite has several.
+    """
+    several = len(plan.config.grid.costs) > 1
     return {
         "schema": SCHEMA,
         "rates": [
             {
                 "granularity": tuning.granularity,
+                **({"cost": tuning.cost} if several else {}),
                 "budget": tuning.budget,
                 "kind": kind,
                 **choice.model_dump(mode="json"),

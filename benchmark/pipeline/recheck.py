@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,11 @@ BUDGETS = 2  # of the suite's, whose retrainings are checked
 NAME = "recheck.json"
 # Where a checkout answers `--against`: now, and before the code moved into rooms (there `jobs` were the workers).
 ANSWERS = ("benchmark.pipeline.recheck", "benchmark.recheck")
-PLACE = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
+PLACE = (
+    *("method", "variant", "granularity", "cost", "budget", "seed", "weights", "target", "shots", "draw", "arm"),
+    *("measure", "retraining"),
+)
+SEARCHED = ("method", "variant", "granularity", "cost", "seed", "budget")
 RESULT = (
     "complexity",
     "accuracy",
@@ -265,12 +269,12 @@ def _computed(plan: Plan, searches: Sequence[Search], transfers: Sequence[Transf
     numbers: Numbers = {}
     for search in searches:
         for entry in plan.store.get(search.job.key).read(Searched).architectures:
-            place = ("architecture", search.name, search.variant, search.granularity, search.seed, entry.budget)
-            numbers[place] = {name: getattr(entry, name) for name in FOUND}
+            found = (search.name, search.variant, search.granularity, search.cost, search.seed, entry.budget)
+            numbers["architecture", *found] = {name: getattr(entry, name) for name in FOUND}
     for transfer in transfers:
         numbers |= {_place(row): _result(row) for row in result_rows(plan, transfer)}
     for entry in tuning_of(plan, finished_only=True)["rates"]:
-        numbers["rate", entry["granularity"], entry["budget"], entry["kind"]] = entry["tried"]
+        numbers[_rate(entry)] = entry["tried"]
     return numbers
 
 
@@ -278,13 +282,18 @@ def _committed(plan: Plan, places: Places) -> Numbers:
     numbers: Numbers = {}
     for method in plan.methods:
         for entry in read_search(places.results(plan.suite, f"{method}.search.json"))["architectures"]:
-            place = ("architecture", method, entry["variant"], entry["granularity"], entry["seed"], entry["budget"])
-            numbers[place] = {name: entry[name] for name in FOUND}
+            # One cost needs no name in the files.
+            place = {"method": method, "cost": plan.config.grid.costs[0]} | entry
+            numbers["architecture", *(place[name] for name in SEARCHED)] = {name: entry[name] for name in FOUND}
         rows, _ = read_results(places.results(plan.suite, f"{method}.json"))
         numbers |= {_place(row): _result(row) for row in rows}
     for entry in read_part(places.results(plan.suite, "tuning.json"), Tuning)[1]["rates"]:
-        numbers["rate", entry["granularity"], entry["budget"], entry["kind"]] = entry["tried"]
+        numbers[_rate(entry)] = entry["tried"]
     return numbers
+
+
+def _rate(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    return "rate", entry["granularity"], entry.get("cost"), entry["budget"], entry["kind"]
 
 
 def _place(row: Row) -> tuple[Any, ...]:
