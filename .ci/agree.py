@@ -14,8 +14,7 @@ from PIL import Image
 
 from benchmark.analysis import analyse_suite
 from benchmark.config.params import load_params
-from benchmark.report import blocks, report_page, report_suite
-from benchmark.report.readme import check
+from benchmark.report import blocks, method_list, readme, report_page, report_suite
 from benchmark.studies.zoo import report as zoo
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +39,7 @@ def files(folder: Path) -> set[Path]:
 def outdated(root: Path, published: bool = False) -> list[str]:
     """Return the files below `root`/reports that are not what its params.yaml and result files give.
 
-    The page, and the results block of the README, are in git only of what is `published`.
+    The page, and the blocks of results and methods in the README, are in git only of what is `published`.
     """
     params = load_params(root / "params.yaml")
     wrong = []
@@ -62,8 +61,9 @@ def outdated(root: Path, published: bool = False) -> list[str]:
                     wrong.append(f"{(root / 'reports' / folder / path).relative_to(ROOT)}")
         if published and not same(made / "reports" / "index.html", root / "reports" / "index.html"):
             wrong.append(f"{(root / 'reports' / 'index.html').relative_to(ROOT)}")
-    if published and not check(root / "README.md", params):
-        wrong.append("README.md (its results block)")
+    if published:
+        blocks_of = (readme, method_list)
+        wrong += [f"README.md (its {b.BLOCK} block)" for b in blocks_of if not b.check(root / "README.md", params)]
     return wrong
 
 

@@ -374,13 +374,13 @@ def _report(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
 
 
 def _page(params: Params, root: Path) -> None:
-    from benchmark.report import report_page
-    from benchmark.report.readme import BEGIN, update
+    from benchmark.report import method_list, readme, report_page
 
     report_page(params, root)
-    readme = root / "README.md"
-    if readme.exists() and BEGIN in readme.read_text():
-        update(readme, params)
+    page = root / "README.md"
+    for block in (readme, method_list):
+        if page.exists() and block.BEGIN in page.read_text():
+            block.update(page, params)
 
 
 def _publish(folder: Path, files: dict[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""How methods are shown: label, colour and marker, as their classes say, without importing what they compute with."""
+"""What classes of methods say of themselves to a reader, without importing what they compute with."""
 
 import ast
 import pkgutil
@@ -13,15 +13,34 @@ from typing import Any
 ENTRY_POINTS = "dapbench.pruners"
 STUDIED = "benchmark.dap.pruner"
 RIVALS = "baselines"
+SAID = ("label", "color", "marker", "reference", "granularities", "uses_pretrained", "trains")
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a reader sees of a method; `color` None: it has none of its own."""
+    """What a reader sees of a method; `color` None: it has none of its own.
+
+    The rest is what the class says of itself: see `benchmark.pruning.pruner.Pruner`.
+    """
 
     label: str
     color: str | None = None
     marker: str = "o"
+    reference: str = ""
+    granularities: tuple[str, ...] = ("channel", "weight", "block", "block+channel")
+    uses_pretrained: bool = False
+    trains: bool = False
+
+    @property
+    def searches(self) -> dict[str, bool]:
+        """What its architectures may leave out: width, depth, single weights."""
+        served = set(self.granularities)
+        return {
+            "width": bool(served & {"channel", "block+channel"}),
+            # A rule for blocks and channels together that serves no blocks alone keeps all blocks.
+            "depth": "block" in served or (self.trains and "block+channel" in served),
+            "weights": "weight" in served,
+        }
 
 
 @cache
@@ -30,7 +49,7 @@ def looks() -> dict[str, Look]:
     found = dict(look for path in _files() for look in _described(path))
     for point in entry_points(group=ENTRY_POINTS):
         kind = point.load()
-        found[kind.name] = _look(kind.name, kind.label, kind.color, kind.marker)
+        found[kind.name] = _look({name: getattr(kind, name) for name in ("name", *SAID)})
     return found
 
 
@@ -48,16 +67,16 @@ def _described(path: Path) -> Iterator[tuple[str, Look]]:
     for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.ClassDef):
             said: dict[str, Any] = {
-                target.id: statement.value.value
+                target.id: ast.literal_eval(statement.value)
                 for statement in node.body
-                if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+                if isinstance(statement, ast.Assign)
                 for target in statement.targets
-                if isinstance(target, ast.Name)
+                if isinstance(target, ast.Name) and target.id in ("name", *SAID)
             }
             if "name" in said and "reference" in said:
-                name = said["name"]
-                yield name, _look(name, said.get("label", ""), said.get("color"), said.get("marker", "o"))
+                yield said["name"], _look(said)
 
 
-def _look(name: str, label: str, color: str | None, marker: str) -> Look:
-    return Look(label or name.replace("_", " "), color, marker)
+def _look(said: dict[str, Any]) -> Look:
+    label = said.get("label") or said["name"].replace("_", " ")
+    return Look(label, **{name: said[name] for name in SAID if name in said and name != "label"})
