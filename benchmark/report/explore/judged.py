@@ -12,6 +12,7 @@ FIELDS = (
     *("granularity", "method", "variant", "weights", "target", "budget", "shots"),
     *("accuracy", "half", "seeds", "by_seed", "mark", "behind", "behind_half", "lost", "lost_half"),
     *("complexity", "params", "macs", "pretrain_flops", "search_flops", "train_flops"),
+    "rival",
 )
 PLACE = ("granularity", "weights", "target", "shots")
 
@@ -19,13 +20,14 @@ PLACE = ("granularity", "weights", "target", "shots")
 def judged(view: View) -> list[dict[str, Any]]:
     """Return every cell with its place among the methods.
 
-    `mark` is "best", "unresolved" (not told apart from the best) or "", among the rivals at the same place and budget:
-    the default variants, and all variants of what costs no search, since anybody may take the best of these. `behind`
+    `rival` says whether it is one of those that are compared: the default variants, and all variants of what costs no
+    search, since anybody may take the best of these. `mark` is "best", "unresolved" (not told apart from the best) or
+    "", among the rivals at the same place and budget. `behind`
     is the best minus the cell, paired by seed, with its 95 % interval's half width. Others have neither. `lost` is the
     dense control minus the cell. None: there is no such number, or, for half widths, fewer than three seeds.
     """
     rivals: dict[tuple[Any, ...], list[Record]] = {}
-    for cell in _rivals(view):
+    for cell in filter(_rival, view.summary["cells"]):
         rivals.setdefault((*_place(cell), cell["budget"]), []).append(cell)
     ranked = {}
     for found in rivals.values():
@@ -35,16 +37,13 @@ def judged(view: View) -> list[dict[str, Any]]:
     unranked = {"mark": "", **_difference("behind", None)}
     lost = {one.place["cell"]: one.test for one in compare(_against_dense(view))}
     return [
-        cell | ranked.get(id(cell), unranked) | _difference("lost", lost.get(id(cell)))
+        cell | ranked.get(id(cell), unranked) | _difference("lost", lost.get(id(cell))) | {"rival": _rival(cell)}
         for cell in view.summary["cells"]
     ]
 
 
-def _rivals(view: View) -> Iterator[Record]:
-    for cell in view.summary["cells"]:
-        costs = cell["pretrain_flops"] or cell["search_flops"]
-        if cell["method"] != DENSE and not (cell["variant"] and costs):
-            yield cell
+def _rival(cell: Record) -> bool:
+    return cell["method"] != DENSE and not (cell["variant"] and (cell["pretrain_flops"] or cell["search_flops"]))
 
 
 def _against_dense(view: View) -> Iterator[Contrast]:

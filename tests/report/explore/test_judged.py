@@ -63,6 +63,18 @@ def test_a_resolved_method_is_behind(reported):
     assert found["uniform", ""]["lost"] is None, "there is no dense control"
 
 
+def test_variants_of_a_search_are_no_rivals_and_those_of_a_rule_are(reported):
+    free = cell("uniform", [0.9, 0.9, 0.9], variant="last", search_flops=0.0, pretrain_flops=0.0)
+    dear = cell("dap", [0.9, 0.9, 0.9], variant="init", search_flops=1.0, pretrain_flops=0.0)
+    found = by_method(reported, cell("dap", [0.8, 0.8, 0.8]), free, dear, cell("dense", [0.95, 0.95, 0.95]))
+    assert {place: one["rival"] for place, one in found.items()} == {
+        ("dap", ""): True,
+        ("uniform", "last"): True,
+        ("dap", "init"): False,
+        ("dense", ""): False,
+    }
+
+
 def test_other_places_do_not_mix(reported):
     cells = [cell("dap", [0.5, 0.5, 0.5]), *(cell("uniform", [0.9, 0.9, 0.9], **{k: v}) for k, v in OTHERS.items())]
     assert [one["mark"] for one in judged(view_of(reported, *cells))] == ["best"] * 5

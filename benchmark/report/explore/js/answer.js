@@ -1,7 +1,7 @@
 // The answer, made by rule from the rows at one budget.
 
 function answer(view) {
-  const rivals = view.rows.filter((row) => row.budget === view.state.budget && isRival(row));
+  const rivals = view.rows.filter((row) => row.budget === view.state.budget && row.rival);
   const group = rivals.filter((row) => row.mark !== "").sort((a, b) => b.accuracy - a.accuracy);
   if (!group.length) return [el("p", { class: "says" }, "No method has results here.")];
   return [
@@ -9,11 +9,6 @@ function answer(view) {
     el("div", { class: "scroll" }, answerTable(view, group)),
     el("p", { class: "unknown" }, unknown(view, rivals, group)),
   ];
-}
-
-// Variants of what costs no search are rivals of their own: anybody may take the best of them.
-function isRival(row) {
-  return row.method !== DATA.dense && (row.variant === "" || !(row.pretrain_flops || row.search_flops));
 }
 
 function verdict(view, rivals, group) {

@@ -9,7 +9,9 @@ function pointsOf(view, theme) {
   const { state, suite } = view;
   const off = state.off.split(",");
   const shown = suite.methods.filter((method) => !off.includes(method));
-  const rows = view.rows.filter((row) => shown.includes(row.method) && (state.variants || row.variant === ""));
+  const rows = view.rows.filter(
+    (row) => shown.includes(row.method) && (state.variants || row.rival || row.variant === ""),
+  );
   const dashes = new Map();
   return rows.map((row) => {
     const look = DATA.methods[row.method];

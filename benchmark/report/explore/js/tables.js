@@ -1,7 +1,7 @@
 // The data of the figures that are drawn here.
 
 function mainTable(view) {
-  const rows = view.rows.filter((row) => view.state.variants || row.variant === "");
+  const rows = view.rows.filter((row) => view.state.variants || row.rival || row.variant === "");
   const name = [view.state.suite, view.state.cost, view.state.measure, view.state.granularity].join("-");
   return recordTable(name, rows, {
     method: [(row) => methodLabel(row.method, row.variant)],
@@ -9,7 +9,7 @@ function mainTable(view) {
     kept: [(row) => percent(row.complexity), (row) => row.complexity],
     "accuracy, %": [(row) => withHalf(row.accuracy, row.half), (row) => row.accuracy],
     "behind the best": [(row) => (row.mark === "best" ? "best" : withHalf(row.behind, row.behind_half)), (row) => row.behind],
-    "told apart": [(row) => ({ best: "best", unresolved: "no" })[row.mark] ?? (isRival(row) ? "yes" : "–")],
+    "told apart": [(row) => ({ best: "best", unresolved: "no" })[row.mark] ?? (row.rival ? "yes" : "–")],
     "against whole": [(row) => (row.lost === null ? "–" : withHalf(-row.lost, row.lost_half, signed)), (row) => row.lost && -row.lost],
     parameters: [(row) => count(row.params), (row) => row.params],
     MACs: [(row) => count(row.macs), (row) => row.macs],
