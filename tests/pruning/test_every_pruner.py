@@ -242,7 +242,8 @@ def test_a_trace_is_one_that_result_files_hold_however_short_the_training(case: 
 class Counting:
     """Counts the passes of images through a problem's own network: a backward pass is twice a forward pass.
 
-    What `Problem.retrain` and `Problem.evaluate` show to networks is charged by them, and not counted here.
+    What `Problem.retrain` and `Problem.evaluate` show to networks is charged by them, and not counted here; nor is what
+    a pruner's own model costs, which has other multiply-accumulates than the large one.
     """
 
     def __init__(self, made: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,10 +253,20 @@ class Counting:
         for name in ("retrain", "evaluate"):
             # On the class: a pruner may train by a copy of the problem, with another recipe.
             monkeypatch.setattr(Problem, name, self.apart(getattr(Problem, name)))
+        monkeypatch.setattr(Problem, "charge", self.of_own_models(Problem.charge))
 
     def count(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if not self.aside:
             self.passes += len(inputs[0]) * (3 if torch.is_grad_enabled() else 1)
+
+    def of_own_models(self, charge: Callable[..., Any]) -> Callable[..., Any]:
+        def call(made: Problem, macs: int, images: int, training: bool = True) -> None:
+            before = made.flops
+            charge(made, macs, images, training)
+            if macs != made.dense_macs and not self.aside:
+                self.charged += made.flops - before
+
+        return call
 
     def apart(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(made: Problem, *arguments: Any, **named: Any) -> Any:
