@@ -136,10 +136,7 @@ def problem(
     """
     shares = _shares(budgets)
     _check_settings(recipe, split, seed)
-    check_images(images)
-    check_labels(labels, len(images))
-    if len(found := labels.unique().tolist()) < 2:
-        raise BenchError(f"labels: all are {found[0]}; expected two classes or more; give images of others as well")
+    _check_task(images, labels)
     _check_device(device)
     model = unwrapped(model)
     check_network(model)
@@ -175,6 +172,13 @@ def problem(
         elsewhere=pretrained,
     )
     return made
+
+
+def _check_task(images: Tensor, labels: Tensor) -> None:
+    check_images(images)
+    check_labels(labels, len(images))
+    if len(found := labels.unique().tolist()) < 2:
+        raise BenchError(f"labels: all are {found[0]}; expected two classes or more; give images of others as well")
 
 
 def _check_settings(recipe: object, split: object, seed: object) -> None:
