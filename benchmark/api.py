@@ -136,8 +136,7 @@ def problem(
     """
     shares = _shares(budgets)
     _check_settings(recipe, split, seed)
-    check_images(images)
-    check_labels(labels, len(images))
+    _check_task(images, labels)
     _check_device(device)
     model = unwrapped(model)
     check_network(model)
@@ -173,6 +172,13 @@ def problem(
         elsewhere=pretrained,
     )
     return made
+
+
+def _check_task(images: Tensor, labels: Tensor) -> None:
+    check_images(images)
+    check_labels(labels, len(images))
+    if len(found := labels.unique().tolist()) < 2:
+        raise BenchError(f"labels: all are {found[0]}; expected two classes or more; give images of others as well")
 
 
 def _check_settings(recipe: object, split: object, seed: object) -> None:
@@ -242,6 +248,8 @@ def _shares(budgets: object) -> tuple[float, ...]:
     given = tuple(budgets) if isinstance(budgets, Iterable) and not isinstance(budgets, str) else ()
     if not given or not all(isinstance(one, Real) and 0 < float(one) <= 1 for one in given):
         raise BenchError(f"budgets: {budgets!r}; expected a list of shares in (0, 1], as in [0.5, 0.1]")
+    if len(set(given)) < len(given):
+        raise BenchError(f"budgets: {budgets!r}; expected each share once; leave out what is there twice")
     return tuple(sorted(given, reverse=True))
 
 

@@ -297,6 +297,8 @@ class Classifier(torch.nn.Module):
         ({"budgets": []}, "budgets: []; expected a list of shares in (0, 1]"),
         ({"budgets": [0.5, "a"]}, "expected a list of shares in (0, 1]"),
         ({"budgets": [0.5, 1.5]}, "budgets: [0.5, 1.5]; expected a list of shares in (0, 1]"),
+        ({"budgets": [0.5, 0.2, 0.5]}, "budgets: [0.5, 0.2, 0.5]; expected each share once"),
+        ({"labels": lambda labels: labels * 0}, "labels: all are 0; expected two classes or more"),
         ({"recipe": {"steps": 3}}, "recipe: dict; expected api.Recipe("),
         ({"split": (0.6, 0.2)}, "split: tuple; expected api.Split("),
         ({"seed": "0"}, "seed: str; expected a whole number"),

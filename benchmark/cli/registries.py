@@ -25,15 +25,17 @@ def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Tell all about this one.")] = None,
 ) -> None:
     """List the pruners, or tell what one does and which parameters it has."""
-    from benchmark.pruning.registry import pruner, pruners
+    from benchmark.cli import listings
 
     console = _console()
     if name is None:
         table = _table("method", "granularities", "what it does")
-        for key, kind in pruners().items():
-            table.add_row(key, "\n".join(kind.granularities), _paragraphs(kind)[0])
+        for key, (granularities, what) in listings.methods().items():
+            table.add_row(key, "\n".join(granularities), what)
         console.print(table)
         return
+    from benchmark.pruning.registry import pruner
+
     kind = pruner(name, "NAME")
     console.print(f"{name} ({', '.join(kind.granularities)})\n", *_paragraphs(kind), sep="\n", markup=False)
     fields = kind.Parameters.model_fields
@@ -71,9 +73,9 @@ def models(
     ] = None,
 ) -> None:
     """List the large models whose sub-architectures can be searched."""
-    from benchmark.models import model_class, model_names
-
     if name is not None:
+        from benchmark.models import model_names
+
         begin: list[str] = []
         inside: list[str] = []
         for library in ("own", "torchvision", "timm"):
@@ -84,11 +86,13 @@ def models(
         print(*(begin or inside), sep="\n")
         return
     table = _table("model", "what it is")
-    for own in model_names():
-        table.add_row(own, _paragraphs(model_class(own))[0])
-    table.add_row("torchvision:NAME", f"One of torchvision's {len(model_names('torchvision'))} classifiers.")
+    from benchmark.cli import listings
+
+    for own, what in listings.own_models().items():
+        table.add_row(own, what)
+    table.add_row("torchvision:NAME", "One of torchvision's classifiers; `dapbench models torchvision` lists them.")
     table.add_row(
-        "timm:NAME", f"One of timm's {len(model_names('timm'))} models; NAME.TAG says which published weights."
+        "timm:NAME", "One of timm's; `dapbench models timm` lists them. NAME.TAG says which published weights."
     )
     table.add_row("python:package.module:factory", "A network of your own (docs/extending.md).")
     _console().print(table)

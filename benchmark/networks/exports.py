@@ -154,4 +154,6 @@ def _reason(error: Exception) -> str:
         return (
             "its forward takes the number of images for a constant; let it use images.shape[0], and no loop over them"
         )
+    if "Constraints violated (batch)" in str(error):
+        return "its forward does not do the same for every number of images; take the decision out of it"
     return cause(error)

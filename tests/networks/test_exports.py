@@ -127,6 +127,13 @@ class Looping(nn.Module):
         return torch.stack([x[place].mean((1, 2)) for place in range(len(x))])
 
 
+class Bounded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] > 100:
+            raise ValueError("too many")
+        return x.mean((2, 3))
+
+
 class Singular(nn.Module):
     """torch.export knows the operator, and ONNX does not."""
 
@@ -142,6 +149,7 @@ class Singular(nn.Module):
         for network, reason in (
             (Undecided(), "GuardOnDataDependentSymNode: Could not guard on data-dependent expression"),
             (Looping(), "its forward takes the number of images for a constant; let it use images.shape[0]"),
+            (Bounded(), "its forward does not do the same for every number of images; take the decision out of it"),
             (Singular(), "DispatchError: No ONNX function found for"),
         )
         if file == "n.onnx" or not isinstance(network, Singular)
