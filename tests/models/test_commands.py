@@ -17,16 +17,19 @@ def invoke(line: str) -> Result:
     return CliRunner().invoke(app, line.split())
 
 
-def test_models_are_listed_and_those_of_libraries_counted() -> None:
+def test_models_are_listed_and_those_of_libraries_by_their_name() -> None:
     told = " ".join(invoke("models").stdout.split())
     for text in (
         "own:resnet20",
         "own:vgg16",
-        "torchvision:NAME One of torchvision's 80 class",
+        "torchvision:NAME One of torchvision's classifiers; `dapbench models torchvision` lists them.",
+        "timm:NAME One of timm's; `dapbench models timm` lists them.",
         "python:package.module:",
     ):
         assert text in told
-    assert f"One of timm's {len(model_names('timm'))} models" in told
+    for library in ("torchvision", "timm"):
+        assert invoke(f"models {library}").stdout.split() == model_names(library)
+    assert len(model_names("torchvision")) == 80
 
 
 def test_a_prefix_or_a_part_of_a_name_lists_models_one_to_a_line() -> None:
