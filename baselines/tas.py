@@ -34,7 +34,7 @@ class TAS(Pruner):
     reaches it. A search is far shorter than the source's, so the logits' step is given by the way they can go in all,
     and the dead band is a share of the budget, not of the large model, below which it would reach zero. Each budget has
     a search of its own; they share the weights, which go on from one to the next, at a learning rate that starts anew.
-    Without knowledge distillation: every method of a suite is retrained alike.
+    Retrained without knowledge distillation, as every method of a suite is; with it in the variant `distilled`.
     """
 
     name = "tas"

@@ -29,6 +29,11 @@ class Case:
         where = {"target": headline["target"], "shots": headline["shots"]} | where
         return [record for record in self.main[name] if all(record[key] == value for key, value in where.items())]
 
+    def distilled(self, cell: Mapping[str, Any]) -> bool:
+        """Return whether the networks of a cell had a teacher when they were trained on the source."""
+        kind = self.params.distil_of(self.suite, cell["method"], cell["variant"])
+        return kind != "none" and cell["weights"] == "fresh"
+
     def compared(self) -> list[Mapping[str, Any]]:
         """Return the cells that the headline compares: at its target, shots and weights mode."""
         return self.at_headline("cells", weights=self.main["headline"]["weights"])

@@ -4,8 +4,10 @@ from itertools import pairwise
 from typing import Any
 
 from benchmark.analysis.audit_case import Case, Checked, named
+from benchmark.protocol.controls import DENSE
 
-FLOPS_OF_AN_IMAGE = 6  # of training, per MAC: two for each of three passes
+FLOPS_PER_MAC = 2
+FLOPS_OF_AN_IMAGE = 3 * FLOPS_PER_MAC  # of training, per MAC: three passes
 DIGITS = 1e-4  # relative: summaries have six digits, and two of their numbers are divided
 SHARED = ("python", "libraries", "data")
 
@@ -36,16 +38,20 @@ def same_episodes(case: Case) -> Checked:
 def same_recipe(case: Case) -> Checked:
     """One recipe for all: what a retraining cost says how many images it saw, whatever the network's size.
 
-    Of a network of M multiply-accumulates, F floating-point operations of training are F / 6M images. The pretraining
-    that some methods ask for is the same for each.
+    Of a network of M multiply-accumulates, F floating-point operations of training are F / 6M images, and F / (6M + 2L)
+    under a teacher of L, which is the large model. The pretraining that some methods ask for is the same for each.
     """
     cells = case.compared()
-    images = [cell["train_flops"] / (FLOPS_OF_AN_IMAGE * cell["macs"]) for cell in cells]
+    large = max((cell["macs"] for cell in cells if cell["method"] == DENSE), default=0)
+    of_an_image = [FLOPS_OF_AN_IMAGE * cell["macs"] + case.distilled(cell) * FLOPS_PER_MAC * large for cell in cells]
+    images = [cell["train_flops"] / flops for cell, flops in zip(cells, of_an_image, strict=True)]
     most, fewest = max(images, default=0.0), min(images, default=0.0)
     pretrained = {cell["pretrain_flops"] for cell in cells if cell["pretrain_flops"]}
     kept = most - fewest <= DIGITS * most and len(pretrained) <= 1
     seen = f"{most:.0f}" if most - fewest <= DIGITS * most else f"{fewest:.0f} to {most:.0f}"
-    return kept, f"retrained on {seen} images; pretrainings of different cost: {len(pretrained)}"
+    under = ", ".join(dict.fromkeys(named(cell) for cell in cells if case.distilled(cell)))
+    taught = f"; under a teacher: {under}" if under else ""
+    return kept, f"retrained on {seen} images{taught}; pretrainings of different cost: {len(pretrained)}"
 
 
 def compute_charged(case: Case) -> Checked:
@@ -57,7 +63,8 @@ def compute_charged(case: Case) -> Checked:
         kind = known.get(cell["method"])
         own = {"train_flops"}
         own |= {"search_flops"} if kind is not None and kind.trains else set()
-        own |= {"pretrain_flops"} if kind is not None and kind.uses_pretrained and not cell["variant"] else set()
+        asked = kind is not None and kind.uses_pretrained and not cell["variant"]
+        own |= {"pretrain_flops"} if asked or case.distilled(cell) else set()
         free += [f"{named(cell)} has no {name}" for name in sorted(own) if not cell[name]]
     return not free, free[0] if free else "search, pretraining and retraining"
 

@@ -62,6 +62,7 @@ class FoundArchitecture(Part):
     file: Inside
     search_cell: str
     notes: dict[str, float] = Field(default_factory=dict)
+    distil: Literal["logits", "structured"] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> "FoundArchitecture":

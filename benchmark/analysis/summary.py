@@ -266,7 +266,7 @@ def _studied(case: _Case) -> dict[str, Any]:
     found: dict[str, Any] = {"studies": [], "study_areas": [], "study_settings": [], "study_searches": []}
     for study in asked:
         variants = case.params.method(study.method).variants
-        changed = {name: variants[name].params for name in study.variants}
+        changed = {name: variants[name].changes for name in study.variants}
         found["studies"].append({"study": study.name, "method": study.method, "variants": changed})
         for name, values in case.areas.items():
             found["study_areas"] += studies.against_default(study, name, values, case.headline)

@@ -20,6 +20,7 @@ WeightsMode = Literal["fresh", "scratch", "inherit"]
 CostKind = Literal["params", "macs", "memory"]
 Measure = Literal["nearest", "probe", "finetune"]
 Control = Literal["twice", "shuffled", "inverted", "labels", "flops"]
+Distil = Literal["none", "logits", "structured"]
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
@@ -202,12 +203,27 @@ class ProbeSection(Section):
     strength: Positive = 0.01
 
 
+class Distillation(Section):
+    """How much a teacher counts in the source training of a smaller network: see `benchmark.training.distillation`.
+
+    `weight` is the share of the teacher's softened logits in the loss, `temperature` softens them, `structure` is the
+    weight of the relations that `distil: structured` adds.
+    """
+
+    temperature: Positive = 4.0
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+    structure: NonNegative = 0.5
+
+
 class TransferSection(Section):
     """The few-shot protocol: which measures are taken, and for `finetune` the recipe and `draws` episodes per seed.
 
     The numbers of shots are those of all measures, or `finetune_shots` for `finetune`. `headline` names the measure of
     the first table (default: the last of those taken). `retrainings` sub-networks are drawn for every architecture and
     seed whose weights are new.
+
+    `distil` gives every source training of `fresh` networks a teacher, the pretrained large model of the same seed;
+    `distillation` says how much it counts. Few-shot training never has one. Both are dumped only where they are set.
 
     `controls` are beside the grid: see `benchmark.protocol.controls`. In the control `flops` a source training is at
     most `flops_cap` times as long as in the grid.
@@ -225,6 +241,8 @@ class TransferSection(Section):
     retrainings: Count = 1
     controls: Annotated[list[Control], AfterValidator(_distinct)] = []
     flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+    distil: Distil = Field(default="none", exclude_if=lambda kind: kind == "none")
+    distillation: Distillation = Field(default=Distillation(), exclude_if=lambda section: section == Distillation())
 
     @property
     def measures(self) -> list[Measure]:
@@ -255,6 +273,12 @@ class TransferSection(Section):
     def _controls_have_their_grid(self) -> Self:
         if set(self.controls) - {"twice"} and "fresh" not in self.weights:
             raise ValueError("controls: they are compared with the weights mode 'fresh'; add it to weights")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_have_pupils(self) -> Self:
+        if self.distil != "none" and "fresh" not in self.weights:
+            raise ValueError("distil: only the weights mode 'fresh' trains on the source; add it to weights")
         return self
 
 
@@ -372,13 +396,26 @@ class SuiteConfig(Section):
 class Variant(Section):
     """A named set of non-default parameters of a method, at all or some granularities.
 
-    `study` names the question that it answers together with the other variants of that study: see
-    `benchmark.config.ablations`.
+    `distil` says how its architectures are retrained on the source (None: as the suite says); it changes no search, and
+    is dumped only where it is set. `study` names the question that it answers together with the other variants of that
+    study: see `benchmark.config.ablations`.
     """
 
-    params: dict[str, Any]
+    params: dict[str, Any] = {}
     granularities: Distinct[Granularity] | None = None
     study: Name | None = None
+    distil: Distil | None = Field(default=None, exclude_if=lambda kind: kind is None)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the variant does otherwise than the default: its parameters, and `distil` where it says so."""
+        return self.params if self.distil is None else self.params | {"distil": self.distil}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"params", "distil"}:
+            raise ValueError("a variant changes something; add params or distil")
+        return self
 
 
 class MethodConfig(Section):
@@ -438,6 +475,15 @@ class Params(Section):
         """Return the variants of a method that run in a suite, beside its default."""
         chosen = self.suites[suite].method(name).variants
         return list(self.method(name).variants) if chosen is None else chosen
+
+    def distil_of(self, suite: str, name: str, variant: str = "") -> Distil:
+        """Return how a variant of a method is retrained on the source in a suite: its own `distil`, else the suite's.
+
+        A variant that is not described is retrained as the suite says.
+        """
+        described = self.method(name).variants.get(variant)
+        own = None if described is None else described.distil
+        return self.suites[suite].transfer.distil if own is None else own
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

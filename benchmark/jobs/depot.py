@@ -134,7 +134,11 @@ class Depot:
 
 def needs(job: Job[Spec]) -> list[str]:
     """Return the keys of the jobs that a job reads."""
-    pretrain = [job.spec.pretrain] if isinstance(job.spec, SearchSpec) else []
+    pretrain = []
+    if isinstance(job.spec, SearchSpec):
+        pretrain = [job.spec.pretrain]
+    elif isinstance(job.spec, TransferSpec) and job.spec.teacher is not None:
+        pretrain = [job.spec.teacher]
     return [*pretrain, *([job.inputs["search"]] if "search" in job.inputs else [])]
 
 

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "precision": "float32",
     },
     "FineTuning": {"trained": "all"},
+    "Distillation": {"temperature": 4.0, "weight": 0.9, "structure": 0.5},
     "SourceSpec": {"threads": 1, "library": None, "pretrained": None},
     "PretrainSpec": {"sanity": None},
     "TuneSpec": {"finetune": None, "scratch": None, "seeds": None, "extensions": 0},
@@ -34,7 +35,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         **{"test": None, "ways": None},
     },
     "Form": {"dense": False, "kept": None, "shuffled": None, "architecture": None},
-    "TransferSpec": {"flops_cap": None, "state": None, "retraining": 0},
+    "TransferSpec": {"flops_cap": None, "state": None, "retraining": 0, "teacher": None, "distillation": None},
 }
 
 

@@ -7,7 +7,17 @@ from typing import ClassVar, Literal
 
 from pydantic import JsonValue
 
-from benchmark.config.params import CostKind, DatasetRef, FineTuning, Granularity, ModelRef, Recipe, Section, Split
+from benchmark.config.params import (
+    CostKind,
+    DatasetRef,
+    Distillation,
+    FineTuning,
+    Granularity,
+    ModelRef,
+    Recipe,
+    Section,
+    Split,
+)
 from benchmark.jobs.job import Spec
 
 
@@ -119,7 +129,8 @@ class Form(Section):
 class TransferSpec(SourceSpec):
     """The retraining of one architecture in one weights mode; `state` is the digest of inherited weights.
 
-    `retraining` numbers the draws of new weights.
+    `retraining` numbers the draws of new weights. `teacher` is the key of the pretraining whose network teaches in the
+    source training, as much as `distillation` says; both are None where there is no teacher.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -132,6 +143,8 @@ class TransferSpec(SourceSpec):
     flops_cap: float | None = None
     state: str | None = None
     retraining: int = 0
+    teacher: str | None = None
+    distillation: Distillation | None = None
 
 
 class FloorSpec(SourceSpec):

@@ -8,7 +8,7 @@ from benchmark.analysis.rows import Row
 from benchmark.config.ablations import studies_of
 from benchmark.files import share
 from benchmark.jobs.job import Job, Spec
-from benchmark.jobs.results import Floors, Searched, Transferred, Tuned
+from benchmark.jobs.results import Floors, Pretrained, Searched, Transferred, Tuned
 from benchmark.pipeline.plan import Plan, Search, Transfer
 
 SCHEMA = 1
@@ -31,7 +31,7 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
     place = {target.label: index for index, target in enumerate(config.data.targets)}
     values = plan.store.get(transfer.job.key).read(Transferred)
     search, found, architecture = transfer.search, transfer.found, transfer.architecture
-    inherited = transfer.weights == "inherit"
+    pretrain_flops = _pretrain_flops(plan, transfer)
     return [
         Row(
             suite=plan.suite,
@@ -55,7 +55,7 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
             search_flops=found.flops,
             train_flops=result.train_flops,
             cell=transfer.job.key,
-            pretrain_flops=architecture.state_pretrain_flops if inherited else found.pretrain_flops,
+            pretrain_flops=pretrain_flops,
             search_cell=search.job.key,
             architecture=architecture.digest,
             measure=result.measure,
@@ -65,6 +65,16 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
         )
         for result in sorted(values.results, key=lambda r: (place[r.target], r.measure, r.shots, r.draw))
     ]
+
+
+def _pretrain_flops(plan: Plan, transfer: Transfer) -> int:
+    """The operations of the pretrainings that a retraining rests on: the search's, and a teacher's if it is another."""
+    if transfer.weights == "inherit":
+        return transfer.architecture.state_pretrain_flops
+    spent, teacher = transfer.found.pretrain_flops, transfer.job.spec.teacher
+    if teacher is None or (spent and teacher == transfer.search.job.spec.pretrain):
+        return spent
+    return spent + plan.store.get(teacher).read(Pretrained).flops
 
 
 def tuning_of(plan: Plan, finished_only: bool = False) -> dict[str, Any]:
@@ -123,8 +133,9 @@ def architecture_file(suite: str, method: str, search: Search, budget: float) ->
 def searches_of(plan: Plan, method: str) -> dict[str, Any]:
     """Return what a method's searches found: a record per architecture, and the traces of those that left one.
 
-    An architecture has `notes` where the search made some. Of a method with a study in the suite it is also said how
-    alike its architectures are: see `benchmark.pipeline.similarity`.
+    An architecture has `notes` where the search made some, and `distil` where its retraining on the source has a
+    teacher: so that whoever reads the file sees it, and DVC when it changes. Of a method with a study in the suite it
+    is also said how alike its architectures are: see `benchmark.pipeline.similarity`.
     """
     architectures: list[dict[str, Any]] = []
     traces: list[dict[str, Any]] = []
@@ -139,6 +150,7 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
                 "seed": search.seed,
                 **{name: getattr(entry, name) for name in FOUND},
                 **({"notes": entry.notes} if entry.notes else {}),
+                **_distilled(plan, search),
                 "file": architecture_file(plan.suite, method, search, entry.budget).as_posix(),
                 "search_cell": search.job.key,
                 "reference": search.method.reference,
@@ -154,6 +166,11 @@ def searches_of(plan: Plan, method: str) -> dict[str, Any]:
 
         found |= likeness_of(plan, method)
     return found
+
+
+def _distilled(plan: Plan, search: Search) -> dict[str, str]:
+    kind = plan.params.distil_of(plan.suite, search.name, search.variant)
+    return {} if kind == "none" else {"distil": kind}
 
 
 def published_files(plan: Plan, method: str) -> Iterable[tuple[Path, Path]]:

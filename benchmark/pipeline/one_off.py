@@ -7,7 +7,9 @@ from typing import Any
 from benchmark.config.params import GridSection, MethodConfig, Params, SuiteMethod, WeightsMode, parse
 from benchmark.errors import BenchError, unknown
 from benchmark.files import file_sha256
+from benchmark.jobs.job import Job
 from benchmark.jobs.results import Found, Searched, Transferred
+from benchmark.jobs.specs import TransferSpec
 from benchmark.jobs.store import Context
 from benchmark.pipeline.mending import mended
 from benchmark.pipeline.plan import Plan
@@ -43,7 +45,9 @@ def narrowed(
     narrow = config.model_copy(
         update={
             "grid": parse(GridSection, grid, "command line"),
-            "transfer": config.transfer.model_copy(update={"controls": [], **transfer}),
+            "transfer": config.transfer.model_copy(
+                update={"controls": [], "distil": params.distil_of(suite, method, variant), **transfer}
+            ),
             "methods": {method: SuiteMethod(params=config.method(method).params)},
             "exclude": [],
         }
@@ -169,14 +173,18 @@ def transfer(
             f"suite {suite}: the learning rates of this budget are not chosen yet; `dapbench stage tune --suite "
             f"{suite}` does it, at the suite's own budgets"
         ) from error
-    job = plan.transfer_job(granularity, chosen, found, weights, rates, inputs, f"{suite} transfer {path.name}", digest)
+    label, distil = f"{suite} transfer {path.name}", plan.config.transfer.distil
+    job = plan.transfer_job(granularity, chosen, found, weights, rates, inputs, label, digest, distil=distil)
+    return mended(plan.store, lambda: _retrained(plan, job, root))
 
-    def retrained() -> Transferred | None:
-        if report_failures(run_step("transfer", [job], [(plan, [])], root, 1)):
-            return None
-        return plan.store.get(job.key).read(Transferred)
 
-    return mended(plan.store, retrained)
+def _retrained(plan: Plan, job: Job[TransferSpec], root: Path) -> Transferred | None:
+    """What a retraining returns, after its teacher's pretraining if it has one; None when one of them failed."""
+    teachers = plan.pretrain_jobs() if job.spec.teacher is not None else []
+    failures = run_step("pretrain", teachers, [(plan, [])], root, 1)
+    if report_failures(failures or run_step("transfer", [job], [(plan, [])], root, 1)):
+        return None
+    return plan.store.get(job.key).read(Transferred)
 
 
 def _any_method(params: Params) -> str:

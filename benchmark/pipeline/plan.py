@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from benchmark.config.params import (
     CostKind,
     DatasetRef,
+    Distil,
+    Distillation,
     FineTuning,
     Granularity,
     Params,
@@ -213,8 +215,8 @@ class Plan:
         """Yield the retrainings of everything that a method's searches found, in a fixed order.
 
         `searches` are all those of some variants and seeds, by default of all of them. They, and the choices of
-        learning rates, must be in the store (`KeyError` otherwise); `finished_only` passes over what lacks them. The
-        controls that have searches of their own come after the grid.
+        learning rates, must be in the store (`KeyError` otherwise); `finished_only` passes over what lacks them, or a
+        teacher. The controls that have searches of their own come after the grid.
         """
         dense: dict[tuple[str, int], tuple[Search, JobResult, Found]] = {}
         for search in self.all_searches(method) if searches is None else searches:
@@ -238,6 +240,9 @@ class Plan:
                     count = 1 if weights == "inherit" else self.config.transfer.retrainings
                     for number in range(count):
                         job = self._found_job(*origin, weights, rates, control, number)
+                        teacher = job.spec.teacher
+                        if finished_only and teacher is not None and not self.store.has(teacher):
+                            continue
                         yield Transfer(job, search, found, architecture, weights, control, number)
 
     def _retrainings(self, search: Search) -> list[tuple[str, WeightsMode]]:
@@ -417,7 +422,8 @@ class Plan:
         parts = (search.job.label.removeprefix(f"{self.suite} search "), f"b{share(architecture.budget)}")
         label = self._label("transfer", *parts, weights, own, f"n{number}" if number else "")
         place = search.granularity, search.seed
-        return self.transfer_job(*place, architecture, weights, rates, inputs, label, state, control, number)
+        distil = self.params.distil_of(self.suite, search.name, search.variant)
+        return self.transfer_job(*place, architecture, weights, rates, inputs, label, state, control, number, distil)
 
     def transfer_job(
         self,
@@ -431,10 +437,12 @@ class Plan:
         state: str | None = None,
         control: str = "",
         retraining: int = 0,
+        distil: Distil = "none",
     ) -> Job[TransferSpec]:
         """Return the retraining of an architecture at the chosen learning `rates` (by recipe).
 
-        `inputs` say where the architecture and, for `inherit`, the weights of digest `state` lie.
+        `inputs` say where the architecture and, for `inherit`, the weights of digest `state` lie. With `distil` the
+        source training, of `fresh` networks, has the pretrained large model of the seed as its teacher.
         """
         transfer, training = self.config.transfer, self.config.training
         own = transfer.scratch if weights == "scratch" else transfer.finetune
@@ -454,8 +462,18 @@ class Plan:
             flops_cap=transfer.flops_cap if control == "flops" else None,
             state=state,
             retraining=retraining,
+            **(self._teaching(seed, distil) if weights == "fresh" and distil != "none" else {}),
         )
         return Job(spec, (self.model_module,), inputs, label, HINTS[weights])
+
+    def _teaching(self, seed: int, distil: Distil) -> dict[str, Any]:
+        """The fields of a `TransferSpec` that say who teaches, and how much it counts.
+
+        Also in the control `labels` the teacher has seen the true labels: retraining does.
+        """
+        said: Distillation = self.config.transfer.distillation
+        settings = said if distil == "structured" else said.model_copy(update={"structure": 0.0})
+        return {"teacher": self._pretrain_job(seed).key, "distillation": settings}
 
 
 def _form(architecture: Found, granularity: str, weights: str, control: str) -> Form:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.analysis.contributed import joined
 from benchmark.analysis.rows import Row
 from benchmark.analysis.submission import PLACE, Submission, SubmittedArchitecture, refused
 from benchmark.config.params import Params
@@ -74,6 +75,8 @@ def rerun(
             if not _rates_known(plan, drawn, root, workers):
                 return None
             work = _retrainings(plan, found, drawn, files)
+            if not _teachers_known(plan, work, root, workers):
+                return None
             if report_failures(run_step("transfer", [one.job for one in work], [(plan, [])], root, workers)):
                 return None
         return _compared(plan, path, found, work, exact)
@@ -88,8 +91,16 @@ def _rates_known(plan: Plan, drawn: Sequence[Row], root: Path, workers: int | No
     return not report_failures(run_step("tune", jobs, [(plan, [])], root, workers))
 
 
+def _teachers_known(plan: Plan, work: Sequence[Retraining], root: Path, workers: int | None) -> bool:
+    """Pretrain the teachers of the retrainings that have one, where the store lacks them; False when that failed."""
+    wanted = {one.job.spec.teacher for one in work}
+    jobs = [job for job in plan.pretrain_jobs() if job.key in wanted]
+    return not jobs or not report_failures(run_step("pretrain", jobs, [(plan, [])], root, workers))
+
+
 def _retrainings(plan: Plan, found: Submission, drawn: Sequence[Row], files: dict[str, Path]) -> list[Retraining]:
     searched = {_values(entry, PLACE): entry for entry in found.search.architectures}
+    described = joined(plan.params, found)
     rows: dict[tuple[object, ...], list[Row]] = {}
     for row in found.results.rows:
         rows.setdefault(_values(row, (*PLACE, "weights", "retraining")), []).append(row)
@@ -106,6 +117,7 @@ def _retrainings(plan: Plan, found: Submission, drawn: Sequence[Row], files: dic
             {"architecture": str(files[entry.digest])},
             f"{found.suite} rerun {found.method} {row.granularity} s{row.seed} b{row.budget:g} {row.weights}",
             retraining=row.retraining,
+            distil=described.distil_of(found.suite, found.method, row.variant),
         )
         work[place] = Retraining(job, rows[place])
     return list(work.values())

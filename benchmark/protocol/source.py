@@ -17,7 +17,7 @@ from benchmark.data.statistics import channel_stats
 from benchmark.errors import BenchError
 from benchmark.jobs.specs import SourceSpec
 from benchmark.jobs.store import Context
-from benchmark.training.loop import Task, batches, fit, on_device, set_train_mode
+from benchmark.training.loop import Task, Taught, batches, fit, on_device, set_train_mode
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,14 @@ class Source:
         """Return an input of the large model's shape, [1, C, H, W]."""
         return torch.zeros(1, *self.train.shape)
 
-    def train_on_source(self, network: nn.Module, masks: Mapping[str, Tensor] = MappingProxyType({})) -> int:
-        """Train the network in place on the source, batches in the order all methods share; returns images seen."""
-        return trained_on(network, self.train, self.recipe, self.seed, masks)
+    def train_on_source(
+        self, network: nn.Module, masks: Mapping[str, Tensor] = MappingProxyType({}), taught: Taught | None = None
+    ) -> int:
+        """Train the network in place on the source, batches in the order all methods share; returns images seen.
+
+        `taught` is that of `benchmark.training.loop.fit`.
+        """
+        return trained_on(network, self.train, self.recipe, self.seed, masks, taught=taught)
 
 
 def trained_on(
@@ -66,10 +71,11 @@ def trained_on(
     seed: int,
     masks: Mapping[str, Tensor] = MappingProxyType({}),
     on_step: Callable[[int, float], None] | None = None,
+    taught: Taught | None = None,
 ) -> int:
     """Train the network in place on a task, in the order of batches of `seed`; returns images seen."""
     data = batches(task, recipe, seeds.generator(seed, "source-order"))
-    fit(set_train_mode(network, recipe), dict(network.named_parameters()), data, recipe, masks, on_step)
+    fit(set_train_mode(network, recipe), dict(network.named_parameters()), data, recipe, masks, on_step, taught=taught)
     network.eval()
     return recipe.steps * min(recipe.batch, len(task))
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmark.jobs.job import Job, JobOutput
@@ -19,7 +20,8 @@ from benchmark.protocol.target import open_target
 from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space
 from benchmark.space.graph.macs import count
 from benchmark.space.weights_file import unpack_state
-from benchmark.training.loop import accuracy, on_device, training_flops
+from benchmark.training.distillation import Teaching
+from benchmark.training.loop import FLOPS_PER_MAC, TRAINING_FORWARDS, accuracy, on_device, training_flops
 
 
 def compute(job: Job[TransferSpec], context: Context) -> JobOutput:
@@ -30,10 +32,10 @@ def compute(job: Job[TransferSpec], context: Context) -> JobOutput:
     flops, source_accuracy = 0, None
     if spec.flops_cap is not None:
         _, large = count(source.large_model(), source.example().to(source.device))
-        steps = equal_flops_steps(source.recipe.steps, large, macs, spec.flops_cap)
+        steps = equal_flops_steps(source.recipe.steps, large, macs, spec.flops_cap, taught=spec.teacher is not None)
         source = replace(source, recipe=source.recipe.model_copy(update={"steps": steps}))
     if spec.weights == "fresh":
-        flops = training_flops(macs, source.train_on_source(network, masks))
+        flops = _trained_on_source(network, masks, macs, source, spec, context)
     if spec.weights != "scratch":
         source_accuracy = accuracy(network.eval(), source.test)
     results = []
@@ -80,12 +82,30 @@ def _measures(
     return found
 
 
-def equal_flops_steps(steps: int, large: int, macs: int, cap: float) -> int:
+def _trained_on_source(
+    network: nn.Module, masks: Masks, macs: int, source: Source, spec: TransferSpec, context: Context
+) -> int:
+    """Train the network in place on the source, under its teacher where it has one; returns the operations of both."""
+    if spec.teacher is None:
+        return training_flops(macs, source.train_on_source(network, masks))
+    assert spec.distillation is not None
+    teacher = source.large_model()
+    teacher.load_state_dict(load_file(context.store.get(spec.teacher).files["final.safetensors"], source.device))
+    _, large = count(teacher, source.example().to(source.device))
+    with Teaching(network, teacher, spec.distillation, source.recipe) as taught:
+        images = source.train_on_source(network, masks, taught)
+    return training_flops(macs, images) + FLOPS_PER_MAC * large * images
+
+
+def equal_flops_steps(steps: int, large: int, macs: int, cap: float, taught: bool = False) -> int:
     """Return how many steps cost a network of `macs` what `steps` cost one of `large`, at most `cap` times as many.
 
-    Scratch-B of Liu et al. 2019, Rethinking the Value of Network Pruning, arXiv 1810.05270.
+    `taught`: both have the network of `large` as a teacher, whose forward pass is a part of a step. Scratch-B of Liu et
+    al. 2019, Rethinking the Value of Network Pruning, arXiv 1810.05270.
     """
-    return max(steps, min(steps * large // macs, int(steps * cap)))
+    teacher = large if taught else 0
+    equal = steps * (TRAINING_FORWARDS * large + teacher) // (TRAINING_FORWARDS * macs + teacher)
+    return max(steps, min(equal, int(steps * cap)))
 
 
 def _subnetwork(job: Job[TransferSpec], context: Context, source: Source) -> tuple[nn.Module, Masks, int, int]:

@@ -84,8 +84,13 @@ def _modes(config: SuiteConfig) -> str:
     tuned = "measured on frozen features"
     if transfer.finetune is not None:
         tuned = f"new head, fine-tuned on the target ({_recipe(config, transfer.finetune)})"
+    taught = {
+        "none": "",
+        "logits": ", under the pretrained large model as a teacher (logits)",
+        "structured": ", under the pretrained large model as a teacher (logits and structure)",
+    }[transfer.distil]
     modes = {
-        "fresh": f"fresh: re-initialised, trained on the source ({_recipe(config, config.training)}), {tuned}",
+        "fresh": f"fresh: re-initialised, trained on the source ({_recipe(config, config.training)}{taught}), {tuned}",
         "scratch": (
             "scratch: re-initialised, without the source"
             + (f", trained on the target examples ({_recipe(config, transfer.scratch)})" if transfer.scratch else "")

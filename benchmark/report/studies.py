@@ -37,6 +37,7 @@ QUESTIONS = {
         ("C1",),
         ("accuracy",),
     ),
+    "retraining": Question("What does a teacher add in the retraining of the same architectures?", (), ("accuracy",)),
     "path": Question(
         "Is the smallest complexity reached as well by one search for all budgets as by a search for each, and by a "
         "price of complexity as well as by a budget?",

@@ -13,7 +13,12 @@ from benchmark.pruning.registry import pruner
 # What a run says of its place in the grid; a method's parameter of the same name carries the method's name.
 AXES = ("method", "granularity", "cost", "budget", "weights", "seed", "control", "retraining")
 # Axes of the grid, and names, are no parameters: with one seed more, the runs of the others stay.
-_NOT_OF = {"transfer": {"weights", "shots", "finetune_shots", "draws", "headline", "retrainings", "controls"}}
+_NOT_OF = {
+    "transfer": {
+        *("weights", "shots", "finetune_shots", "draws", "headline", "retrainings", "controls"),
+        *("distil", "distillation"),
+    }
+}
 _SECTIONS = ("model", "data", "training", "transfer")
 
 
@@ -21,7 +26,7 @@ def effective(params: Params, suite: str, method: str, variant: str = "") -> dic
     """Return every parameter of a method's variant in a suite, as text by name.
 
     The method's own have the names of its class; the suite's are named by their keys below the suite
-    ("training.lr", "transfer.finetune.steps"). What is None is left out.
+    ("training.lr", "transfer.finetune.steps"). What is None is left out, and of distillation all where there is none.
     """
     config, section = params.suites[suite], params.method(method)
     changed = section.variants[variant].params if variant else {}
@@ -30,6 +35,8 @@ def effective(params: Params, suite: str, method: str, variant: str = "") -> dic
     found = {f"{method}.{name}" if name in AXES else name: value for name, value in own.model_dump(mode="json").items()}
     for name in _SECTIONS:
         found |= _flat(name, getattr(config, name).model_dump(mode="json", exclude=_NOT_OF.get(name)))
+    if (kind := params.distil_of(suite, method, variant)) != "none":
+        found |= {"distil": kind} | _flat("distillation", config.transfer.distillation.model_dump(mode="json"))
     return {name: _text(value) for name, value in found.items() if value is not None}
 
 

@@ -1,1 +1,1 @@
-"""The one training loop, and stacked networks."""
+"""The one training loop, stacked networks, and teachers."""

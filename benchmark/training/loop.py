@@ -19,6 +19,7 @@ from benchmark.models.layout import in_layout
 
 TRAINING_FORWARDS = 3  # a training step costs a forward pass and a backward pass of twice its operations
 FLOPS_PER_MAC = 2
+Taught = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,15 @@ def fit(
     masks: Mapping[str, Tensor] = MappingProxyType({}),
     on_step: Callable[[int, float], None] | None = None,
     start: int = 0,
+    taught: Taught | None = None,
 ) -> float:
     """Train `parameters` in place by the recipe on the batches of `data`; returns the last batch's loss per replica.
 
     `masks` (same shapes, 0 or 1) freeze weights at the zeros they start from: their gradient is dropped, so that
     neither momentum nor decay moves them. The first batch is that of step `start`; fewer batches than `recipe.steps`
-    stop the schedule early. Raises `BenchError` when the loss is no longer finite.
+    stop the schedule early. `taught` returns the loss that is followed in the place of the labels' own, from a batch's
+    images, its logits and that loss; it is for one network, not for replicas. Raises `BenchError` when the loss is no
+    longer finite.
     """
     optimizer = sgd(parameters.values(), recipe)
     frozen = [(parameters[name], mask.to(parameters[name].device)) for name, mask in masks.items()]
@@ -192,7 +196,10 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         with autocast(images.device, recipe):
             logits = forward(images)
-        loss = loss_of(at_least_single(logits), labels, recipe.label_smoothing)
+        logits = at_least_single(logits)
+        loss = loss_of(logits, labels, recipe.label_smoothing)
+        if taught is not None:
+            loss = taught(images, logits, loss)
         loss.backward()
         for parameter, mask in frozen:
             if parameter.grad is not None:

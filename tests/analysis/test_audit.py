@@ -227,6 +227,32 @@ def test_each_rule_is_broken_by_what_breaks_it(tmp_path, changes, rule, detail):
     assert rule in finding["rule"] and detail in finding["detail"]
 
 
+def test_a_teachers_operations_are_no_longer_recipe(tmp_path):
+    """Of a network of 8000 b MACs under a teacher of 8000; without the pretraining of the teacher it is not charged."""
+    taught = {"params": {"allocation": "scores"}, "distil": "logits"}
+    suite = Suite()
+    suite.methods["random"]["variants"]["taught"] = taught
+    under = suite.rows
+
+    def rows(method):
+        return [
+            one.model_copy(update={"train_flops": one.train_flops + 2 * IMAGES * 8000})
+            if one.variant == "taught" and one.weights == "fresh"
+            else one
+            for one in under(method)
+        ]
+
+    suite.rows = rows
+    found = suite.audit(tmp_path)
+    assert broken(found) == []
+    details = {finding["rule"]: finding["detail"] for finding in found}
+    assert "retrained on 50 images; under a teacher: random+taught" in details["the same recipe for all methods"]
+    suite.change_row = change({"pretrain_flops": 0}, method="random", variant="taught")
+    suite.rows = lambda method: [suite.change_row(one) for one in rows(method)]
+    (finding,) = broken(suite.audit(tmp_path))
+    assert (finding["rule"], finding["detail"]) == ("compute is charged", "random+taught has no pretrain_flops")
+
+
 def test_too_few_seeds_break_what_needs_them(tmp_path):
     suite = Suite()
     suite.grid |= {"seeds": [0, 1]}

@@ -78,7 +78,7 @@ def test_a_study_is_in_no_key(content, tmp_path):
 def test_the_ablation_runs_every_study_on_the_task_of_glyphs_rivals_and_no_other_suite_any():
     params = load_params(REPOSITORY / "params.yaml")
     assert [study.name for study in studies_of(params, "ablation")] == [
-        *("temperature", "units", "law", "depth", "width", "path")
+        *("temperature", "units", "law", "depth", "width", "path", "retraining")
     ]
     assert {name for name in params.suites if studies_of(params, name)} == {"ablation"}
     rivals, ablation = params.suites["glyphs-rivals"], params.suites["ablation"]

@@ -157,6 +157,42 @@ PARAMS = [
     Case(
         "unknown control", RUN, "suites.tiny.transfer.controls.0", "'twice'", section("transfer", controls=["thrice"])
     ),
+    Case("unknown distil", RUN, "suites.tiny.transfer.distil", "'structured'", section("transfer", distil="softmax")),
+    Case(
+        "variant's unknown distil",
+        RUN,
+        "methods.random.variants.ratios.distil",
+        "'logits'",
+        lambda p: p["methods"]["random"]["variants"]["ratios"].update(distil=True),
+    ),
+    Case(
+        "a teacher of few shots",
+        RUN,
+        "suites.tiny.transfer.finetune.distil",
+        "unknown key",
+        lambda p: tiny(p)["transfer"]["finetune"].update(distil="logits"),
+    ),
+    Case(
+        "a teacher's weight above 1",
+        RUN,
+        "suites.tiny.transfer.distillation.weight",
+        "less than or equal to 1",
+        section("transfer", distillation={"weight": 1.5}),
+    ),
+    Case(
+        "a teacher without a source training",
+        RUN,
+        "suites.tiny.transfer: distil",
+        "add it to weights",
+        section("transfer", distil="logits", weights=["inherit"]),
+    ),
+    Case(
+        "a variant that changes nothing",
+        RUN,
+        "methods.random.variants.ratios: a variant changes something",
+        "add params or distil",
+        lambda p: p["methods"]["random"]["variants"].update(ratios={"granularities": ["weight"]}),
+    ),
     Case("headline of no suite", RUN, "run.headline", "'tiny'", lambda p: p["run"].update(headline="tini")),
     Case("class in two", RUN, "targets.0.classes", "4 is given twice", target(classes=[[3, 4], 4])),
     Case("class of none", RUN, "targets.0.classes.0", "at least 1 item", target(classes=[[], 3])),

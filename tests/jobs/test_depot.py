@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,8 @@ def test_what_a_job_reads(tmp_path: Path) -> None:
     assert needs(pretrain) == [] and needs(search) == [pretrain.key]
     assert needs(transfer) == [transfer.inputs["search"]]
     assert needs(transfer)[0] in {search.key for search in plan.search_jobs("random")}
+    taught = replace(transfer, spec=transfer.spec.model_copy(update={"teacher": pretrain.key}))
+    assert needs(taught) == [pretrain.key, transfer.inputs["search"]]
     data = plan.config.data
     assert data_sets(pretrain) == data_sets(search) == [(data.source, plan.digests.source)]
     (source, target) = data_sets(transfer)

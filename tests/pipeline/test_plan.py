@@ -39,7 +39,8 @@ def keys(jobs):
 
 
 def sections():
-    return [params.DatasetRef, params.TargetRef, params.Split, params.ModelRef, params.Recipe, params.FineTuning]
+    recipes = [params.Recipe, params.FineTuning, params.Distillation]
+    return [params.DatasetRef, params.TargetRef, params.Split, params.ModelRef, *recipes]
 
 
 @pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)

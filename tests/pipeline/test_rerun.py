@@ -9,7 +9,7 @@ from fabricated import finish
 from submitted import submitted
 
 from benchmark.analysis.submission import Submission, read_submission
-from benchmark.config.params import Params
+from benchmark.config.params import Params, Variant
 from benchmark.errors import BenchError
 from benchmark.files import write_json
 from benchmark.jobs.job import Job
@@ -31,6 +31,7 @@ class Case:
         self.claims(found)
         self.accuracy, self.flops, self.episodes = CLAIMED, FLOPS, 1
         self.jobs: list[Job[TransferSpec]] = []
+        self.steps: list[str] = []
         self.fails = False
 
     def claims(self, found: Submission, **changes: Any) -> None:
@@ -39,11 +40,12 @@ class Case:
         self.found = found.model_copy(update={"results": found.results.model_copy(update={"rows": rows})})
 
     def run_step(self, step: str, jobs: Sequence[Job[TransferSpec]], work: Any, *_: Any) -> list[Failure]:
-        assert step in ("tune", "transfer")
+        assert step in ("tune", "pretrain", "transfer")
         self.jobs += jobs
         if self.fails:
             return [Failure(job, "no luck") for job in jobs]
-        for job in jobs:
+        self.steps.append(step)
+        for job in jobs if step == "transfer" else ():
             (target,) = job.spec.targets
             results = [
                 Measured(
@@ -137,6 +139,26 @@ def test_weights_that_are_not_in_the_file_cannot_be_rerun(case: Case) -> None:
     case.claims(case.found, weights="inherit")
     with pytest.raises(BenchError, match="all have inherited weights, which are not in the file"):
         case.rerun(1)
+
+
+def test_a_distilled_variant_is_rerun_under_its_teacher(case: Case) -> None:
+    found, named = case.found, {"variant": "taught"}
+    settings = found.settings.model_copy(update={"variants": {"taught": Variant(distil="logits")}})
+    rows = [row.model_copy(update=named) for row in found.results.rows]
+    entries = [entry.model_copy(update=named) for entry in found.search.architectures]
+    case.found = found.model_copy(
+        update={
+            "settings": settings,
+            "results": found.results.model_copy(update={"rows": rows}),
+            "search": found.search.model_copy(update={"architectures": entries}),
+        }
+    )
+    told = case.rerun(1000)
+    assert told is not None and told.retrainings == 16
+    assert case.steps == ["tune", "pretrain", "transfer"]
+    teachers = {job.key for job in case.jobs if job.kind == "pretrain"}
+    taught = {(job.spec.weights, job.spec.teacher) for job in case.jobs if job.kind == "transfer"}
+    assert len(teachers) == 2 and taught == {("scratch", None), *(("fresh", key) for key in teachers)}
 
 
 def test_a_failed_job_is_no_verdict(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
