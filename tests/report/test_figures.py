@@ -172,6 +172,15 @@ def test_every_method_has_a_look_of_its_own():
     assert style.Look(["dap"]).of("dap") == look.of("dap")
 
 
+def test_the_method_under_study_stands_out_by_more_than_its_colour(drawn):
+    """Its colour is near that of another: a thicker line on top of the others, larger markers with a dark edge."""
+    lines = {line.get_label(): line for line in drawn[1]["accuracy"].axes[0].lines}
+    ours, other = lines["DAP"], lines["uniform width"]
+    for value in ("get_linewidth", "get_markersize", "get_zorder"):
+        assert getattr(ours, value)() > getattr(other, value)(), value
+    assert to_hex(ours.get_markeredgecolor()) == "#000000" != to_hex(other.get_markeredgecolor())
+
+
 def test_variants_share_their_method_s_colour(drawn):
     _, found = drawn
     lines = [line for line in found["variants"].axes[0].lines if line.get_label() in ("default", "init")]

@@ -145,7 +145,8 @@ def variant_line(base: dict[str, Any], index: int, name: str) -> dict[str, Any]:
     markers = [marker for marker in "oD^vXs" if marker != base["marker"]]
     line = style.LINES[index % len(style.LINES)]
     marker = {"marker": markers[index % len(markers)], "markerfacecolor": "white", "markeredgecolor": base["color"]}
-    return {**base, **marker, "markeredgewidth": 0.9, "label": variant_label(name), "linestyle": line}
+    size = {"linewidth": style.RC["lines.linewidth"], "markersize": style.RC["lines.markersize"]}
+    return {**base, **marker, **size, "markeredgewidth": 0.9, "label": variant_label(name), "linestyle": line}
 
 
 def shift(index: int, count: int) -> float:
