@@ -122,15 +122,16 @@ def equal_cost(view: View) -> Section:
 
 
 def ranks(view: View) -> Section:
-    """Return the mean ranks of default variants."""
-    rows = [[r["granularity"], r["method"], r, r["apart"]] for r in view.summary["ranks"]]
+    """Return the mean ranks of the rivals."""
+    rows = [[r["granularity"], label(r["method"], r["variant"]), r, r["apart"]] for r in view.summary["ranks"]]
     apart = Column("", format=lambda apart: "" if apart else "not told apart from the best")
     note = (
-        f"Mean rank over all targets, shots and budgets, default variants with every accuracy, weights mode "
-        f"{view.headline_weights}, 1 is the best; in brackets the 95{NBSP}% interval over resamples of seeds, from "
-        "five seeds on. Places share seeds and budgets, so the rank says less than their number suggests."
+        "Mean rank over all targets, shots and budgets of default variants and all variants of rules, with every "
+        f"accuracy, weights mode {view.headline_weights}, 1 is the best; in brackets the 95{NBSP}% interval over "
+        "resamples of seeds, from five seeds on. Places share seeds and budgets, so the rank says less than their "
+        "number suggests."
     )
-    columns = [words("pruning"), words("method", label), Column("rank", format=_rank), apart]
+    columns = [words("pruning"), words("method"), Column("rank", format=_rank), apart]
     return Section("Ranks", note, Table(columns, rows))
 
 

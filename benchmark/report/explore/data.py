@@ -22,7 +22,7 @@ from benchmark.report.view import View
 
 BUDGET = 0.05  # what the page asks first, or the suite's budget that is nearest to it
 LAYERS = ("granularity", "method", "variant", "budget", "layer", "group", "size", "kept", "kept_min", "kept_max")
-RANKS = ("granularity", "method", "rank", "low", "high", "apart", "places", "seeds")
+RANKS = ("granularity", "method", "variant", "rank", "low", "high", "apart", "places", "seeds")
 
 
 def explored(params: Params, root: Path) -> dict[str, Any]:
