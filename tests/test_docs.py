@@ -42,6 +42,17 @@ def test_code_on_a_page_prints_what_the_page_says(monkeypatch: pytest.MonkeyPatc
     assert float(flat[unread].abs().max()) == 0 < float(flat[~unread].abs().max())
 
 
+def test_a_quantity_per_channel_becomes_a_score_per_unit() -> None:
+    found = run("docs/extending.md")
+    # Scales are 1 at first, so a unit's score is the number of batch norms that it goes through.
+    through = torch.zeros(found["space"].n)
+    for name, module in found["model"].named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            units = torch.from_numpy(found["space"].graph.dims[f"{name}.weight"][0])
+            through += torch.bincount(units, minlength=len(through))
+    assert torch.equal(found["scores"], through)
+
+
 def test_the_python_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = run("README.md")

@@ -33,6 +33,9 @@ def zoo(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the rows there. Default: only of the whole zoo.")
     ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Put these networks' rows into reports/zoo.json; carry the others over.")
+    ] = False,
 ) -> None:
     """Build, prune and check networks of torchvision and timm, and say which are served.
 
@@ -44,13 +47,14 @@ def zoo(
     from benchmark.jobs.limits import Limits
     from benchmark.jobs.local import available_workers
     from benchmark.jobs.progress import Progress
-    from benchmark.report import blocks
     from benchmark.studies.zoo import choices, report
     from benchmark.studies.zoo.run import run
 
     names = [*(models or ()), *(more or ())]
     if names and library:
         raise BenchError("--library: the networks are named already; give --models or --library")
+    if update and out is not None:
+        raise BenchError("--update: goes into reports/zoo.json; leave out --out")
     entries = choices.named(names) if names else choices.zoo(library)
     done = refused = 0
     with Progress() as progress:
@@ -65,12 +69,21 @@ def zoo(
         rows = run(entries, Path(".zoo"), workers or available_workers(), Limits(60 * minutes, memory), on_row)
     if out is not None:
         write_json(out, report.document(rows))
-    elif not names and not library:
-        content = report.write(Path("reports"), rows)
-        if README.exists():
-            blocks.put(README, "zoo", lambda: report.summary(content))
+    elif update or (not names and not library):
+        _publish(rows, update)
     _tell(rows)
     raise typer.Exit(int(any(row["wrong"] for row in rows)))
+
+
+def _publish(rows: "list[Row]", update: bool) -> None:
+    from benchmark.report import blocks
+    from benchmark.studies.zoo import report
+
+    folder = Path("reports")
+    made = report.updated(report.read(folder / report.NAME), rows) if update else report.document(rows)
+    content = report.write(folder, made)
+    if README.exists():
+        blocks.put(README, "zoo", lambda: report.summary(content))
 
 
 def _tell(rows: "list[Row]") -> None:

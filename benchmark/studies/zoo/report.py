@@ -36,9 +36,28 @@ def document(rows: Sequence[Row]) -> Document:
     return {"schema": SCHEMA, "rows": list(rows), "provenance": provenance(), "versions": versions()}
 
 
-def write(folder: Path, rows: Sequence[Row]) -> Document:
+def updated(content: Document, rows: Sequence[Row]) -> Document:
+    """Return a result file's content with `rows` in place of those of the same networks.
+
+    The others are carried over; `carried` in the provenance says how many, and on which machines they were made.
+    """
+    new = {row["model"]: row for row in rows}
+    unknown = [name for name in new if name not in {row["model"] for row in content["rows"]}]
+    if unknown:
+        raise BenchError(f"{', '.join(unknown)}: not in {NAME}, whose rows can be made anew; run `dapbench zoo`")
+    merged = document([new.get(row["model"], row) for row in content["rows"]])
+    count = len(merged["rows"]) - len(new)
+    if count:
+        before = content["provenance"]
+        made = [*before.get("carried", {}).get("machines", []), _machine(before)]
+        carried = {"rows": count, "machines": list(dict.fromkeys(made))}
+        merged["provenance"] = {**merged["provenance"], "carried": carried}
+    return merged
+
+
+def write(folder: Path, content: Document) -> Document:
     """Write zoo.json and zoo.md into `folder`; returns the content of zoo.json."""
-    write_json(folder / NAME, document(rows))
+    write_json(folder / NAME, content)
     content = read(folder / NAME)
     atomic_write(folder / "zoo.md", markdown(content).encode())
     return content
@@ -114,7 +133,8 @@ def markdown(content: Document) -> str:
         "or at the smallest there are, are run masked and extracted. Errors are the largest difference in standard "
         f"deviations of the outputs (at most {FLOAT64:.0e} in double and {FLOAT32:.0e} in single precision), or "
         "relative to a tensor's largest gradient. Costs are those of the search space, our counter and torch's. "
-        f"Made with {libraries} on {_machine(content['provenance'])} by `dapbench zoo`.",
+        f"Made with {libraries} on {_machine(content['provenance'])} by `dapbench zoo`"
+        f"{_carried(content['provenance'])}.",
         "## Errors",
         _errors(rows),
     ]
@@ -140,6 +160,14 @@ def _machine(provenance: Mapping[str, Any]) -> str:
     """Return what ran the networks: the device, or the processor's name."""
     device = provenance["device"]
     return str(provenance["machine"]["cpu"] if device == "cpu" else device)
+
+
+def _carried(provenance: Mapping[str, Any]) -> str:
+    """Return what is said of rows that are older than the file."""
+    if "carried" not in provenance:
+        return ""
+    rows, machines = provenance["carried"]["rows"], provenance["carried"]["machines"]
+    return f"; {plural(rows, 'row')} carried over from earlier runs on {' and '.join(machines)}"
 
 
 def _errors(rows: Sequence[Row]) -> str:

@@ -143,8 +143,8 @@ def test_one_channel_is_no_group() -> None:
     assert (found.groups, found.whole) == ({"hidden": 3}, {"stem": "has one channel"})
 
 
-def test_recurrent_layers_stay_as_they_are() -> None:
-    assert networks.exact(Recurrent(), IMAGE).graph.groups == {"hidden": 5}
+def test_a_recurrent_layer_loses_states() -> None:
+    assert networks.exact(Recurrent(), IMAGE).graph.groups == {"rows.weight_ih_l0": 6, "hidden": 5}
 
 
 def test_the_librarys_transformer_layer_loses_heads_and_hidden_units() -> None:

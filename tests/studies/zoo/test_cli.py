@@ -76,6 +76,19 @@ def test_the_whole_zoo_is_written_to_reports_and_a_library_alone_is_not(asked: l
     assert report.agrees(tmp_path / "reports")
 
 
+def test_some_networks_are_put_into_the_reports(asked: list[str], tmp_path: Path) -> None:
+    old = Row(**{**refused("torchvision:vgg11", "vgg", "old"), "seconds": 5.0})
+    kept = refused("timm:strange", "strange", "kept")
+    report.write(tmp_path / "reports", report.document([old, kept]))
+    result = invoke("dapbench zoo --models torchvision:vgg11 --update")
+    assert result.exit_code == 0, result.output
+    rows = report.read(tmp_path / "reports" / "zoo.json")["rows"]
+    assert [row["status"] for row in rows] == ["ok", "refused"] and rows[1] == kept
+    assert report.agrees(tmp_path / "reports")
+    result = invoke("dapbench zoo --models torchvision:vgg11 --update --out rows.json")
+    assert result.exit_code == 2 and "--update: goes into reports/zoo.json" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

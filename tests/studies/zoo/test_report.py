@@ -90,8 +90,22 @@ def test_a_page_of_networks_that_are_all_served_has_no_empty_part() -> None:
         assert f"## {title}" not in page
 
 
+def test_rows_made_anew_take_the_place_of_those_before_and_the_others_are_carried_over() -> None:
+    better = served("timm:strange", "strange")
+    first = report.updated(content(), [better])
+    assert first["rows"] == [*ROWS[:3], better]
+    assert first["provenance"]["carried"] == {"rows": 3, "machines": ["Some Processor 9"]}
+    assert "by `dapbench zoo`; 3 rows carried over from earlier runs on Some Processor 9." in report.markdown(first)
+    first["provenance"] = {**first["provenance"], "machine": {"cpu": "Another"}, "device": "cpu"}
+    second = report.updated(first, [ROWS[0]])
+    assert second["provenance"]["carried"] == {"rows": 3, "machines": ["Some Processor 9", "Another"]}
+    assert "carried" not in report.updated(second, second["rows"])["provenance"]
+    with pytest.raises(BenchError, match=r"^timm:new: not in zoo.json"):
+        report.updated(content(), [served("timm:new", "new")])
+
+
 def test_files_agree_until_one_is_changed(tmp_path: Path) -> None:
-    assert report.write(tmp_path, ROWS) == report.read(tmp_path / "zoo.json")
+    assert report.write(tmp_path, report.document(ROWS)) == report.read(tmp_path / "zoo.json")
     assert read_json(tmp_path / "zoo.json")["rows"] == ROWS
     assert set(read_json(tmp_path / "zoo.json")["versions"]) == {"torch", "torchvision", "timm"}
     assert report.agrees(tmp_path)
