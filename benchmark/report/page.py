@@ -46,8 +46,9 @@ class SuitePart:
     gaps: Table
     gap_legend: str
     verdict: list[verdict.Section]
-    audit: str
-    broken: list[str]
+    audit: Table
+    audit_sentence: str
+    broken: bool
     task: str
     duplicates: list[str]
     duplicates_legend: str
@@ -124,8 +125,9 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
         verdict=verdict.sections(view),
-        audit=verdict.audit_sentence(view),
-        broken=verdict.broken_rules(view),
+        audit=verdict.audit(view),
+        audit_sentence=verdict.audit_sentence(view),
+        broken=bool(verdict.broken_rules(view)),
         task=task(params.suites[suite]),
         duplicates=duplicates.duplicates(view),
         duplicates_legend=duplicates.legend(view),

@@ -41,6 +41,13 @@ def audit_sentence(view: View) -> str:
     return f"This suite keeps {count - wrong} of the {count} rules of the protocol that can be checked from files."
 
 
+def audit(view: View) -> Table:
+    """Return every rule of the protocol, whether the suite keeps it, and what was found."""
+    kept = words("kept", lambda passed: "yes" if passed else Cell("no", "best"))
+    found = [[finding["rule"], finding["passed"], finding["detail"]] for finding in view.summary.get("audit", [])]
+    return Table([words("rule"), kept, words("found")], found)
+
+
 def legend(view: View) -> str:
     """Say what the budgets and accuracies of the verdict are."""
     said = f"Budgets are shares of {COSTS[view.cost]}, accuracies are those of the measure {view.measure}."
@@ -50,10 +57,8 @@ def legend(view: View) -> str:
 def markdown(view: View) -> str:
     """Return the verdict as Markdown, without its title."""
     parts = []
-    if audit := view.summary.get("audit"):
-        kept = words("kept", lambda passed: "yes" if passed else Cell("no", "best"))
-        table = Table([words("rule"), kept, words("found")], [[a["rule"], a["passed"], a["detail"]] for a in audit])
-        parts += ["## Audit", render.markdown(table)]
+    if (rules := audit(view)).rows:
+        parts += ["## Audit", render.markdown(rules)]
     for found in sections(view):
         parts += [f"## {found.title}", render.markdown(found.table), found.note]
     return "\n\n".join(parts)

@@ -12,6 +12,7 @@ from benchmark.report.labels import label, plural, variant_label
 from benchmark.report.view import View
 
 STEP = 0.035  # sideways distance between neighbouring curves, in log complexity
+SPREAD = 0.16  # of all curves together at most, so that every point stays at its budget
 
 
 def accuracy(view: View) -> Figure:
@@ -150,5 +151,9 @@ def variant_line(base: dict[str, Any], index: int, name: str) -> dict[str, Any]:
 
 
 def shift(index: int, count: int) -> float:
-    """Return the factor that sets a curve's points beside the others', so that no bar hides another."""
-    return math.exp(STEP * (index - (count - 1) / 2))
+    """Return the factor that sets a curve's points beside the others', so that no bar hides another.
+
+    It stays within `SPREAD`, however many curves there are.
+    """
+    step = min(STEP, SPREAD / max(1, count - 1))
+    return math.exp(step * (index - (count - 1) / 2))

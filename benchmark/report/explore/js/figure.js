@@ -1,6 +1,7 @@
 // The main figure: its points and levels, put into its specification.
 
 const STEP = 0.03; // sideways between neighbouring curves, in log share
+const SPREAD = 0.16; // of all curves together at most, so that every point stays at its budget
 const DASHES = [[1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [10, 3]];
 const DENSE_LOOK = { light: "#555555", dark: "#b9bec7" };
 const EDGE = { light: "#000000", dark: "#ffffff" }; // of the method that stands out
@@ -14,10 +15,11 @@ function pointsOf(view, theme) {
     (row) => shown.includes(row.method) && (state.variants || row.rival || row.variant === ""),
   );
   const dashes = new Map();
+  const step = Math.min(STEP, SPREAD / Math.max(1, shown.length - 1));
   const points = rows.map((row) => {
     const names = dashes.get(row.method) ?? dashes.set(row.method, [""]).get(row.method);
     if (!names.includes(row.variant)) names.push(row.variant);
-    const aside = state.x === "share" ? Math.exp(STEP * (shown.indexOf(row.method) - (shown.length - 1) / 2)) : 1;
+    const aside = state.x === "share" ? Math.exp(step * (shown.indexOf(row.method) - (shown.length - 1) / 2)) : 1;
     const exact = AXES[state.x].value(row);
     return {
       id: pointId(row),

@@ -13,7 +13,7 @@ function boardCaption(rows) {
   const resampled = rows[0].tasks_resampled ? "search seeds and tasks" : "search seeds; there are too few tasks to resample them";
   const lacking = rows[0].left_out.map((one) => methodLabel(...one));
   const without = lacking.length ? ` Not everywhere, so not ranked: ${listing(lacking)}.` : "";
-  return `${plural(rows[0].tasks, "task")}, each counting the same, at ${plural(rows[0].places, "place")} in: ${names.join("; ")}. Default variants and all variants of what costs no search; weights mode of each headline; suites of fewer than five seeds are left out.${without} Filled: not told apart from the best. Lines: 95 % intervals over resamples of ${resampled}.`;
+  return `${plural(rows[0].tasks, "task")}, each counting the same, at ${plural(rows[0].places, "place")} in: ${names.join("; ")}. Default variants and all variants of what costs no search; weights mode of each headline; suites of fewer than five seeds are left out.${without} Open marks are told apart from the best. Lines: 95 % intervals over resamples of ${resampled}.`;
 }
 
 // Draw ranks and their table into the part of the page `id`, which is hidden without any.
