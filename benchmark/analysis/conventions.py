@@ -31,9 +31,9 @@ _ALWAYS: dict[str, str | float] = {
     "the smallest lower and upper ends of the joint intervals, and best is the rule that is closest in the sample",
     "equal_cost": f"area of {REFERENCE} minus that of the method over the log of the other cost, within a seed over "
     "the range that both reach",
-    "ranks": "mean rank of default variants over targets, shots, budgets; low and high: expanded percentile interval "
-    "over resamples of at least five seeds; apart: that of the rank minus the best's excludes zero, not corrected for "
-    "multiplicity",
+    "ranks": "mean rank over targets, shots, budgets of the rivals (default variants, all variants of what costs no "
+    "search); low and high: expanded percentile interval over resamples of at least five seeds; apart: that of the "
+    "rank minus the best's excludes zero, not corrected for multiplicity",
     "pairing": f"correlation with {REFERENCE} over seeds, pooled over budgets at the headline's place; variance: of "
     "paired differences over that of unpaired ones",
     "variances": "sd: of one seed's accuracy, at the headline's shots, averaged as a variance over budgets; "

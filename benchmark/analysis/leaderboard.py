@@ -1,7 +1,7 @@
 """Ranks of methods over suites: every task counts the same, intervals are over seeds and tasks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,37 +9,42 @@ import numpy as np
 from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.intervals import expanded_tail
 from benchmark.analysis.ranks import FEWEST, SEED, place_ranks
-from benchmark.protocol.controls import DENSE
+from benchmark.analysis.rules import Method, is_rival
 
 RESAMPLES = 1000
-YARDSTICKS = ("uniform", "flat")  # what a method has to be above to be worth its search
+YARDSTICKS: tuple[Method, ...] = (("uniform", ""), ("flat", ""))  # what a method has to be above to be worth its search
 Summary = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A suite at one granularity: accuracies [method, place, seed], and the task of every place."""
+    """A suite at one granularity: accuracies [method, place, seed], and the task of every place.
+
+    `lacking`: the rivals that are not in it, since they have no accuracy at some place.
+    """
 
     suite: str
-    methods: list[str]
+    methods: list[Method]
     tasks: list[str]
     values: np.ndarray
+    lacking: list[Method]
 
-    def only(self, methods: Sequence[str]) -> "Table":
+    def only(self, methods: Sequence[Method]) -> "Table":
         """Return the table of these methods, in this order."""
         rows = [self.methods.index(method) for method in methods]
-        return Table(self.suite, list(methods), self.tasks, self.values[rows])
+        return replace(self, methods=list(methods), values=self.values[rows])
 
 
 def leaderboard(summaries: Sequence[Summary], resamples: int = RESAMPLES) -> list[dict[str, Any]]:
     """Return each method's mean rank (1 is the best) over the suites' tasks, by granularity and rising rank.
 
     A task is a target: places of one target (shots, budgets, the suites that share it) are averaged first, so that a
-    suite of many budgets does not count for more. Default variants, weights mode of each suite's headline; suites with
-    fewer than `FEWEST` seeds are left out, and so is a method that any of the others lacks somewhere. `low` and `high`
-    are the ends of the expanded percentile interval (`benchmark.analysis.ranks`) over resamples of the seeds within
-    suites and, from `FEWEST` tasks on, of the tasks. `apart`: the interval of the method's rank minus the best's
-    excludes zero. `wins`: share of places where it is above each of `YARDSTICKS` that is there, ties counting half.
+    suite of many budgets does not count for more. Rivals (`is_rival`), weights mode of each suite's headline. Suites
+    with fewer than `FEWEST` seeds are left out, and so is a rival that any of the others lacks somewhere: `left_out`
+    has [method, variant] of these. `low` and `high` are the ends of the expanded percentile interval
+    (`benchmark.analysis.ranks`) over resamples of the seeds within suites and, from `FEWEST` tasks on, of the tasks.
+    `apart`: the interval of the method's rank minus the best's excludes zero. `wins`: share of places where it is above
+    each of `YARDSTICKS` that is there, ties counting half.
     """
     granularities = dict.fromkeys(g for summary in summaries for g in summary["axes"]["granularities"])
     records = []
@@ -51,13 +56,12 @@ def leaderboard(summaries: Sequence[Summary], resamples: int = RESAMPLES) -> lis
 
 def table(summary: Summary, granularity: str) -> Table | None:
     """Return the suite's table; None with fewer than `FEWEST` seeds that all have, or fewer than two methods."""
-    found: dict[str, dict[tuple[str, int, float], list[float | None]]] = {}
+    found: dict[Method, dict[tuple[str, int, float], list[float | None]]] = {}
     for cell in summary["cells"]:
-        here = (cell["granularity"], cell["variant"], cell["weights"])
-        rival = cell["method"] != DENSE and cell["target"] != OVERALL
-        if rival and here == (granularity, "", summary["headline"]["weights"]):
+        here = (cell["granularity"], cell["weights"]) == (granularity, summary["headline"]["weights"])
+        if here and cell["target"] != OVERALL and is_rival(cell):
             place = (cell["target"], cell["shots"], cell["budget"])
-            found.setdefault(cell["method"], {})[place] = cell["by_seed"]
+            found.setdefault((cell["method"], cell["variant"]), {})[place] = cell["by_seed"]
     places = list(dict.fromkeys(place for cells in found.values() for place in cells))
     methods = [method for method, cells in found.items() if len(cells) == len(places)]
     if len(methods) < 2:
@@ -66,7 +70,8 @@ def table(summary: Summary, granularity: str) -> Table | None:
     values = values[:, :, ~np.isnan(values).any(axis=(0, 1))]
     if values.shape[2] < FEWEST:
         return None
-    return Table(summary["suite"], methods, [target for target, *_ in places], values)
+    lacking = [method for method in found if method not in methods]
+    return Table(summary["suite"], methods, [target for target, *_ in places], values, lacking)
 
 
 def _ranked(tables: Sequence[Table], resamples: int) -> list[dict[str, Any]]:
@@ -75,6 +80,8 @@ def _ranked(tables: Sequence[Table], resamples: int) -> list[dict[str, Any]]:
     methods = [m for m in tables[0].methods if all(m in one.methods for one in tables)]
     if len(methods) < 2:
         return []
+    known = dict.fromkeys(m for one in tables for m in (*one.methods, *one.lacking))
+    left_out = [list(m) for m in known if m not in methods]
     tables = [one.only(methods) for one in tables]
     tasks = list(dict.fromkeys(task for one in tables for task in one.tasks))
     mean = _by_task(tables, tasks, [one.values.mean(axis=2) for one in tables]).mean(axis=1)
@@ -88,16 +95,18 @@ def _ranked(tables: Sequence[Table], resamples: int) -> list[dict[str, Any]]:
         behind = float(np.quantile(drawn[:, index] - drawn[:, best], tail))
         records.append(
             {
-                "method": methods[index],
+                "method": methods[index][0],
+                "variant": methods[index][1],
                 "rank": float(mean[index]),
                 "low": float(low),
                 "high": float(high),
                 "apart": behind > 0,
-                "wins": {other: _wins(tables, methods[index], other) for other in YARDSTICKS if other in methods},
+                "wins": {y[0]: _wins(tables, methods[index], y) for y in YARDSTICKS if y in methods},
                 "tasks": len(tasks),
                 "tasks_resampled": len(tasks) >= FEWEST,
                 "places": sum(len(one.tasks) for one in tables),
                 "suites": [one.suite for one in tables],
+                "left_out": left_out,
             }
         )
     return records
@@ -125,7 +134,7 @@ def _by_task(tables: Sequence[Table], tasks: Sequence[str], means: Sequence[np.n
     return np.stack([ranks[..., places == task].mean(axis=-1) for task in range(len(tasks))], axis=-1)
 
 
-def _wins(tables: Sequence[Table], method: str, other: str) -> float | None:
+def _wins(tables: Sequence[Table], method: Method, other: Method) -> float | None:
     """Return the share of places where the method's mean is above the other's; None against itself."""
     if method == other:
         return None

@@ -1,32 +1,35 @@
 """Ranks of methods over the places of a suite, with bootstrap intervals over seeds."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmark.analysis.grid import BySeed
 from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.intervals import expanded_tail
-from benchmark.protocol.controls import DENSE
+from benchmark.analysis.rules import is_rival
 
 FEWEST = 5  # seeds: three have ten different resamples
 RESAMPLES = 5000
 SEED = 20210704  # of the generator of resamples: any number, but always the same
-Values = Mapping[str, Mapping[Hashable, Mapping[int, float]]]
+Values = Mapping[Hashable, Mapping[Hashable, Mapping[int, float]]]
 
 
-def rank_records(by_seed: BySeed, granularities: list[str], weights: str) -> list[dict[str, Any]]:
-    """Return the ranks of default variants by granularity, over all targets, shots and budgets in one weights mode."""
+def rank_records(
+    cells: Iterable[Mapping[str, Any]], granularities: Sequence[str], weights: str
+) -> list[dict[str, Any]]:
+    """Return the ranks of the rivals by granularity, over all targets, shots and budgets in one weights mode."""
     records = []
+    entered = [c for c in cells if c["weights"] == weights and c["target"] != OVERALL and is_rival(c)]
     for granularity in granularities:
-        values: dict[str, dict[Hashable, Mapping[int, float]]] = {}
-        for key, accuracies in by_seed.items():
-            here = (key.granularity, key.variant, key.weights) == (granularity, "", weights)
-            if here and key.target != OVERALL and key.method != DENSE:
-                values.setdefault(key.method, {})[key.target, key.shots, key.budget] = accuracies
-        found = ranks(values, np.random.default_rng(SEED))
-        records += [{"granularity": granularity, **record} for record in found]
+        values: dict[Hashable, dict[Hashable, Mapping[int, float]]] = {}
+        for cell in (cell for cell in entered if cell["granularity"] == granularity):
+            accuracies = {seed: value for seed, value in enumerate(cell["by_seed"]) if value is not None}
+            places = values.setdefault((cell["method"], cell["variant"]), {})
+            places[cell["target"], cell["shots"], cell["budget"]] = accuracies
+        for record in ranks(values, np.random.default_rng(SEED)):
+            method, variant = record.pop("method")
+            records.append({"granularity": granularity, "method": method, "variant": variant, **record})
     return records
 
 

@@ -1,4 +1,4 @@
-"""The method under study against the search-free rules, all of them at once."""
+"""Who is compared with whom, and the method under study against the search-free rules, all of them at once."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +9,15 @@ from benchmark.analysis.groups import Groups
 from benchmark.protocol.controls import DENSE
 
 Method = tuple[str, str]
+
+
+def is_rival(cell: Mapping[str, Any]) -> bool:
+    """Return whether a cell of a summary is one of those that are ranked and of which the best is told.
+
+    These are the default variants, and all variants of what costs no search, since anybody may take the best of these.
+    """
+    searched = cell["pretrain_flops"] or cell["search_flops"]
+    return cell["method"] != DENSE and not (cell["variant"] and searched)
 
 
 def free(groups: Groups, weights: str) -> set[Method]:

@@ -4,7 +4,7 @@
 beyond marking the best of the rows they print.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -181,12 +181,13 @@ def _analysed(params: Params, suite: str, results: Path, found: Found, one: Slic
     main = slices(params.suites[suite])[0]
     one = one or main
     case = _case(sliced(params, suite, one), suite, results, rows)
+    measured = _measured(case)
     rounded: dict[str, Any] = _rounded(
         {
             **_described(case, one),
-            **_measured(case),
+            **measured,
             "primary": endpoints(params, suite, rows) if one == main else [],
-            **_verdict(case),
+            **_verdict(case, measured["cells"]),
             **_context(case),
             "provenance": provenance,
             **_controlled(case),
@@ -222,7 +223,7 @@ def _measured(case: _Case) -> dict[str, Any]:
     }
 
 
-def _verdict(case: _Case) -> dict[str, Any]:
+def _verdict(case: _Case, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the reference beside the search-free rules, at equal cost, ranks, and where the noise comes from."""
     by_seed, grid, weights = case.accuracies, case.config.grid, case.headline["weights"]
     rules, best_rule = against_rules(case.tested, free(case.groups, weights), REFERENCE, case.headline)
@@ -230,7 +231,7 @@ def _verdict(case: _Case) -> dict[str, Any]:
         "rules": rules,
         "best_rule": best_rule,
         "equal_cost": at_equal_cost(case.groups, by_seed, grid.costs[0], grid.budgets, REFERENCE),
-        "ranks": rank_records(by_seed, list(grid.granularities), weights),
+        "ranks": rank_records(cells, grid.granularities, weights),
         "pairing": noise.pairing(by_seed, REFERENCE, case.headline),
         "variances": noise.sources(case.groups, weights, case.headline["shots"]),
     }

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from benchmark.analysis.conventions import REFERENCE
 from benchmark.pruning.looks import looks
 
 # Okabe and Ito's palette (2008), each colour with a marker of its own, so that neither has to be told apart alone.
 # Pruners say theirs, with a marker of matplotlib; these are for those that do not, as "starN", a star of N points.
 OTHERS = [
-    *(("#CC79A7", "*"), ("#8C6D31", "star10"), ("#7B4FA3", "star11")),
+    *(("#CC79A7", "star13"), ("#8C6D31", "star18"), ("#7B4FA3", "star11")),
     *(("#A50026", "star12"), ("#5C7F1E", "star14"), ("#3B3F8C", "star16")),
 ]
 DARK = "#15171b"  # the ground of the page's dark theme
@@ -19,6 +20,11 @@ def colours(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
     own = {name: (look.color, look.marker) for name, look in looks().items() if look.color is not None}
     unknown = [method for method in methods if method not in own]
     return own | {method: OTHERS[i % len(OTHERS)] for i, method in enumerate(unknown)}
+
+
+def stands_out(method: str) -> bool:
+    """Return whether figures set a method apart by more than its colour: a thick line on top, markers with an edge."""
+    return method == REFERENCE
 
 
 def on_dark(colour: str) -> str:

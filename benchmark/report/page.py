@@ -1,11 +1,13 @@
 """The page: every suite's figures, headline tables, protocol and provenance in one HTML file."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.analysis import read_summary
 from benchmark.config.params import Params
+from benchmark.errors import BenchError
 from benchmark.files import atomic_write
 from benchmark.report import comparisons, contributed, controls, doubled_training, duplicates, render, tuning, verdict
 from benchmark.report.accuracy_table import LEGEND, AccuracyTable, headline_tables
@@ -15,7 +17,7 @@ from benchmark.report.explore.data import explored
 from benchmark.report.explore.data import text as as_json
 from benchmark.report.labels import NBSP, label, percent, plural
 from benchmark.report.missing_rows import absent
-from benchmark.report.protocol import protocol
+from benchmark.report.protocol import protocol, task
 from benchmark.report.provenance import provenance
 from benchmark.report.suites import in_order
 from benchmark.report.table import Table
@@ -23,6 +25,7 @@ from benchmark.report.tables import files_of
 from benchmark.report.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
+PIXELS = 800 / (7.2 * 72)  # per point: the widest figures fill the column, and single panels have letters of their size
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class SuitePart:
     title: str
     lead: str
     figures: list[Caption]
+    sizes: dict[str, tuple[int, int]]
     tables: list[tuple[str, AccuracyTable]]
     target_tables: list[tuple[str, AccuracyTable]]
     contributed: list[tuple[str, AccuracyTable]]
@@ -42,15 +46,18 @@ class SuitePart:
     gaps: Table
     gap_legend: str
     verdict: list[verdict.Section]
-    audit: str
-    broken: list[str]
-    protocol: list[str]
-    rates: Table
+    audit: Table
+    audit_sentence: str
+    broken: bool
+    task: str
     duplicates: list[str]
     duplicates_legend: str
+    protocol: list[str]
+    rates: Table
     absent: list[str]
     provenance: Table
     files: list[str]
+    same_task: "SuitePart | None" = None  # the part above it that says the same of large model and data
 
 
 def write_page(params: Params, root: Path) -> Path:
@@ -63,7 +70,7 @@ def write_page(params: Params, root: Path) -> Path:
     from markupsafe import Markup
 
     folder = root / "reports"
-    parts = [_part(params, suite, read_summary(root, suite), folder) for suite in in_order(params)]
+    parts = _parts(params, root)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -89,14 +96,26 @@ def write_page(params: Params, root: Path) -> Path:
     return folder / "index.html"
 
 
+def _parts(params: Params, root: Path) -> list[SuitePart]:
+    """Return the parts in their order; what one says of large model and data, the next do not say again."""
+    parts: list[SuitePart] = []
+    for suite in in_order(params):
+        part = _part(params, suite, read_summary(root, suite), root / "reports")
+        same = (above for above in parts if (above.task, above.duplicates) == (part.task, part.duplicates))
+        parts.append(replace(part, same_task=next(same, None)))
+    return parts
+
+
 def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> SuitePart:
     view = View(summary)
     tables = f"tables/{suite}"
+    sizes = {path.stem: _size(path) for path in sorted((folder / "figures" / suite).glob("*.svg"))}
     return SuitePart(
         suite=suite,
         title=summary["title"],
         lead=_lead(view),
-        figures=[c for c in captions(view) if (folder / "figures" / suite / f"{c.name}.svg").exists()],
+        figures=[caption for caption in captions(view) if caption.name in sizes],
+        sizes=sizes,
         tables=headline_tables(view, [view.headline_target], with_variants=True),
         target_tables=headline_tables(view, view.targets, with_variants=False) if view.several else [],
         contributed=contributed.tables(view),
@@ -106,19 +125,32 @@ def _part(params: Params, suite: str, summary: dict[str, Any], folder: Path) -> 
         gaps=comparisons.gaps(view),
         gap_legend=comparisons.gap_legend(view),
         verdict=verdict.sections(view),
-        audit=verdict.audit_sentence(view),
-        broken=verdict.broken_rules(view),
+        audit=verdict.audit(view),
+        audit_sentence=verdict.audit_sentence(view),
+        broken=bool(verdict.broken_rules(view)),
+        task=task(params.suites[suite]),
+        duplicates=duplicates.duplicates(view),
+        duplicates_legend=duplicates.legend(view),
         protocol=[
             *protocol(params, suite),
             *filter(None, [doubled_training.sentence(view), *controls.questions(view)]),
         ],
         rates=tuning.chosen(view),
-        duplicates=duplicates.duplicates(view),
-        duplicates_legend=duplicates.legend(view),
         absent=absent(view),
         provenance=provenance(summary),
         files=[f"{tables}/{name}" for name in files_of(view) if (folder / tables / name).exists()],
     )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Return how many pixels wide and high the page shows an SVG, from the size in points that it begins with."""
+    with path.open() as file:
+        found = re.search(r'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"', file.read(1000))
+    if found is None:
+        raise BenchError(
+            f"{path}: no SVG of a size in points; draw it again with: dapbench report --suite {path.parent.name}"
+        )
+    return round(PIXELS * float(found[1])), round(PIXELS * float(found[2]))
 
 
 def _lead(view: View) -> str:

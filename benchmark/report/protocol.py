@@ -9,15 +9,16 @@ from benchmark.report.labels import COSTS, label, listing, percent, plural, vari
 
 
 def protocol(params: Params, suite: str) -> list[str]:
-    """Return the protocol as a list of short paragraphs."""
+    """Return the protocol as a list of short paragraphs: what was done with the large model and the data of `task`."""
     config = params.suites[suite]
-    paragraphs = [_task(config), _grid(config, [m for m in methods_of(params, suite) if m != DENSE]), _modes(config)]
+    paragraphs = [_grid(config, [m for m in methods_of(params, suite) if m != DENSE]), _modes(config)]
     if config.tuning is not None:
         paragraphs.append(_tuning(config))
     return paragraphs
 
 
-def _task(config: SuiteConfig) -> str:
+def task(config: SuiteConfig) -> str:
+    """Return the large model and the data, in a paragraph."""
     split, targets = config.data.split, config.data.targets
     model = config.model
     width = "its usual width" if model.width == 1 else f"{model.width:g} times its usual width"

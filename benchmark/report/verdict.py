@@ -41,6 +41,13 @@ def audit_sentence(view: View) -> str:
     return f"This suite keeps {count - wrong} of the {count} rules of the protocol that can be checked from files."
 
 
+def audit(view: View) -> Table:
+    """Return every rule of the protocol, whether the suite keeps it, and what was found."""
+    kept = words("kept", lambda passed: "yes" if passed else Cell("no", "best"))
+    found = [[finding["rule"], finding["passed"], finding["detail"]] for finding in view.summary.get("audit", [])]
+    return Table([words("rule"), kept, words("found")], found)
+
+
 def legend(view: View) -> str:
     """Say what the budgets and accuracies of the verdict are."""
     said = f"Budgets are shares of {COSTS[view.cost]}, accuracies are those of the measure {view.measure}."
@@ -50,10 +57,8 @@ def legend(view: View) -> str:
 def markdown(view: View) -> str:
     """Return the verdict as Markdown, without its title."""
     parts = []
-    if audit := view.summary.get("audit"):
-        kept = words("kept", lambda passed: "yes" if passed else Cell("no", "best"))
-        table = Table([words("rule"), kept, words("found")], [[a["rule"], a["passed"], a["detail"]] for a in audit])
-        parts += ["## Audit", render.markdown(table)]
+    if (rules := audit(view)).rows:
+        parts += ["## Audit", render.markdown(rules)]
     for found in sections(view):
         parts += [f"## {found.title}", render.markdown(found.table), found.note]
     return "\n\n".join(parts)
@@ -122,15 +127,16 @@ def equal_cost(view: View) -> Section:
 
 
 def ranks(view: View) -> Section:
-    """Return the mean ranks of default variants."""
-    rows = [[r["granularity"], r["method"], r, r["apart"]] for r in view.summary["ranks"]]
+    """Return the mean ranks of the rivals."""
+    rows = [[r["granularity"], label(r["method"], r["variant"]), r, r["apart"]] for r in view.summary["ranks"]]
     apart = Column("", format=lambda apart: "" if apart else "not told apart from the best")
     note = (
-        f"Mean rank over all targets, shots and budgets, default variants with every accuracy, weights mode "
-        f"{view.headline_weights}, 1 is the best; in brackets the 95{NBSP}% interval over resamples of seeds, from "
-        "five seeds on. Places share seeds and budgets, so the rank says less than their number suggests."
+        "Mean rank over all targets, shots and budgets of default variants and all variants of rules, with every "
+        f"accuracy, weights mode {view.headline_weights}, 1 is the best; in brackets the 95{NBSP}% interval over "
+        "resamples of seeds, from five seeds on. Places share seeds and budgets, so the rank says less than their "
+        "number suggests."
     )
-    columns = [words("pruning"), words("method", label), Column("rank", format=_rank), apart]
+    columns = [words("pruning"), words("method"), Column("rank", format=_rank), apart]
     return Section("Ranks", note, Table(columns, rows))
 
 

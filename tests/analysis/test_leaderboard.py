@@ -7,13 +7,14 @@ from benchmark.analysis.leaderboard import leaderboard, table
 SEEDS = 5
 
 
-def summary(suite, values, target_shots=(("mnist", 5),), budgets=(0.1,), headline="fresh", seeds=SEEDS):
-    """A summary in which values[method] is a function of (target, shots, budget, seed)."""
+def summary(suite, values, target_shots=(("mnist", 5),), budgets=(0.1,), headline="fresh", seeds=SEEDS, rules=()):
+    """A summary in which values[method] is a function of (target, shots, budget, seed); `rules` cost no search."""
     cells = [
         {
             **{"granularity": "channel", "method": method, "variant": variant, "weights": weights},
             **{"target": target, "shots": shots, "budget": budget},
             "by_seed": [value(target, shots, budget, seed) for seed in range(seeds)],
+            **{"pretrain_flops": 0, "search_flops": 0 if method in rules else 1},
         }
         for method, value in values.items()
         for target, shots in target_shots
@@ -84,10 +85,31 @@ def test_what_cannot_be_ranked_is_left_out():
     assert set(ranks(leaderboard([lacking], resamples=5))) == {"dap", "uniform"}
 
 
+def test_variants_are_ranked_where_they_cost_no_search():
+    values = {"dap": level(0.9), "uniform": level(0.8)}
+    found = leaderboard([summary("a", values, rules=("uniform",))], resamples=5)
+    assert [(record["method"], record["variant"]) for record in found] == [
+        ("dap", ""),
+        ("uniform", ""),
+        ("uniform", "own"),
+    ]
+    assert [record["rank"] for record in found] == [1.0, 2.5, 2.5], "level variants share their rank"
+    assert [record["wins"] for record in found] == [{"uniform": 1.0}, {"uniform": None}, {"uniform": 0.5}]
+
+
+def test_what_is_left_out_is_named():
+    values = {"dap": level(0.9), "uniform": level(0.8)}
+    other = summary("b", values | {"magnitude": level(0.95)}, budgets=(0.5, 0.1), rules=("uniform",))
+    other["cells"] = [c for c in other["cells"] if (c["method"], c["variant"], c["budget"]) != ("uniform", "own", 0.5)]
+    found = leaderboard([summary("a", values), other], resamples=5)
+    assert [record["method"] for record in found] == ["dap", "uniform"]
+    assert {tuple(map(tuple, record["left_out"])) for record in found} == {(("magnitude", ""), ("uniform", "own"))}
+
+
 def test_the_mean_over_targets_and_the_dense_control_are_no_places():
     values = {"dap": level(0.9), "uniform": level(0.8), "dense": level(0.99)}
     found = table(summary("a", values, target_shots=(("mnist", 5), (OVERALL, 5))), "channel")
-    assert found.methods == ["dap", "uniform"] and found.tasks == ["mnist"]
+    assert found.methods == [("dap", ""), ("uniform", "")] and found.tasks == ["mnist"]
     assert table(summary("a", values), "weight") is None
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hand_made import ROWS, summarise
 
+from benchmark.analysis.groups import OVERALL
 from benchmark.analysis.intervals import expanded_tail
-from benchmark.analysis.ranks import ranks
+from benchmark.analysis.ranks import rank_records, ranks
 
 SEEDS = range(6)
 
@@ -60,6 +61,32 @@ def test_few_seeds_have_ranks_but_no_intervals(tmp_path):
     assert [(r["method"], r["rank"], r["places"]) for r in summarise(tmp_path, ROWS)["ranks"]] == [
         ("dap", 1.0, 2),
         ("uniform", 2.0, 2),
+    ]
+
+
+def test_rivals_are_ranked_by_granularity_and_weights_mode():
+    """What costs no search is ranked with all its variants, a search with its default alone."""
+
+    def cell(method, variant, accuracy, search_flops, **place):
+        where = {"granularity": "channel", "weights": "fresh", "target": "mnist", "shots": 5, "budget": 0.1} | place
+        by_seed = [accuracy, None, accuracy]
+        costs = {"pretrain_flops": 0, "search_flops": search_flops}
+        return where | costs | {"method": method, "variant": variant, "by_seed": by_seed}
+
+    cells = [
+        cell("dense", "", 0.99, 0),
+        cell("dap", "", 0.8, 9),
+        cell("dap", "init", 0.95, 9),
+        cell("shallow", "", 0.7, 0),
+        cell("shallow", "one", 0.9, 0),
+        cell("shallow", "one", 0.1, 0, weights="scratch"),
+        cell("shallow", "one", 0.1, 0, target=OVERALL),
+    ]
+    found = rank_records(cells, ["channel", "weight"], "fresh")
+    assert [(r["granularity"], r["method"], r["variant"], r["rank"], r["seeds"]) for r in found] == [
+        ("channel", "shallow", "one", 1.0, 2),
+        ("channel", "dap", "", 2.0, 2),
+        ("channel", "shallow", "", 3.0, 2),
     ]
 
 

@@ -13,6 +13,7 @@ from benchmark.pruning.looks import looks
 from benchmark.report import figures, report_suite
 from benchmark.report.colours import OTHERS
 from benchmark.report.figures import style
+from benchmark.report.figures.accuracy import shift
 from benchmark.report.figures.costs import costs
 from benchmark.report.layers import layers, traces
 from benchmark.report.view import View
@@ -155,9 +156,16 @@ def test_points_are_the_summary_s(drawn):
     line = next(line for line in found["accuracy"].axes[0].lines if line.get_label() == "DAP")
     cells = view.curve("channel", "dap", "", "fresh", "digits-5-9", 1)
     assert list(line.get_ydata()) == pytest.approx([100 * cell["accuracy"] for cell in cells])
-    # Sideways by at most a few percent.
     ratio = np.array(line.get_xdata()) / [100 * cell["complexity"] for cell in cells]
-    assert np.all(np.abs(np.log(ratio)) < 0.2)
+    assert np.all(np.abs(np.log(ratio)) < 0.1), "sideways by at most a few percent"
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_points_stay_at_their_budget_however_many_curves_there_are(count):
+    """Thirty curves were set aside by up to 60 %, the outermost beyond the axes."""
+    sideways = [math.log(shift(index, count)) for index in range(count)]
+    assert sideways == sorted(set(sideways)) and sum(sideways) == pytest.approx(0, abs=1e-9)
+    assert max(sideways) - min(sideways) <= 0.161
 
 
 def test_every_method_has_a_look_of_its_own():
@@ -170,6 +178,15 @@ def test_every_method_has_a_look_of_its_own():
     assert len({to_hex(one["color"]) for one in shown} | {style.DENSE_COLOUR.lower()}) == len(names) + 1
     assert len({one["marker"] for one in shown}) == len(names)
     assert style.Look(["dap"]).of("dap") == look.of("dap")
+
+
+def test_the_method_under_study_stands_out_by_more_than_its_colour(drawn):
+    """Its colour is near that of another: a thicker line on top of the others, larger markers with a dark edge."""
+    lines = {line.get_label(): line for line in drawn[1]["accuracy"].axes[0].lines}
+    ours, other = lines["DAP"], lines["uniform width"]
+    for value in ("get_linewidth", "get_markersize", "get_zorder"):
+        assert getattr(ours, value)() > getattr(other, value)(), value
+    assert to_hex(ours.get_markeredgecolor()) == "#000000" != to_hex(other.get_markeredgecolor())
 
 
 def test_variants_share_their_method_s_colour(drawn):

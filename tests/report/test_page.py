@@ -12,7 +12,7 @@ from benchmark.report import readme, report_page, report_suite
 from benchmark.report.captions import CLAIMS, captions
 from benchmark.report.comparisons import rivals
 from benchmark.report.labels import NBSP
-from benchmark.report.protocol import protocol
+from benchmark.report.protocol import protocol, task
 from benchmark.report.provenance import provenance
 from benchmark.report.view import View
 
@@ -104,7 +104,7 @@ def test_captions_name_figures_in_order(reported):
 
 
 def test_protocol_is_computed(reported):
-    text = " ".join(protocol(reported.params, "small"))
+    text = " ".join([task(reported.params.suites["small"]), *protocol(reported.params, "small")])
     for part in (
         "own:vgg16 at 0.125 times",
         "classes 0 and 1",
@@ -135,6 +135,36 @@ def test_several_suites(make, suite):
     assert outline.ids.count("first-headline") == outline.ids.count("second-rivals") == 1
     assert text.count("against its rivals") == 2 * 2, "in the contents and above each"
     assert "figure" not in outline.names, "figures that were not drawn are left out"
+    assert text.count("own:vgg16 at 0.125 times") == 1 and text.count("correlate by 0.99") == 1, "of the same data once"
+    assert 'Large model and data are those of <a href="#first-protocol">First</a>.' in text
+
+
+def test_other_data_are_told_of_each_suite(make, suite):
+    grid = {"granularities": ["channel"], "budgets": [0.5, 0.1], "seeds": [0]}
+    made = make(first=suite("First", grid=grid), second=suite("Second", grid=grid, targets=["mnist"]))
+    text = report_page(made.params, made.root).read_text()
+    assert text.count("own:vgg16 at 0.125 times") == 2 and "data are those of" not in text
+
+
+def test_figures_are_shown_in_one_scale(reported, page):
+    """Single panels were as wide as two, and their letters twice as large."""
+    scales = set()
+    for name, width, height in re.findall(
+        r'<img src="(figures/small/\S+)" alt="[^"]*" width="(\d+)" height="(\d+)"', page
+    ):
+        head = (reported.reports / name).read_text()[:1000]
+        drawn = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
+        scales |= {round(int(width) / float(drawn[1]), 2), round(int(height) / float(drawn[2]), 2)}
+    assert scales and max(scales) - min(scales) <= 0.02
+
+
+def test_a_figure_without_a_size_is_named(make, suite):
+    made = make(small=suite("Small", grid={"granularities": ["channel"], "budgets": [0.5, 0.1]}))
+    path = made.reports / "figures" / "small" / "accuracy.svg"
+    path.parent.mkdir(parents=True)
+    path.write_text("<svg>")
+    with pytest.raises(BenchError, match=r"accuracy\.svg: no SVG of a size in points; draw it again with: dapbench"):
+        report_page(made.params, made.root)
 
 
 def readme_at(made, block="old"):

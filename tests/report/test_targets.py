@@ -13,7 +13,7 @@ from benchmark.analysis.groups import OVERALL
 from benchmark.report import readme, report_suite
 from benchmark.report.comparisons import gaps, rivals
 from benchmark.report.labels import NBSP, points
-from benchmark.report.protocol import protocol
+from benchmark.report.protocol import protocol, task
 from benchmark.report.suites import in_order
 from benchmark.report.view import View
 
@@ -184,7 +184,7 @@ def test_page_names_near_duplicates_per_target(page):
 
 
 def test_protocol_tells_what_holds_on_one_target_alone(across):
-    text = " ".join(protocol(across.params, "fashion"))
+    text = " ".join([task(across.params.suites["fashion"]), *protocol(across.params, "fashion")])
     for part in (
         "On mnist: at most 40 test images per class.",
         "On sign-language: 1 draw.",
@@ -197,7 +197,7 @@ def test_protocol_tells_what_holds_on_one_target_alone(across):
         "Each candidate is tried on 3 random architectures",
     ):
         assert part in text, part
-    plain = " ".join(protocol(across.params, "small"))
+    plain = " ".join([task(across.params.suites["small"]), *protocol(across.params, "small")])
     assert "On digits-5-9" not in plain and "chosen" not in plain and "scratch" in plain
 
 

@@ -29,10 +29,14 @@ def test_the_verdict_has_every_part_and_its_numbers(reported, view):
     assert not (reported.reports / "tables" / "small" / "primary.csv").exists(), "none is named"
 
 
-def test_the_page_has_the_verdict_and_the_broken_rules(reported, view):
+def test_the_page_has_the_verdict_and_the_audit(reported, view):
     page = (reported.reports / "index.html").read_text()
     assert 'id="small-verdict">' in page and verdict.audit_sentence(view) in page
-    assert "It is no headline, because it breaks these:" in page
+    assert "It is no headline, because it breaks the others." in page
+    table = page[page.index("<h4>Audit</h4>") :].partition("</table>")[0]
+    assert table.count('<th scope="row">') == len(view.summary["audit"])
+    assert table.count('<td class="best">no') == len(broken_rules(view)) > 0
+    assert "make reproduce SUITE=small" in page, "how its rows are computed again"
     for section in sections(view):
         assert f"<h4>{section.title}</h4>" in page
     assert "scratch" in page and "smallest difference that could be seen" in page

@@ -10,7 +10,7 @@ from benchmark.analysis.slices import Slice, slices
 from benchmark.config.params import Params
 from benchmark.protocol.controls import DENSE
 from benchmark.report.captions import MODES
-from benchmark.report.colours import colours, on_dark
+from benchmark.report.colours import colours, on_dark, stands_out
 from benchmark.report.explore.columns import columns
 from benchmark.report.explore.judged import FIELDS, judged
 from benchmark.report.explore.shapes import shape
@@ -22,7 +22,7 @@ from benchmark.report.view import View
 
 BUDGET = 0.05  # what the page asks first, or the suite's budget that is nearest to it
 LAYERS = ("granularity", "method", "variant", "budget", "layer", "group", "size", "kept", "kept_min", "kept_max")
-RANKS = ("granularity", "method", "rank", "low", "high", "apart", "places", "seeds")
+RANKS = ("granularity", "method", "variant", "rank", "low", "high", "apart", "places", "seeds")
 
 
 def explored(params: Params, root: Path) -> dict[str, Any]:
@@ -105,5 +105,6 @@ def _slice(one: Slice, view: View) -> dict[str, Any]:
     }
 
 
-def _look(method: str, colour: str, marker: str) -> dict[str, str]:
-    return {"label": label(method), "light": colour, "dark": on_dark(colour), "shape": shape(marker)}
+def _look(method: str, colour: str, marker: str) -> dict[str, Any]:
+    look = {"label": label(method), "light": colour, "dark": on_dark(colour), "shape": shape(marker)}
+    return look | {"stands_out": stands_out(method)}

@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmark.analysis.comparisons import Contrast, against_best, by_seed, compare
 from benchmark.analysis.intervals import Paired
+from benchmark.analysis.rules import is_rival
 from benchmark.protocol.controls import DENSE
 from benchmark.report.view import Record, View
 
@@ -20,14 +21,13 @@ PLACE = ("granularity", "weights", "target", "shots")
 def judged(view: View) -> list[dict[str, Any]]:
     """Return every cell with its place among the methods.
 
-    `rival` says whether it is one of those that are compared: the default variants, and all variants of what costs no
-    search, since anybody may take the best of these. `mark` is "best", "unresolved" (not told apart from the best) or
-    "", among the rivals at the same place and budget. `behind`
-    is the best minus the cell, paired by seed, with its 95 % interval's half width. Others have neither. `lost` is the
-    dense control minus the cell. None: there is no such number, or, for half widths, fewer than three seeds.
+    `rival`: see `is_rival`. `mark` is "best", "unresolved" (not told apart from the best) or "", among the rivals at
+    the same place and budget. `behind` is the best minus the cell, paired by seed, with its 95 % interval's half width.
+    Others have neither. `lost` is the dense control minus the cell. None: there is no such number, or, for half widths,
+    fewer than three seeds.
     """
     rivals: dict[tuple[Any, ...], list[Record]] = {}
-    for cell in filter(_rival, view.summary["cells"]):
+    for cell in filter(is_rival, view.summary["cells"]):
         rivals.setdefault((*_place(cell), cell["budget"]), []).append(cell)
     ranked = {}
     for found in rivals.values():
@@ -37,13 +37,9 @@ def judged(view: View) -> list[dict[str, Any]]:
     unranked = {"mark": "", **_difference("behind", None)}
     lost = {one.place["cell"]: one.test for one in compare(_against_dense(view))}
     return [
-        cell | ranked.get(id(cell), unranked) | _difference("lost", lost.get(id(cell))) | {"rival": _rival(cell)}
+        cell | ranked.get(id(cell), unranked) | _difference("lost", lost.get(id(cell))) | {"rival": is_rival(cell)}
         for cell in view.summary["cells"]
     ]
-
-
-def _rival(cell: Record) -> bool:
-    return cell["method"] != DENSE and not (cell["variant"] and (cell["pretrain_flops"] or cell["search_flops"]))
 
 
 def _against_dense(view: View) -> Iterator[Contrast]:

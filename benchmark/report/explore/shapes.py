@@ -47,5 +47,5 @@ _SIDES = {
     "*": _polygon(10, inner=0.45),
     "P": _cross(0.0),
     "X": _cross(math.pi / 4),
-    **{f"star{points}": _polygon(2 * points, inner=0.5) for points in (3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 16)},
+    **{f"star{points}": _polygon(2 * points, inner=0.5) for points in range(3, 19)},
 }

@@ -12,6 +12,7 @@ from benchmark.report.labels import label, plural, variant_label
 from benchmark.report.view import View
 
 STEP = 0.035  # sideways distance between neighbouring curves, in log complexity
+SPREAD = 0.16  # of all curves together at most, so that every point stays at its budget
 
 
 def accuracy(view: View) -> Figure:
@@ -145,9 +146,14 @@ def variant_line(base: dict[str, Any], index: int, name: str) -> dict[str, Any]:
     markers = [marker for marker in "oD^vXs" if marker != base["marker"]]
     line = style.LINES[index % len(style.LINES)]
     marker = {"marker": markers[index % len(markers)], "markerfacecolor": "white", "markeredgecolor": base["color"]}
-    return {**base, **marker, "markeredgewidth": 0.9, "label": variant_label(name), "linestyle": line}
+    size = {"linewidth": style.RC["lines.linewidth"], "markersize": style.RC["lines.markersize"]}
+    return {**base, **marker, **size, "markeredgewidth": 0.9, "label": variant_label(name), "linestyle": line}
 
 
 def shift(index: int, count: int) -> float:
-    """Return the factor that sets a curve's points beside the others', so that no bar hides another."""
-    return math.exp(STEP * (index - (count - 1) / 2))
+    """Return the factor that sets a curve's points beside the others', so that no bar hides another.
+
+    It stays within `SPREAD`, however many curves there are.
+    """
+    step = min(STEP, SPREAD / max(1, count - 1))
+    return math.exp(step * (index - (count - 1) / 2))

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmark.files import atomic_write
-from benchmark.report.colours import colours
+from benchmark.report.colours import colours, stands_out
 from benchmark.report.labels import COSTS, FLOORS, label
 from benchmark.report.view import Record
 
@@ -29,6 +29,10 @@ FLOOR_LINES: dict[str, dict[str, Any]] = {
     "probe": {"color": "#8a6d3b", "linewidth": 1.0, "linestyle": (0, (1, 1))},
 }
 EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+STANDS_OUT: dict[str, Any] = {
+    **{"zorder": 4, "linewidth": 2.2, "markersize": 6},
+    **{"markeredgecolor": "black", "markeredgewidth": 0.9},
+}
 # Tol's muted colours, none of which stands for a method.
 WEIGHTS = {"fresh": ("#332288", "o"), "inherit": ("#CC6677", "^"), "scratch": ("#999999", "s")}
 SEEDS = ["#332288", "#CC6677", "#44AA99", "#999933", "#882255", "#88CCEE"]
@@ -69,11 +73,12 @@ class Look:
         self._styles = colours(methods)
 
     def of(self, method: str) -> dict[str, Any]:
-        """Return the plot arguments of a method's default variant; the method under study is drawn on top."""
+        """Return the plot arguments of a method's default variant, with what makes one of them stand out."""
         colour, marker = self._styles[method]
         # Of `numsides`, style 1 (a star) and angle: matplotlib's name of "starN".
         mark = (int(marker[4:]), 1, 0) if marker.startswith("star") else marker
-        return {"color": colour, "marker": mark, "zorder": 4 if method == "dap" else 3, "label": label(method)}
+        apart = STANDS_OUT if stands_out(method) else {"zorder": 3}
+        return {"color": colour, "marker": mark, "label": label(method), **apart}
 
 
 def canvas(rows: int, columns: int, panel_height: float, **options: Any) -> tuple[Figure, Any]:

@@ -40,7 +40,8 @@ def test_suites_come_in_order_with_every_cell(across, data):
 def test_methods_have_looks_and_the_dense_control_none(data):
     assert DENSE == data["dense"] not in data["methods"]
     for look in data["methods"].values():
-        assert set(look) == {"label", "light", "dark", "shape"}
+        assert set(look) == {"label", "light", "dark", "shape", "stands_out"}
+    assert [name for name, look in data["methods"].items() if look["stands_out"]] == ["dap"]
     assert data["methods"]["dap"]["label"] == "DAP"
 
 

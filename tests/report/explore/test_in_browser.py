@@ -122,6 +122,26 @@ def test_switches_change_the_figure_alone(opened, cells):
     assert answered(page) == expected(cells())
 
 
+def test_the_detail_opens_on_the_best_point_that_is_shown(opened, cells):
+    page = opened()
+    first, second = [label(cell["method"]) for cell in cells()[:2]]
+    assert page.locator("#detail-name").inner_text() == f"{first} at 5{NBSP}%"
+    off = opened(f"#off={cells()[0]['method']}")
+    assert off.locator("#detail-name").inner_text() == f"{second} at 5{NBSP}%"
+
+
+def test_the_method_under_study_is_drawn_on_top_with_an_edge(opened):
+    page = opened()
+    edges = page.locator("#main-plot .mark-symbol path").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('stroke'))"
+    )
+    fills = page.locator("#main-plot .mark-symbol path").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('fill'))"
+    )
+    assert [edge != fill for edge, fill in zip(edges, fills, strict=True)] == [False] * 12 + [True] * 4
+    assert page.locator("input[value=dap] + .swatch .stands-out").count() == 1
+
+
 def test_pointing_at_a_point_shows_its_row_and_layers(opened, cells):
     page = opened()
     (uniform,) = [cell for cell in cells(budget=0.01) if cell["method"] == "uniform"]

@@ -38,6 +38,7 @@ function swatch(look) {
   svg.setAttribute("aria-hidden", "true");
   path.setAttribute("d", look.shape);
   path.setAttribute("style", `--light:${look.light};--dark:${look.dark}`);
+  if (look.stands_out) path.setAttribute("class", "stands-out");
   svg.append(path);
   return svg;
 }

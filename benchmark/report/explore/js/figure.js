@@ -1,8 +1,10 @@
 // The main figure: its points and levels, put into its specification.
 
 const STEP = 0.03; // sideways between neighbouring curves, in log share
+const SPREAD = 0.16; // of all curves together at most, so that every point stays at its budget
 const DASHES = [[1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [10, 3]];
 const DENSE_LOOK = { light: "#555555", dark: "#b9bec7" };
+const EDGE = { light: "#000000", dark: "#ffffff" }; // of the method that stands out
 const FLOOR_LOOK = { light: "#8a6d3b", dark: "#c9a86a" };
 
 function pointsOf(view, theme) {
@@ -13,17 +15,17 @@ function pointsOf(view, theme) {
     (row) => shown.includes(row.method) && (state.variants || row.rival || row.variant === ""),
   );
   const dashes = new Map();
-  return rows.map((row) => {
-    const look = DATA.methods[row.method];
+  const step = Math.min(STEP, SPREAD / Math.max(1, shown.length - 1));
+  const points = rows.map((row) => {
     const names = dashes.get(row.method) ?? dashes.set(row.method, [""]).get(row.method);
     if (!names.includes(row.variant)) names.push(row.variant);
-    const aside = state.x === "share" ? Math.exp(STEP * (shown.indexOf(row.method) - (shown.length - 1) / 2)) : 1;
+    const aside = state.x === "share" ? Math.exp(step * (shown.indexOf(row.method) - (shown.length - 1) / 2)) : 1;
     const exact = AXES[state.x].value(row);
     return {
       id: pointId(row),
       name: methodLabel(row.method, row.variant),
-      colour: look[theme],
-      shape: look.shape,
+      rival: row.rival,
+      ...lookOf(row.method, theme),
       dash: DASHES[names.indexOf(row.variant) % DASHES.length],
       solid: row.variant === "" ? 1 : 0,
       exact,
@@ -38,6 +40,13 @@ function pointsOf(view, theme) {
       seeds: row.seeds,
     };
   });
+  return points.sort((a, b) => a.width - b.width); // What stands out is drawn last, over the others.
+}
+
+function lookOf(method, theme) {
+  const look = DATA.methods[method];
+  const edge = look.stands_out ? EDGE[theme] : look[theme];
+  return { colour: look[theme], shape: look.shape, edge, width: look.stands_out ? 4 : 2, area: look.stands_out ? 170 : 95 };
 }
 
 function pointId(row) {

@@ -28,8 +28,9 @@ async function drawFigures() {
   await drawRanks("board", board, boardTable);
   await drawRanks("ranks", ranksOf(view), (rows) => rankTable(view, rows));
   const ids = points.map((point) => point.id);
-  const best = view.rows.find((row) => row.mark === "best" && row.budget === view.state.budget);
-  const start = [chosen, best && pointId(best), ids[0]].find((id) => ids.includes(id));
+  const here = points.filter((point) => point.rival && point.budget === view.state.budget);
+  const best = here.sort((a, b) => b.accuracy - a.accuracy)[0];
+  const start = [chosen, best?.id, ids[0]].find((id) => ids.includes(id));
   fill("pick", start ? [pointList(points, start)] : []);
   document.getElementById("point")?.addEventListener("change", (event) => showPoint(event.target.value, drawn));
   document.getElementById("detail").hidden = !start;

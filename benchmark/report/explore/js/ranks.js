@@ -11,7 +11,9 @@ function boardOf(view) {
 function boardCaption(rows) {
   const names = rows[0].suites.map((name) => said("suite", name));
   const resampled = rows[0].tasks_resampled ? "search seeds and tasks" : "search seeds; there are too few tasks to resample them";
-  return `${plural(rows[0].tasks, "task")}, each counting the same, at ${rows[0].places} places in: ${names.join("; ")}. Default variants, weights mode of each headline; suites of fewer than five seeds are left out. Lines: 95 % intervals over resamples of ${resampled}.`;
+  const lacking = rows[0].left_out.map((one) => methodLabel(...one));
+  const without = lacking.length ? ` Not everywhere, so not ranked: ${listing(lacking)}.` : "";
+  return `${plural(rows[0].tasks, "task")}, each counting the same, at ${plural(rows[0].places, "place")} in: ${names.join("; ")}. Default variants and all variants of what costs no search; weights mode of each headline; suites of fewer than five seeds are left out.${without} Open marks are told apart from the best. Lines: 95 % intervals over resamples of ${resampled}.`;
 }
 
 // Draw ranks and their table into the part of the page `id`, which is hidden without any.
@@ -28,9 +30,9 @@ function ranksSpec(rows, theme) {
   spec.datasets = {
     ranks: rows.map((row) => ({
       ...row,
-      name: methodLabel(row.method),
-      colour: DATA.methods[row.method][theme],
-      shape: DATA.methods[row.method].shape,
+      name: methodLabel(row.method, row.variant),
+      solid: row.apart ? 0 : 1,
+      ...lookOf(row.method, theme),
       "mean rank": row.rank.toFixed(2),
       "told apart from the best": row.apart ? "yes" : "no",
     })),

@@ -33,7 +33,7 @@ function layerTable(rows) {
 
 function boardTable(rows) {
   const others = Object.keys(Object.assign({}, ...rows.map((row) => row.wins)));
-  const flat = rows.map(({ wins, ...row }) => ({
+  const flat = rows.map(({ wins, left_out, ...row }) => ({
     ...row,
     ...Object.fromEntries(others.map((other) => [`wins_against_${other}`, wins[other] ?? null])),
   }));
@@ -42,7 +42,7 @@ function boardTable(rows) {
     return [`wins against ${methodLabel(other)}`, [(row) => (won(row) === null ? "–" : percent(won(row))), won]];
   });
   return recordTable("leaderboard", flat, {
-    method: [(row) => methodLabel(row.method)],
+    method: [(row) => methodLabel(row.method, row.variant)],
     "mean rank": [(row) => row.rank.toFixed(2), (row) => row.rank],
     "95 % interval": [(row) => `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, (row) => row.low],
     "told apart from the best": [(row) => (row.apart ? "yes" : "no")],
@@ -52,7 +52,7 @@ function boardTable(rows) {
 
 function rankTable(view, rows) {
   return recordTable(`ranks-${view.state.suite}`, rows, {
-    method: [(row) => methodLabel(row.method)],
+    method: [(row) => methodLabel(row.method, row.variant)],
     "mean rank": [(row) => row.rank.toFixed(2), (row) => row.rank],
     "95 % interval": [(row) => (row.low === null ? "–" : `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`), (row) => row.low],
     "told apart from the best": [(row) => (row.apart ? "yes" : "no")],
