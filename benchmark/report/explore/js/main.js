@@ -2,7 +2,8 @@
 
 const SPECS = JSON.parse(document.getElementById("specs").textContent);
 let view = settle(fromAddress());
-let chosen = null;
+let chosen = null; // the point that a reader pointed at
+let shown = null;
 let pending = Promise.resolve();
 let pointing = Promise.resolve();
 
@@ -20,7 +21,7 @@ async function drawFigures() {
   document.documentElement.dataset.theme = theme();
   const points = pointsOf(view, theme());
   const drawn = await draw("main-plot", mainSpec(view, theme(), points));
-  const look = (_, item) => item?.mark.marktype === "symbol" && item.datum.id && showPoint(item.datum.id, drawn);
+  const look = (_, item) => item?.mark.marktype === "symbol" && item.datum.id && choosePoint(item.datum.id, drawn);
   drawn.addEventListener("pointerover", look);
   drawn.addEventListener("click", look);
   const board = boardOf(view);
@@ -32,14 +33,19 @@ async function drawFigures() {
   const best = here.sort((a, b) => b.accuracy - a.accuracy)[0];
   const start = [chosen, best?.id, ids[0]].find((id) => ids.includes(id));
   fill("pick", start ? [pointList(points, start)] : []);
-  document.getElementById("point")?.addEventListener("change", (event) => showPoint(event.target.value, drawn));
+  document.getElementById("point")?.addEventListener("change", (event) => choosePoint(event.target.value, drawn));
   document.getElementById("detail").hidden = !start;
   if (start) await showPoint(start, drawn);
 }
 
-function showPoint(id, drawn) {
+function choosePoint(id, drawn) {
   chosen = id;
-  pointing = pointing.then(() => (id === chosen ? drawPoint(id, drawn) : null)).catch((error) => console.error(error));
+  return showPoint(id, drawn);
+}
+
+function showPoint(id, drawn) {
+  shown = id;
+  pointing = pointing.then(() => (id === shown ? drawPoint(id, drawn) : null)).catch((error) => console.error(error));
   return pointing;
 }
 
@@ -57,7 +63,7 @@ async function drawPoint(id, drawn) {
   }
 }
 
-// Another budget asks about other points; else the point that is looked at stays.
+// Another budget asks about other points; else the point that was chosen stays.
 function change() {
   const before = view.state.budget;
   view = settle(fromControls());
