@@ -157,8 +157,9 @@ def test_rows_tables_figures_and_page_are_there(ran: Path) -> None:
     assert len(described.run.methods) >= 7
     for method in described.methods_of("own"):
         rows, _ = read_results(ran / "reports" / "results" / "own" / f"{method}.json")
-        # weights modes x shots x budgets
-        assert len(rows) == 2 * 2 * (1 if method == "dense" else 2)
+        # weights modes x shots x budgets, of the default and every variant
+        grid = 2 * 2 * (1 if method == "dense" else 2)
+        assert len(rows) == grid * (1 + len(described.variants_of("own", method)))
         assert {row.target for row in rows} == {"my-target"}
         assert all(0 <= row.accuracy <= 1 for row in rows)
     table = (ran / "reports" / "tables" / "own" / "main.md").read_text()

@@ -133,7 +133,7 @@ def test_an_unknown_parameter_is_refused(kind: type[Pruner]) -> None:
         parse(kind.Parameters, {"nonsense": 1}, "here", "p")
     for key in kind.Parameters.model_fields:
         with pytest.raises(BenchError, match=rf"^here: p\.{key}: expected"):
-            parse(kind.Parameters, {key: [1]}, "here", "p")
+            parse(kind.Parameters, {key: {"no": "parameter"}}, "here", "p")
 
 
 @every

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import baselines
+from benchmark.cli import listings
 from benchmark.config.params import Section
 from benchmark.errors import BenchError
 from benchmark.pruning import registry
@@ -58,7 +59,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Point]]:
     def entry_points(*, group: str) -> list[Point]:
         return points if group == "dapbench.pruners" else []
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    for module in (registry, listings):
+        monkeypatch.setattr(module, "entry_points", entry_points)
     registry.pruners.cache_clear()
     yield points
     registry.pruners.cache_clear()
