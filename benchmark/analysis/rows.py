@@ -9,6 +9,11 @@ from benchmark.errors import BenchError
 from benchmark.files import read_json, write_json
 
 SCHEMA = 1
+# What makes a row this row and no other of its suite; everything else in it is a result, or a key.
+IDENTITY = (
+    *("method", "variant", "granularity", "cost", "budget", "seed", "weights", "target", "shots", "draw", "arm"),
+    *("measure", "retraining"),
+)
 Share = Field(ge=0.0, le=1.0)
 
 

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmark import seeds
 from benchmark.analysis.result_files import Tuning, read_part
-from benchmark.analysis.rows import Row, read_results
+from benchmark.analysis.rows import IDENTITY, Row, read_results
 from benchmark.analysis.searches import read_search
 from benchmark.config.params import Params, load_params
 from benchmark.errors import BenchError
@@ -40,10 +40,6 @@ BUDGETS = 2  # of the suite's, whose retrainings are checked
 NAME = "recheck.json"
 # Where a checkout answers `--against`: now, and before the code moved into rooms (there `jobs` were the workers).
 ANSWERS = ("benchmark.pipeline.recheck", "benchmark.recheck")
-PLACE = (
-    *("method", "variant", "granularity", "cost", "budget", "seed", "weights", "target", "shots", "draw", "arm"),
-    *("measure", "retraining"),
-)
 SEARCHED = ("method", "variant", "granularity", "cost", "seed", "budget")
 RESULT = (
     "complexity",
@@ -297,7 +293,7 @@ def _rate(entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _place(row: Row) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in PLACE)
+    return tuple(getattr(row, name) for name in IDENTITY)
 
 
 def _result(row: Row) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmark.analysis.rows import IDENTITY
 from benchmark.config.params import Params
 from benchmark.errors import BenchError
 from benchmark.files import read_json, share
@@ -24,9 +25,9 @@ from benchmark.pipeline.main_table import ENTRY, show
 from benchmark.pipeline.plan import Plan
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_suite
 
-# What makes a row this row; everything else in it is a result, but for the keys, which also change with the code.
-IDENTITY = ("method", "variant", "granularity", "budget", "seed", "weights", "target", "shots", "draw", "arm")
-KEYS = ("cell", "search_cell")
+KEYS = ("cell", "search_cell")  # they change with the code
+# An entry of the main table, and the slice that the table is of.
+PLACE = (*ENTRY, "cost", "measure")
 Record = Mapping[str, Any]
 
 
@@ -170,12 +171,14 @@ def _track(params: Params, root: Path) -> int:
 class Comparison:
     """How recomputed rows compare with the committed ones.
 
-    `difference` is the largest between two entries of the main table (means over seeds and draws), at `entry`;
-    `half` is the half-width of that entry's 95 % interval, None with a single seed.
+    Of the `rows`, `added` have no counterpart among the `committed` ones and `changed` have another result than theirs.
+    `difference` is the largest between two entries of the tables (means over seeds and draws), at `entry`; `half` is
+    the half-width of that entry's 95 % interval, None with a single seed or outside the main table.
     """
 
     rows: int = 0
     committed: int = 0
+    added: int = 0
     changed: int = 0
     difference: float = 0.0
     entry: str = ""
@@ -187,12 +190,13 @@ class Comparison:
             return f"{suite}: {self.rows} rows; none are committed yet to compare them with."
         if not self.changed and self.rows == self.committed:
             return f"{suite}: all {self.rows} rows equal the committed ones, bit for bit."
-        text = f"{suite}: {self.changed} of {self.rows} rows differ from the committed ones"
-        if self.rows != self.committed:
-            text += f" ({self.committed} rows are committed)"
+        both = self.rows - self.added
+        text = f"{suite}: {self.changed} of {both} rows differ from the committed ones"
+        text += f"; {self.added} rows are new" if self.added else ""
+        text += f"; {self.committed - both} committed rows are gone" if self.committed > both else ""
         if not self.entry:
             return f"{text}; no accuracy of the tables differs."
-        interval = "one seed, no interval" if self.half is None else f"95 % interval ± {self.half:.4f}"
+        interval = "no interval" if self.half is None else f"95 % interval ± {self.half:.4f}"
         return f"{text}; the largest difference in the tables is {self.difference:.4f} ({interval}) at {self.entry}."
 
 
@@ -208,21 +212,24 @@ def compare(plan: Plan, root: Path) -> Comparison:
         committed = _git(root, "show", f"HEAD:./reports/results/{plan.suite}/{method}.json")
         with contextlib.suppress(ValueError, KeyError, TypeError):
             theirs |= _by_identity(json.loads(committed or "{}").get("rows", []))
-    changed = sum(1 for place, row in ours.items() if place not in theirs or _result(row) != _result(theirs[place]))
+    both = ours.keys() & theirs.keys()
+    counts = (len(ours), len(theirs), len(ours) - len(both), sum(_result(ours[at]) != _result(theirs[at]) for at in both))
     before, after = _means(theirs), _means(ours)
     gaps = {place: abs(after[place] - before[place]) for place in after.keys() & before.keys()}
     if not gaps or max(gaps.values()) == 0:
-        return Comparison(len(ours), len(theirs), changed)
+        return Comparison(*counts)
     worst = max(gaps, key=lambda place: (gaps[place], place))
-    jobs = read_summary(root, plan.suite)["cells"]
-    half = next((job["half"] for job in jobs if tuple(job[name] for name in ENTRY) == worst), None)
-    named = dict(zip(ENTRY, worst, strict=True)) | {"budget": f"{share(worst[ENTRY.index('budget')])} %"}
+    summary = read_summary(root, plan.suite)
+    cells = [cell | summary["slice"] for cell in summary["cells"]]
+    half = next((cell["half"] for cell in cells if tuple(cell[name] for name in PLACE) == worst), None)
+    named = dict(zip(PLACE, worst, strict=True)) | {"budget": f"{share(worst[PLACE.index('budget')])} %"}
     entry = " ".join(f"{name}={value}" for name, value in named.items() if value != "")
-    return Comparison(len(ours), len(theirs), changed, gaps[worst], entry, half)
+    return Comparison(*counts, gaps[worst], entry, half)
 
 
 def _by_identity(rows: Sequence[Record]) -> dict[tuple[Any, ...], Record]:
-    return {tuple(row[name] for name in IDENTITY): row for row in rows}
+    # Rows of before there were several measures do not name theirs.
+    return {tuple(row.get(name) for name in IDENTITY): row for row in rows}
 
 
 def _result(row: Record) -> dict[str, Any]:
@@ -233,7 +240,7 @@ def _means(rows: Mapping[tuple[Any, ...], Record]) -> dict[tuple[Any, ...], floa
     groups: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for row in rows.values():
         if not row["arm"]:  # the tables are about the grid
-            groups[tuple(row[name] for name in ENTRY)].append(row["accuracy"])
+            groups[tuple(row.get(name) for name in PLACE)].append(row["accuracy"])
     return {place: fmean(values) for place, values in groups.items()}
 
 
