@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.completion import methods
 from benchmark.cli.options import PARAMS, Params, Suite, Workers
 from benchmark.cli.program import command
 
@@ -15,7 +16,9 @@ PANEL = "Contributions"
 @command("dapbench submit --method better_norm --suite digits --out better_norm.json", panel=PANEL)
 def submit(
     suite: Suite,
-    method: Annotated[str, typer.Option("--method", metavar="NAME", help="A method that ran in the suite.")],
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", autocompletion=methods, help="A method that ran in the suite.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: METHOD.json here.")] = None,
     params: Params = PARAMS,
 ) -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.completion import methods
 from benchmark.cli.options import PARAMS, ArchitectureFile, Params, Suite, Trust
 from benchmark.cli.program import command
 from benchmark.errors import BenchError, unknown
@@ -29,7 +30,9 @@ Width = Annotated[float | None, typer.Option("--width", help="The factor on the 
 )
 def search(
     suite: Suite,
-    method: Annotated[str, typer.Option("--method", metavar="NAME", help="A method of params.yaml.")],
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", autocompletion=methods, help="A method of params.yaml.")
+    ],
     granularity: Annotated[
         str, typer.Option("--granularity", help="channel, weight, block or block+channel.")
     ] = "channel",

@@ -5,14 +5,21 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.completion import methods, suites
+
 Params = Annotated[Path, typer.Option("--params", metavar="FILE", help="The experiments' description.")]
-Suite = Annotated[str, typer.Option("--suite", metavar="NAME", help="A suite of params.yaml.")]
+Suite = Annotated[str, typer.Option("--suite", metavar="NAME", autocompletion=suites, help="A suite of params.yaml.")]
 Suites = Annotated[
-    list[str] | None, typer.Option("--suite", metavar="NAME", help="A suite; repeat for several. Default: run.suites.")
+    list[str] | None,
+    typer.Option(
+        "--suite", metavar="NAME", autocompletion=suites, help="A suite; repeat for several. Default: run.suites."
+    ),
 ]
 Methods = Annotated[
     list[str] | None,
-    typer.Option("--method", metavar="NAME", help="A method; repeat for several. Default: run.methods."),
+    typer.Option(
+        "--method", metavar="NAME", autocompletion=methods, help="A method; repeat for several. Default: run.methods."
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", "--jobs", min=1, metavar="N", help="Processes. Default: compute.workers.")

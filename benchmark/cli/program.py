@@ -58,7 +58,7 @@ def _usage(error: typer.TyperException) -> str:
 app = typer.Typer(
     name="dapbench",
     cls=Program,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -213,7 +213,8 @@ def compare(plan: Plan, root: Path) -> Comparison:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             theirs |= _by_identity(json.loads(committed or "{}").get("rows", []))
     both = ours.keys() & theirs.keys()
-    counts = (len(ours), len(theirs), len(ours) - len(both), sum(_result(ours[at]) != _result(theirs[at]) for at in both))
+    changed = sum(_result(ours[place]) != _result(theirs[place]) for place in both)
+    counts = (len(ours), len(theirs), len(ours) - len(both), changed)
     before, after = _means(theirs), _means(ours)
     gaps = {place: abs(after[place] - before[place]) for place in after.keys() & before.keys()}
     if not gaps or max(gaps.values()) == 0:
