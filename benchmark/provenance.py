@@ -21,6 +21,8 @@ def provenance(device: str = "cpu") -> dict[str, Any]:
             "system": platform.system(),
             "architecture": platform.machine(),
             "cpu": _cpu(),
+            # Libraries choose kernels by it, and names such as "AMD EPYC" are those of several.
+            **({"cpu_model": model} if (model := _cpu_model()) else {}),
             "cores": os.cpu_count(),
             "memory_gb": _memory_gb(),
         },
@@ -45,6 +47,16 @@ def _cpu() -> str:
         with suppress(OSError, subprocess.CalledProcessError):
             return subprocess.check_output(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], text=True).strip()
     return platform.processor() or platform.machine()
+
+
+def _cpu_model() -> str:
+    """Family and model number where Linux tells them, as "family 25, model 17"."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+        said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if "cpu family" in said and "model" in said:
+            return f"family {said['cpu family']}, model {said['model']}"
+    return ""
 
 
 def _memory_gb() -> int:

@@ -13,6 +13,15 @@ def test_the_kind_is_what_computes():
     assert kinds({"dap": AMD, "dense": INTEL, "flat": AMD}) == {"AMD EPYC": ["dap", "flat"], "Xeon": ["dense"]}
 
 
+def test_one_name_may_be_of_several_kinds():
+    milan, genoa = (AMD | {"machine": {"cpu": "AMD EPYC", "cpu_model": f"family 25, model {n}"}} for n in (1, 17))
+    assert kind(genoa) == "AMD EPYC, family 25, model 17"
+    assert set(kinds({"dap": milan, "dense": genoa})) == {kind(milan), kind(genoa)}
+    # A file of before these numbers were written.
+    assert kinds({"dap": AMD, "dense": genoa}) == {kind(genoa): ["dap", "dense"]}
+    assert set(kinds({"dap": AMD, "dense": genoa, "flat": milan})) == {"AMD EPYC", kind(milan), kind(genoa)}
+
+
 def test_several_kinds_are_refused_by_name():
     one_kind({"dap": AMD, "dense": AMD | {"machine": {"cpu": "AMD EPYC", "cores": 64}}}, "digits")
     message = (
