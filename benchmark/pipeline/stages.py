@@ -22,6 +22,15 @@ from benchmark.pipeline.plan import Digests, Plan, device_of
 
 Step = Literal["pretrain", "search", "floors", "tune", "transfer"]
 SCHEMA = 1
+# The sections of a suite that jobs of a kind depend on.
+_TASK = ("data", "model", "training")
+_READ = {
+    "pretrain": _TASK,
+    "floors": (*_TASK, "transfer"),
+    "tune": (*_TASK, "grid", "tuning", "transfer"),
+    "search": (*_TASK, "grid"),
+    "transfer": (*_TASK, "grid", "transfer"),
+}
 
 
 @dataclass(frozen=True)
@@ -245,16 +254,26 @@ def _code(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
     plan = Plan(params, suite, Digests("", {}), Places(root).store)
     written = []
     for name, digest in plan.code().items():
-        content: dict[str, Any] = {"code": digest}
         kind, _, method = name.partition("-")
-        if kind == "search":
-            # DVC has no parameter that may be absent, and a method needs no entry in params.yaml.
-            own = (params.method(method), params.suites[suite].method(method))
-            content["settings"] = [one.model_dump(mode="json") for one in own]
-        write_json(folder / f"{name}.json", content)
+        write_json(folder / f"{name}.json", {"code": digest, "settings": _settings(params, suite, kind, method)})
         written.append(folder / f"{name}.json")
     _remove_others(folder, written)
     return 0
+
+
+def _settings(params: Params, suite: str, kind: str, method: str) -> dict[str, Any]:
+    """Return what params.yaml says that jobs of a kind depend on, without what it leaves at the default.
+
+    DVC has no parameter that may be absent, and a method needs no entry in params.yaml.
+    """
+    compute, config = params.compute.model_dump(include={"device", "threads"}), params.suites[suite]
+    found = {"compute": compute, **config.model_dump(mode="json", include={*_READ[kind]}, exclude_unset=True)}
+    if kind in ("pretrain", "floors"):
+        found["grid"] = {"seeds": config.grid.seeds}
+    if kind == "search":
+        found["method"] = params.method(method).model_dump(mode="json", exclude_unset=True)
+        found["here"] = config.method(method).model_dump(mode="json", exclude_unset=True)
+    return found
 
 
 def _data(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
