@@ -26,8 +26,8 @@ def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) ->
     """Return the dependency graph with the groups that can be cut together; the others' reasons are in its `whole`.
 
     A copy of `model` in double precision, with weights drawn so that no branch is silent, runs on a random image: once
-    with units of the groups in question masked, once without them, for three choices of units; on other images, where it
-    goes another way on them; and on several images in training mode, where both draw equal random numbers, of every
+    with units of the groups in question masked, once without them, for three choices of units; on other images, where
+    it goes another way on them; and on several images in training mode, where both draw equal random numbers, of every
     size in turn. Groups are tried together, and where the two differ or the smaller network does not run, kind by kind
     and in halves, on top of those admitted before. What fails is tried once more with the sizes restated that the
     network's code states in its calls.
@@ -124,7 +124,8 @@ class _Trial:
         draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in range(3)]
         usual, training = Setting(images[:1]), training_settings(self._model, images)
         self._turns = [*((draw, usual) for draw in draws), *((draws[0], setting) for setting in training)]
-        self.unreached, ways = set(graph.idle), set()
+        self.unreached = set(graph.idle)
+        ways: set[tuple[str, ...]] = set()
         for setting in (usual, *training, *map(Setting, other_images(images[:1]))):
             way, found = walked(self._model, self.unreached, setting)
             self.unreached -= found
