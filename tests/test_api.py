@@ -483,7 +483,40 @@ class Recurrent(Unusual):
         return self.fc(self.sequence(x)[0][:, -1])
 
 
-@pytest.mark.parametrize("kind", [SharedNorm, UnderTwoNames, NestedTwice, Volume, Rows, OneGate, Recurrent])
+class ChangesItsInput(Unusual):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images.sub_(0.5).div_(0.3))
+
+
+class Centred(Unusual):
+    """What it subtracts is in no state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.rand(1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images - self.get_buffer("mean"))
+
+
+class Talkative(Unusual):
+    """It keeps words in its state dict, and a parameter of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = torch.nn.Parameter(torch.empty(0))
+
+    def get_extra_state(self) -> dict[str, str]:
+        return {"said": "hello"}
+
+    def set_extra_state(self, state: dict[str, str]) -> None:
+        assert state == {"said": "hello"}
+
+
+KINDS = [SharedNorm, UnderTwoNames, NestedTwice, Volume, Rows, OneGate, Recurrent, ChangesItsInput, Centred, Talkative]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("granularity", ["channel", "weight"])
 def test_unusual_networks_go_all_the_way(data: Any, granularity: str, kind: type[Unusual]) -> None:
     torch.manual_seed(0)
@@ -495,7 +528,10 @@ def test_unusual_networks_go_all_the_way(data: Any, granularity: str, kind: type
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with torch.no_grad():
         torch.testing.assert_close(
-            network(images), problem.space.run(model, tensors, found.mask.float(), images), rtol=1e-4, atol=1e-5
+            network(images.clone()),
+            problem.space.run(model, tensors, found.mask.float(), images.clone()),
+            rtol=1e-4,
+            atol=1e-5,
         )
     if granularity == "channel":
         assert sum(parameter.numel() for parameter in network.parameters()) == problem.space.params(found.mask)
@@ -503,3 +539,14 @@ def test_unusual_networks_go_all_the_way(data: Any, granularity: str, kind: type
     recipe = api.FineTuning(steps=2, batch=10, lr=0.01, norm_momentum=0.5)
     tuned = api.finetune(problem, found, data.images[:30], data.labels[:30], "fresh", recipe)
     assert 0 <= api.evaluate(problem, tuned) <= 1
+
+
+def test_a_frozen_layer_stays_as_it_is(data: Any) -> None:
+    model = Unusual()
+    model.a.requires_grad_(False)
+    problem = api.problem(model, data.images, data.labels, budgets=[0.9], recipe=RECIPE, pretrained=True)
+    found = api.search("uniform", problem)[0]
+    recipe = api.FineTuning(steps=2, batch=10, lr=0.01, norm_momentum=0.5)
+    tuned = api.finetune(problem, found, data.images[:30], data.labels[:30], "inherit", recipe)
+    cut = api.extract(model, found)
+    assert torch.equal(tuned.a.weight, cut.a.weight) and not torch.equal(tuned.b.weight, cut.b.weight)

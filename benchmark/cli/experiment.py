@@ -60,7 +60,7 @@ def run(
     described, root = _checked(params, suite), params.parent
     chosen = suite or described.run.suites
     others = [name for name in method or () if name not in described.run.methods]
-    if others or seeds or budgets or granularity:
+    if others or granularity or not (seeds is None and budgets is None):
         changes = (seeds, budgets, granularity)
         raise typer.Exit(_run_beside(described, chosen, method, *changes, workers, (cluster, store), root, others))
     code = stages.run_suite(described, suite, method, workers, root, cluster=cluster, depot=store)

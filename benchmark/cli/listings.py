@@ -9,6 +9,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
+from benchmark.plugins import loaded
 from benchmark.pruning.looks import ENTRY_POINTS, RIVALS, STUDIED
 
 BASE = "benchmark.pruning.pruner"
@@ -35,7 +36,7 @@ def methods() -> dict[str, tuple[tuple[str, ...], str]]:
         if {"name", "reference"} <= one.said.keys()
     }
     for point in entry_points(group=ENTRY_POINTS):
-        kind = point.load()
+        kind = loaded(point)
         found[kind.name] = (tuple(kind.granularities), summary(kind.__doc__))
     return dict(sorted(found.items()))
 

@@ -49,7 +49,7 @@ def search(
     from benchmark.config.params import load_params
     from benchmark.files import atomic_write, share
     from benchmark.pipeline.one_off import narrowed, run_search
-    from benchmark.pipeline.validate import validate
+    from benchmark.pipeline.validate import check_writable, validate
     from benchmark.space import Architecture
 
     described = load_params(params)
@@ -58,6 +58,8 @@ def search(
     if budget is not None and budget not in described.suites[suite].grid.budgets:
         narrow = narrowed(described, suite, method, granularity, seed, variant, [budget])
         validate(narrow, [suite], "--budget", params.parent)
+    if out is not None:
+        check_writable("--out", out)
     found = run_search(described, suite, method, granularity, seed, budget, variant, params.parent)
     if found is None:
         raise typer.Exit(1)

@@ -73,7 +73,7 @@ class DatasetRef(Section):
     name: str
     classes: Annotated[list[int | Annotated[list[int], Field(min_length=1)]], AfterValidator(_once_each)] | None = None
     channels: Literal["grey", "rgb"] | None = None
-    size: Count | None = None
+    size: Annotated[int, Field(ge=1, le=2048)] | None = None
     background: Literal["white", "black"] | None = None
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _GREY = frozenset({"1", "L", "LA"})
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _ORIENTATION = 0x0112
+_BITS = 0x0102
 # The most files that one message names.
 _NAMED = 20
 
@@ -88,13 +89,17 @@ def _upright(image: Image.Image) -> Image.Image:
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    turn = turns.get(image.getexif().get(_ORIENTATION, 1))
+    try:
+        turn = turns.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # metadata that are none: the pixels stand as they are
+        turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16"):
-        return (np.asarray(image) >> 8).astype(np.uint8)
+    # Pillow reads what a PGM file has of 16 bits as whole numbers.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return _deep_grey(image)
     if image.mode in {"I", "F"}:
         raise ValueError(f"its pixels are of mode {image.mode!r}, not of 8 or 16 bits")
     grey = image.mode in _GREY
@@ -104,3 +109,15 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
         if pixels[..., 3].min() < 255:
             return pixels[..., [0, 3]] if grey else pixels
     return np.asarray(image.convert("L" if grey else "RGB"))
+
+
+def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
+    """The upper 8 bits of grey of up to 16: [H, W], or [H, W, 2] where one of its values is transparent."""
+    values = np.asarray(image)
+    # Such a TIFF file says of how many bits its values are; a file of any other format has 16.
+    bits = getattr(image, "tag_v2", {}).get(_BITS, (16,))
+    grey = (values >> max((bits[0] if isinstance(bits, tuple) else bits) - 8, 0)).astype(np.uint8)
+    hidden = image.info.get("transparency")
+    if not isinstance(hidden, int) or not (values == hidden).any():
+        return grey
+    return np.stack([grey, np.where(values == hidden, 0, 255).astype(np.uint8)], axis=-1)

@@ -28,8 +28,11 @@ FORMAT = "not a format that is read"
 BROKEN = "a link that leads nowhere"
 CIRCLE = "a link to a folder around it"
 LOOSE = "an image outside the class folders"
-# What macOS writes into zip archives: for each file another one of its name that is no image.
-_LEFTOVERS = frozenset({"__MACOSX"})
+# What systems leave in folders: macOS in zip archives, for each file another one of its name that is no image; network
+# disks small pictures of the images, in folders of their names; trash.
+_LEFTOVERS = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+)
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,21 @@ def is_hidden(name: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, sorted by name; hidden ones do not count, links to folders do."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    """Return the folders in `folder`, sorted by name.
+
+    Links to folders count, but not those to `folder` or to one around it; hidden folders do not.
+    """
+    around = _around(folder)
+    found = (path for path, inner in _entries(folder) if inner and not is_hidden(path.name))
+    return sorted(path for path in found if os.path.realpath(path) not in around)
 
 
 def image_files(folder: Path) -> Files:
     """Return what lies anywhere below `folder`; links are followed, what is in a hidden folder is hidden."""
     images, skipped = [], []
-    for path, reason in _walk(folder, (), hidden=False):
+    # Those around the link that a class folder may be, and those around what it leads to.
+    around = _around(folder.parent) | _around(Path(os.path.realpath(folder)).parent)
+    for path, reason in _walk(folder, around, hidden=False):
         if reason is None:
             images.append(path)
         else:
@@ -63,11 +73,13 @@ def image_files(folder: Path) -> Files:
 
 def loose_files(folder: Path) -> list[tuple[Path, str]]:
     """Return what lies in `folder` itself and in its hidden folders, beside the class folders."""
-    found = []
-    for path in sorted(folder.iterdir()):
-        if is_hidden(path.name) and path.is_dir():
-            found += [(file, HIDDEN) for file, _ in _walk(path, (), hidden=True)]
-        elif not path.is_dir():
+    found, around = [], _around(folder)
+    for path, inner in _entries(folder):
+        if inner and os.path.realpath(path) in around:
+            found.append((path, CIRCLE))
+        elif is_hidden(path.name) and inner:
+            found += [(file, HIDDEN) for file, _ in _walk(path, around, hidden=True)]
+        elif not inner:
             reason = _reason(path)
             found.append((path, LOOSE if reason is None else reason))
     return found
@@ -97,27 +109,40 @@ def count(taken: Sequence[Path], skipped: Sequence[tuple[Path, str]]) -> Inputs:
 
 
 def stamp(files: Sequence[Path]) -> str:
-    """Return a hash of the files' paths, sizes and times: it differs when one was changed, added or removed."""
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return sha256(canonical_json(states))
+    """Return a hash of the files' paths, sizes and times: it differs when one was changed, added or removed.
+
+    Also when two were exchanged whose sizes and times of change are the same, as out of an archive.
+    """
+    states = [(path, path.stat()) for path in files]
+    return sha256(canonical_json([(str(path), one.st_size, one.st_mtime_ns, one.st_ctime_ns) for path, one in states]))
 
 
-def _walk(folder: Path, around: tuple[str, ...], *, hidden: bool) -> Iterator[tuple[Path, str | None]]:
+def _around(folder: Path) -> frozenset[str]:
+    """The real paths of a folder and of all around it."""
+    real = Path(os.path.realpath(folder))
+    return frozenset(map(str, [real, *real.parents]))
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """What lies in a folder, sorted by name, and whether it is a folder."""
+    try:
+        return [(path, path.is_dir()) for path in sorted(folder.iterdir())]
+    except OSError as error:
+        raise BenchError(
+            f"{folder}: cannot be looked into ({error.strerror}); make it readable, or name a folder of images only"
+        ) from error
+
+
+def _walk(folder: Path, around: frozenset[str], *, hidden: bool) -> Iterator[tuple[Path, str | None]]:
     """Yield each file below a folder, and why it is not read; `around` are the real paths of the folders around it."""
     real = os.path.realpath(folder)
     if real in around:
         yield folder, CIRCLE
         return
-    try:
-        entries = [(path, path.is_dir()) for path in sorted(folder.iterdir())]
-    except OSError as error:
-        raise BenchError(
-            f"{folder}: cannot be looked into ({error.strerror}); make it readable, or name a folder of images only"
-        ) from error
-    for path, inner in entries:
+    for path, inner in _entries(folder):
         unseen = hidden or is_hidden(path.name)
         if inner:
-            yield from _walk(path, (*around, real), hidden=unseen)
+            yield from _walk(path, around | {real}, hidden=unseen)
         else:
             yield path, HIDDEN if unseen else _reason(path)
 

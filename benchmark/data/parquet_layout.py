@@ -35,11 +35,19 @@ class Layout:
 
 def find_files(option: str, where: str) -> list[Path]:
     """Return the files of a path, a folder or a pattern, sorted by name; `BenchError` if there are none."""
-    path = Path(option).expanduser()
-    if path.is_dir():
-        found = sorted(one for one in path.iterdir() if one.suffix.lower() == ".parquet" and not is_hidden(one.name))
-    else:
-        found = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
+    try:
+        path = Path(option).expanduser()
+        if path.is_dir():
+            found = sorted(
+                one for one in path.iterdir() if one.suffix.lower() == ".parquet" and not is_hidden(one.name)
+            )
+        else:
+            found = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BenchError(
+            f"{where}: {option!r} cannot be looked into ({getattr(error, 'strerror', None) or error}); expected a "
+            "file, a folder of Parquet files or a pattern"
+        ) from error
     if not option or not found:
         raise BenchError(
             f"{where}: no Parquet file at {option or 'PATH'!r}; expected a file, a folder of them or a pattern"
@@ -71,6 +79,8 @@ def read_layout(option: str, where: str) -> Layout:
         except (OSError, pa.ArrowException) as error:
             raise BenchError(f"{where}: {path} is not a Parquet file ({str(error).splitlines()[0]})") from error
     schema = schemas[0]
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise BenchError(f"{where}: {files[0]} has several columns named {twice[0]!r}; rename all but one")
     for path, other in zip(files, schemas, strict=True):
         if {field.name: field.type for field in other} != {field.name: field.type for field in schema}:
             raise BenchError(f"{where}: {path} has other columns than {files[0]}; name files of one set")

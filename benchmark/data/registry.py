@@ -9,6 +9,7 @@ from benchmark.config.params import DatasetRef
 from benchmark.data import sets
 from benchmark.data.base import Dataset, original_labels
 from benchmark.errors import BenchError, unknown
+from benchmark.plugins import loaded_class
 
 ENTRY_POINTS = "dapbench.datasets"
 
@@ -23,13 +24,7 @@ def datasets() -> dict[str, type[Dataset]]:
             if isinstance(value, type) and issubclass(value, Dataset) and value.__module__.endswith(f".{module.name}"):
                 _add(found, value, value.__module__)
     for point in entry_points(group=ENTRY_POINTS):
-        value = point.load()
-        if not (isinstance(value, type) and issubclass(value, Dataset)):
-            raise BenchError(
-                f"entry point {point.name!r} of {ENTRY_POINTS}: {point.value} is no subclass of "
-                "benchmark.data.base.Dataset; mend or uninstall its package"
-            )
-        _add(found, value, point.value)
+        _add(found, loaded_class(point, Dataset), point.value)
     return found
 
 

@@ -83,6 +83,19 @@ def split_target(
     return TargetSplit(pool, test)
 
 
+def check_shots(labels: Tensor, pool: Tensor, shots: int, groups: Tensor | None = None) -> None:
+    """Raise `BenchError` unless the pool has `shots` different images of every class, so that shots are no copies."""
+    own = None if groups is None else groups[pool]
+    found = _different(labels[pool], own)
+    label = int(found.argmin())
+    if found[label] < shots:
+        raise BenchError(
+            f"transfer.shots: {shots} shots, but of class {label} the pool holds {int((labels[pool] == label).sum())} "
+            f"images, {found[label]} different ones; raise data.pool, lower the shots, remove repeated images, or "
+            "leave the class out"
+        )
+
+
 def draw_ways(classes: Sequence[str], ways: int, seed: int, draw: int) -> list[int]:
     """Draw `ways` classes that share the part of their name before the slash; returns their labels, in random order.
 

@@ -20,7 +20,7 @@ PLUMBING = frozenset(
     for name in (
         *("config", "config.messages", "config.params", "config.yaml_file", "errors", "files"),
         *("jobs", "jobs.damage", "jobs.fingerprint", "jobs.job", "jobs.options", "jobs.results", "jobs.specs"),
-        *("jobs.store", "jobs.stored", "pruning.looks"),
+        *("jobs.store", "jobs.stored", "plugins", "pruning.looks"),
     )
 )
 

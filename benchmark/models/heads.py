@@ -56,8 +56,11 @@ def replace_head(module: nn.Module, classes: int, seed: int, image: Tensor | Non
 
 
 def _put(module: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(module.get_submodule(parent), leaf, layer)
+    """Put a layer in the place of the one of this name, under all of its names."""
+    old = module.get_submodule(name)
+    for other in [one for one, known in module.named_modules(remove_duplicate=False) if known is old]:
+        parent, _, leaf = other.rpartition(".")
+        setattr(module.get_submodule(parent), leaf, layer)
 
 
 def _stated(module: nn.Module) -> tuple[str, ...]:
@@ -91,6 +94,7 @@ def _traced(module: nn.Module, image: Tensor) -> tuple[str, ...]:
         given = f"of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"of type {type(output).__name__}"
         raise BenchError(f"{name}: its output is {given}, expected logits [images, classes]; {REMEDY}")
     classes = output.shape[1]
+    layers += [one for one in _training_layers(module, image, output) if one not in layers]
     heads = tuple(one for one in layers if _width(module.get_submodule(one)) == classes)
     if not heads:
         found = ", ".join(f"{one or 'the network itself'} ({_kind(module, one)})" for one in layers) or "no layer"
@@ -99,6 +103,19 @@ def _traced(module: nn.Module, image: Tensor) -> tuple[str, ...]:
             f"{REMEDY}"
         )
     return heads
+
+
+def _training_layers(module: nn.Module, image: Tensor, output: Tensor) -> list[str]:
+    """The layers that the output comes from in training, where a network may add to it; none if it gives another one.
+
+    One that does not train on such images does not say what it adds.
+    """
+    try:
+        trained, layers = output_layers(module, image.repeat(2, *[1] * (image.ndim - 1)), training=True)
+    except Exception:
+        return []
+    same = isinstance(trained, Tensor) and trained.shape == (2 * len(output), *output.shape[1:])
+    return layers if same else []
 
 
 def _width(layer: nn.Module) -> int | None:

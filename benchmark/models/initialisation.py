@@ -71,6 +71,8 @@ def _uniform(parameter: Tensor, bound: float, draw: torch.Generator) -> Tensor:
 def _law(parameter: Tensor) -> tuple[float, float]:
     """The mean and standard deviation of a parameter's values, to three digits: no sum's rounding is in them."""
     values = parameter.detach().double()
+    if not values.numel():
+        return 0.0, 0.0
     if values.numel() < 2 or bool((values == values.flatten()[0]).all()):
         return float(values.flatten()[0]), 0.0
     deviation = float(f"{values.std(correction=0).item():.3g}")

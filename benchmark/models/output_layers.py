@@ -19,14 +19,15 @@ _LAYERS = ("linear", "convolution", "_convolution")  # the last tensor that they
 Names = frozenset[str]
 
 
-def output_layers(module: nn.Module, image: Tensor) -> tuple[Any, list[str]]:
+def output_layers(module: nn.Module, image: Tensor, training: bool = False) -> tuple[Any, list[str]]:
     """Return what `module` makes of a batch of images [N, C, H, W], and the modules that its output comes from.
 
     A module is named when a product with a weight ran in it and nothing but operators without a weight (pooling,
     activations, sums, reshaping, products of activations) lies between that product and the output. The run is in eval
-    mode without gradients and leaves the module as it was. What the module raises is passed on.
+    mode, or in training mode if `training`, without gradients, and leaves the module as it was. What the module raises
+    is passed on.
     """
-    with undisturbed(module), torch.no_grad():
+    with undisturbed(module, training), torch.no_grad():
         # A copy, for no operators are seen of a tensor of inference mode.
         image = image.to(**_place(module), copy=True)
         sources = _Sources(module, image)
@@ -126,12 +127,19 @@ class _Sources(TorchDispatchMode):
 
 
 @contextmanager
-def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
-    """Let `module` run in eval mode; its mode and the random numbers of the CPU are afterwards as they were."""
-    training = {layer: layer.training for layer in module.modules()}
+def undisturbed(module: nn.Module, training: bool = False) -> Iterator[nn.Module]:
+    """Let `module` run in eval mode, or in training mode if `training`.
+
+    Its mode, its running statistics and the random numbers of the CPU are afterwards as they were.
+    """
+    modes = {layer: layer.training for layer in module.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()] if training else []
     try:
         with torch.random.fork_rng(devices=[]):
-            yield module.eval()
+            yield module.train(training)
     finally:
-        for layer, mode in training.items():
+        for layer, mode in modes.items():
             layer.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)

@@ -5,10 +5,12 @@ parameters, the data behind the tasks, the budgets against the large model, the 
 """
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from errno import EISDIR
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from itertools import product
@@ -19,6 +21,7 @@ from benchmark.config.params import DatasetRef, ModelRef, Params, SuiteConfig, T
 from benchmark.errors import BenchError, unknown
 from benchmark.files import canonical_json, sha256, write_json
 from benchmark.jobs.fingerprint import fingerprint
+from benchmark.seeds import derive
 
 if TYPE_CHECKING:
     from benchmark.data.inspect import Inspection
@@ -94,6 +97,17 @@ def check_disk(root: Path) -> None:
             raise BenchError(f"{folder}: {free} MB are free on its disk, a run needs {FREE_MB} MB; free some space")
 
 
+def check_writable(option: str, path: Path) -> None:
+    """Raise `BenchError` where a file that is written at the end could not be."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        with tempfile.TemporaryFile(dir=_existing(path.absolute().parent)):
+            pass
+    except OSError as error:
+        raise BenchError(f"{option}: {path} cannot be written ({error.strerror}); name another file") from error
+
+
 def check_methods(params: Params, where: str) -> None:
     """Raise `BenchError` for an unknown method, wrong parameters of one, or a granularity that it does not serve."""
     from benchmark.pruning.registry import pruner
@@ -153,7 +167,7 @@ def check_names(params: Params, where: str, suites: Collection[str]) -> None:
 
 def check_suite(name: str, params: Params, where: str, root: Path) -> None:
     """Raise `BenchError` when a suite's data cannot be had or is too small, or a budget is below what is possible."""
-    from benchmark.data.splits import draw_ways, split_source, split_target
+    from benchmark.data.splits import check_shots, draw_ways, split_source, split_target
 
     suite = params.suites[name]
     section = suite.data
@@ -163,15 +177,24 @@ def check_suite(name: str, params: Params, where: str, root: Path) -> None:
             found = _inspect(ref, params.data.mirrors, root)
         labels = found.labels
         shapes.append((key, found.shape))
+        smallest = float("inf")
+        # The splits of every seed: with repeated images not all are alike.
+        with _named(f"{where}: suites.{name}: data.{key}"), _by_name(found.classes):
+            for seed in suite.grid.seeds:
+                if isinstance(ref, TargetRef):
+                    drawn = derive(seed, "target", ref.label)
+                    pool = split_target(labels, suite.pool(ref), drawn, found.groups).pool
+                    if ref.ways is None:
+                        check_shots(labels, pool, max(suite.shots(ref)), found.groups)
+                else:
+                    parts = split_source(labels, section.split, derive(seed, "split"), found.groups)
+                    smallest = min(smallest, labels[parts.train].bincount().min().item())
         with _named(f"{where}: suites.{name}"):
-            if isinstance(ref, TargetRef):
-                split_target(labels, suite.pool(ref), 0, found.groups)
-                if ref.ways is not None:
-                    draw_ways(found.classes, ref.ways, 0, 0)
-            else:
-                parts = split_source(labels, section.split, 0, found.groups)
+            if not isinstance(ref, TargetRef):
                 classes = len(labels.unique())
-                _check_tuning(suite, labels[parts.train].bincount().min().item(), classes)
+                _check_tuning(suite, smallest, classes)
+            elif ref.ways is not None:
+                draw_ways(found.classes, ref.ways, 0, 0)
     shape = shapes[0][1]
     for key, other in shapes[1:]:
         if other != shape:
@@ -277,6 +300,17 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+@contextmanager
+def _by_name(classes: Sequence[str]) -> Iterator[None]:
+    """Put the names of classes behind their numbers, which count those that the reference chose."""
+    try:
+        yield
+    except BenchError as error:
+        names = {str(number): f"class {number} ({name})" for number, name in enumerate(classes)}
+        said = re.sub(r"\bclass (\d+)\b", lambda found: names.get(found[1], found[0]), str(error))
+        raise BenchError(said) from error
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmark.plugins import loaded
+
 ENTRY_POINTS = "dapbench.pruners"
 STUDIED = "benchmark.dap.pruner"
 RIVALS = "baselines"
@@ -48,7 +50,7 @@ def looks() -> dict[str, Look]:
     """Return the look of every registered pruner by its name."""
     found = dict(look for path in _files() for look in _described(path))
     for point in entry_points(group=ENTRY_POINTS):
-        kind = point.load()
+        kind = loaded(point)
         found[kind.name] = _look({name: getattr(kind, name) for name in ("name", *SAID)})
     return found
 

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from benchmark.errors import BenchError, unknown
+from benchmark.plugins import loaded_class
 from benchmark.pruning.looks import ENTRY_POINTS, RIVALS, STUDIED
 from benchmark.pruning.pruner import Pruner
 
@@ -25,7 +26,7 @@ def pruners() -> dict[str, type[Pruner]]:
             if member.__module__ == module.__name__ and issubclass(member, Pruner):
                 _add(found, member)
     for point in entry_points(group=ENTRY_POINTS):
-        _add(found, point.load())
+        _add(found, loaded_class(point, Pruner))
     return dict(sorted(found.items()))
 
 

@@ -35,6 +35,7 @@ class Replicas:
             graph = fx.Tracer().trace(network)
         except Exception as error:
             raise NotStackable(f"not traceable: {error}") from error
+        _check_plain(network)
         self.count = len(states)
         self._states = states
         self._modules = dict(network.named_modules())
@@ -49,7 +50,7 @@ class Replicas:
         self.buffers = {
             name: torch.stack([state[name] for state in states])
             for name, buffer in network.named_buffers()
-            if buffer.is_floating_point()
+            if buffer.is_floating_point() and name in states[0]  # not those that no state holds
         }
         self._steps = [(node, self._operation(node)) for node in graph.nodes]
 
@@ -199,3 +200,13 @@ _FUNCTIONS: dict[Any, tuple[Operation, Container[Any]]] = {
     "relu": (F.relu, [()]),
     "mean": (_pool_to_features, [((2, 3),), ([2, 3],)]),
 }
+
+
+def _check_plain(network: nn.Module) -> None:
+    """Refuse what a graph of the layers does not show: weights that are not trained, and hooks."""
+    frozen = next((name for name, one in network.named_parameters() if not one.requires_grad), None)
+    if frozen is not None:
+        raise NotStackable(f"{frozen} is frozen")
+    for name, module in network.named_modules():
+        if module._forward_pre_hooks or module._forward_hooks or module._backward_pre_hooks or module._backward_hooks:
+            raise NotStackable(f"layer {name}: has hooks")

@@ -139,7 +139,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, folder = shell(make, checkout)
     write_folder(folder / "my-images")
     printed, _ = shell(number, folder)
-    assert [line.split() for line in printed.splitlines()] == [[str(n), name] for n, name in enumerate(CLASSES)]
+    assert [line.split() for line in printed.splitlines()] == [[str(n), f"{name}/"] for n, name in enumerate(CLASSES)]
     edit(folder / "params.yaml", data_blocks()[0])
     return folder
 

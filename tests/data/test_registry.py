@@ -32,7 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None
     """Make `entry_points` find an object in the group of data sets."""
 
     def put(value: object) -> None:
-        point = SimpleNamespace(name="brought", value="package:Brought", load=lambda: value)
+        point = SimpleNamespace(name="brought", group="dapbench.datasets", value="package:Brought", load=lambda: value)
         monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == "dapbench.datasets" else [])
         registry.datasets.cache_clear()
 

@@ -1,5 +1,6 @@
 """Copies of networks that PyTorch itself does not copy."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune, weight_norm
 
+from benchmark.errors import BenchError
 from benchmark.models.copying import copied
 
 
@@ -20,6 +22,13 @@ class Net(nn.Module):
         features = self.first(x).relu()
         self.kept = {"features": [features]}
         return self.last(features)
+
+
+def test_what_cannot_be_copied_is_told() -> None:
+    net = Net()
+    net.lock = threading.Lock()
+    with pytest.raises(BenchError, match=r"^Net: keeps what cannot be copied \(cannot pickle '_thread.lock' object\)"):
+        copied(net)
 
 
 def normed(net: Net) -> None:

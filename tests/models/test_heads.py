@@ -79,6 +79,29 @@ class LogProbabilities(Classifier):
         return super().forward(x).div_(0.5).log_softmax(-1)
 
 
+class Helped(Classifier):
+    """In training another classifier helps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aux, self.norm = nn.Linear(24, 5), nn.BatchNorm1d(24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.norm(self.features(x))
+        return self.fc(features) + 0.3 * self.aux(features) if self.training else self.fc(features)
+
+
+class TwoNames(Classifier):
+    """The classifier has two names, and runs by the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = nn.Sequential(self.body, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.fc)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.all(x)
+
+
 class Written(Classifier):
     """The logits are written into a tensor that was there before."""
 
@@ -123,6 +146,8 @@ class Described(Classifier):
         (Averaged, ("fc", "second")),
         (LogProbabilities, ("fc",)),
         (Written, ("fc",)),
+        (Helped, ("fc", "aux")),
+        (TwoNames, ("fc",)),
         (NormAfter, ("fc",)),
         (squeezed, ("2",)),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 7), nn.ReLU(), nn.Linear(7, 3)), ("3",)),
@@ -139,7 +164,7 @@ def test_the_head_is_the_layer_whose_output_is_the_networks(
     assert list(freeze_body(module)) == [f"{head}.{leaf}" for head in heads for leaf in ("weight", "bias")]
 
 
-@pytest.mark.parametrize("network", [Pooled, PlaceByPlace, Unused, Averaged, LogProbabilities, Written])
+@pytest.mark.parametrize("network", [Pooled, PlaceByPlace, Unused, Averaged, LogProbabilities, Written, Helped])
 def test_only_the_head_is_replaced(network: Callable[[], nn.Module]) -> None:
     module = network()
     heads = head_names(module)
@@ -249,3 +274,16 @@ def test_only_the_classifier_is_left_to_be_trained() -> None:
         "fc.weight",
         "fc.bias",
     ]
+
+
+def test_a_classifier_of_two_names_is_replaced_under_both() -> None:
+    module = TwoNames()
+    replace_head(module, 4, 0)
+    assert module(torch.rand(2, 3, 16, 16)).shape == (2, 4) and module.fc is module.all[4]
+
+
+def test_running_statistics_stay_where_a_classifier_is_looked_for() -> None:
+    module = Helped()
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    assert head_names(module) == ("fc", "aux")
+    assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())

@@ -5,7 +5,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -115,3 +115,34 @@ def test_a_class_that_a_module_only_imports_is_not_its_pruner(
     monkeypatch.setattr(pkgutil, "iter_modules", lambda _path, _prefix: iter(more))
     assert registry.pruners()["own"] is own
     assert "first_units" not in registry.pruners()
+
+
+class Broken:
+    """An entry point whose package cannot be imported, or names something else."""
+
+    name, group, value = "broken", "dapbench.pruners", "broken:Broken"
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+
+    def load(self) -> object:
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ImportError("No module named 'gone'"),
+            r"broken:Broken cannot be loaded \(ImportError: No module named 'gone'\)",
+        ),
+        (SyntaxError("invalid syntax"), r"broken:Broken cannot be loaded \(SyntaxError: invalid syntax\)"),
+        (int, r"broken:Broken is no subclass of benchmark\.pruning\.pruner\.Pruner with a name"),
+    ],
+)
+def test_a_package_that_cannot_be_used_is_named(installed: list[Any], given: object, message: str) -> None:
+    installed.append(Broken(given))
+    with pytest.raises(BenchError, match=f"^entry point 'broken' of dapbench.pruners: {message}"):
+        registry.pruners()

@@ -101,10 +101,24 @@ def tied() -> nn.Sequential:
     return network
 
 
+def frozen() -> nn.Sequential:
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network[0].requires_grad_(False)
+    return network
+
+
+def hooked() -> nn.Sequential:
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network.register_forward_hook(lambda _module, _given, output: 4 * output)
+    return network
+
+
 @pytest.mark.parametrize(
     "network",
     [
         tied(),
+        frozen(),
+        hooked(),
         nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 2, 3))),
         nn.Sequential(nn.Conv2d(2, 2, 3, groups=2)),
         nn.Sequential(nn.Conv2d(2, 2, 3), nn.GroupNorm(1, 2)),
@@ -115,3 +129,9 @@ def tied() -> nn.Sequential:
 def test_unknown_operations_are_refused(network: nn.Module) -> None:
     with pytest.raises(NotStackable):
         Replicas(network, [network.state_dict()], (2, 4, 4))
+
+
+def test_a_buffer_that_no_state_holds_is_no_replica_s() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network.register_buffer("mean", torch.rand(2), persistent=False)
+    assert set(Replicas(network, [network.state_dict()], (2, 4, 4)).buffers) == {"1.running_mean", "1.running_var"}

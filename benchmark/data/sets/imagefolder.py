@@ -13,7 +13,8 @@ from benchmark.data.image_folders import count, image_files, loose_files, stamp,
 from benchmark.errors import BenchError
 from benchmark.files import canonical_json, sha256
 
-_PARTS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+_TRAINING = frozenset({"train", "training"})
+_OTHERS = frozenset({"val", "valid", "validation", "dev", "test", "testing"})
 
 
 class ImageFolder(Dataset):
@@ -34,8 +35,12 @@ class ImageFolder(Dataset):
     @classmethod
     def check(cls, option: str, where: str) -> int:
         """Return the number of class folders; refuse fewer than two, and folders named train and test."""
-        folder = Path(option).expanduser()
-        if not option or not folder.is_dir():
+        try:
+            folder = Path(option).expanduser()
+            there = bool(option) and folder.is_dir()
+        except (OSError, RuntimeError, ValueError):  # a name too long, of no user's home, or with what no path has
+            there = False
+        if not there:
             raise BenchError(
                 f"{where}: {option or 'PATH'!r} is not a folder; expected imagefolder:PATH with a folder per class"
             )
@@ -46,7 +51,9 @@ class ImageFolder(Dataset):
             raise BenchError(
                 f"{where}: {option} holds {len(names)} class folders; expected PATH/CLASS/IMAGE with two or more"
             )
-        if all(name.lower() in _PARTS for name in names):
+        low = {name.lower() for name in names}
+        # A class may be of trains; beside one of tests, whatever else there is, it is none.
+        if low <= _TRAINING | _OTHERS or (low & _TRAINING and low & _OTHERS):
             raise BenchError(
                 f"{where}: {option} holds the parts {', '.join(names)}, not classes; name one part, e.g. "
                 f"imagefolder:{folder / names[-1]}, the suite makes its own splits"
@@ -55,10 +62,11 @@ class ImageFolder(Dataset):
 
     @classmethod
     def stamp(cls, option: str) -> str:
-        """Follow every image file's name, size and time, and the names of what is skipped."""
+        """Follow every image file's name, size and time, and the names of classes and of what is skipped."""
         folder = Path(option).expanduser()
         found = image_files(folder)
-        return stamp(found.images) + sha256(canonical_json([str(path) for path, _ in found.skipped]))
+        names = [str(path) for path in (*subfolders(folder), *(path for path, _ in found.skipped))]
+        return stamp(found.images) + sha256(canonical_json(names))
 
     @classmethod
     def open(cls, option: str, places: Places) -> Stored:  # noqa: ARG003

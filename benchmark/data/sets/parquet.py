@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.data.formats import Part
 
 _BATCH = 256
+_MANY = 10_000  # classes, from which on a number that is larger than the file is long is no class's
 
 
 class Parquet(Dataset):
@@ -70,6 +72,11 @@ class Parquet(Dataset):
         except OverflowError as error:
             raise BenchError(f"{where}: the labels of column {layout.label!r} are no class numbers") from error
         labels = np.concatenate(values)
+        if not names and labels.max() >= max(len(labels), _MANY):
+            raise BenchError(
+                f"{where}: column {layout.label!r} has the label {labels.max()} in {len(labels)} rows, so its numbers "
+                "are not those of classes, 0 for the first; name another column, or write the labels as texts"
+            )
         chosen = "texts" if texts and isinstance(texts[0], str) else "named numbers" if names else "numbers"
         names = names or tuple(str(index) for index in range(int(labels.max()) + 1))
         if labels.min() < 0 or labels.max() >= len(names):
@@ -97,7 +104,8 @@ class Parquet(Dataset):
 def _labels(path: Path, column: str, where: str) -> list[Any]:
     import pyarrow.parquet as pq
 
-    values: list[Any] = pq.read_table(path, columns=[column]).column(0).to_pylist()
+    with _readable(path, where):
+        values: list[Any] = pq.read_table(path, columns=[column]).column(0).to_pylist()
     if None in values:
         raise BenchError(f"{where}: row {values.index(None)} of {path} has no label in column {column!r}")
     return values
@@ -114,7 +122,7 @@ def _encoded(path: Path, column: str, rows: NDArray[np.int64], where: str) -> It
     """Yield the encoded images at these ascending rows, and their `where`."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with _readable(path, where), pq.ParquetFile(path) as file:
         start = 0
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows
@@ -128,6 +136,19 @@ def _encoded(path: Path, column: str, rows: NDArray[np.int64], where: str) -> It
                             yield _content(value.as_py(), place), place
                         row += 1
             start += count
+
+
+@contextmanager
+def _readable(path: Path, where: str) -> Iterator[None]:
+    """Say which file is damaged."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise BenchError(
+            f"{where}: {path} is damaged ({str(error).splitlines()[0]}); get the file again, or leave it out"
+        ) from error
 
 
 def _content(value: Any, where: str) -> bytes:

@@ -107,11 +107,13 @@ class Tracer(TorchDispatchMode):
             self.index_sets.keep_all(name, f"runs through {name}, whose attention weights are used")
 
     def idle(self) -> tuple[str, ...]:
-        """The modules with parameters of their own of which no operator read any."""
+        """The modules with parameters of their own of which no operator read any, or not one that is a matrix."""
         found = []
         for module, name in self._modules.items():
-            own = [known[0] for known in map(self.labels.parameter, module.parameters(recurse=False)) if known]
-            if own and not self.read.intersection(own):
+            held = list(module.parameters(recurse=False))
+            own = [known[0] for known in map(self.labels.parameter, held) if known]
+            unread = [one for one in held if (known := self.labels.parameter(one)) and known[0] not in self.read]
+            if own and (len(unread) == len(own) or any(min(one.shape[:2]) > 1 for one in unread if one.dim() > 1)):
                 found.append(name)
         return tuple(found)
 

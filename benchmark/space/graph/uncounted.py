@@ -24,7 +24,7 @@ class Uncounted:
         self._weights = {
             tensor.untyped_storage().data_ptr(): name
             for name, tensor in [*model.named_parameters(), *buffers]
-            if tensor.is_floating_point() and tensor.numel()
+            if tensor.is_floating_point() and tensor.layout == torch.strided and tensor.numel()
         }
         self._computed = WeakIdKeyDictionary()
         self._live = WeakIdKeyDictionary()

@@ -1,9 +1,12 @@
-"""Layers on branches that the traced image did not take: which images reach them, and what none reaches might read."""
+"""Branches that the traced image did not take: which images do, and what a layer that none reaches might read."""
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmark.space.graph.dependencies import DependencyGraph
 from benchmark.space.surgery.trial_run import Setting
@@ -12,21 +15,38 @@ from benchmark.space.surgery.trial_run import Setting
 def other_images(image: Tensor) -> Iterator[Tensor]:
     """Yield images unlike `image`: black, white, negative, faint and loud; what decides a branch may be any of it."""
     yield from (torch.zeros_like(image), torch.ones_like(image), -torch.ones_like(image))
-    yield from (image * 0.01, image * 100, -image, image.abs(), -image.abs())
+    yield from (image * 0.01, image * 100, -image, image.abs(), -image.abs(), 10 * image.abs())
 
 
-def reached(model: nn.Module, layers: Collection[str], setting: Setting) -> set[str]:
-    """Return which of these layers run in a setting; none where `model` cannot run."""
-    found: set[str] = set()
-    handles = [model.get_submodule(name).register_forward_pre_hook(lambda *_, n=name: found.add(n)) for name in layers]
+def walked(model: nn.Module, layers: Collection[str], setting: Setting) -> tuple[tuple[str, ...], set[str]]:
+    """Return the operators that run in a setting, in order, and which of these layers do; nothing if none can run."""
+    way = _Way()
     try:
-        setting.output(model)
+        with way:
+            setting.output(model)
     except Exception:  # whatever a network says of an image that is not one
-        return set()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+        return (), set()
+    own = {name: model.get_submodule(name).parameters(recurse=False) for name in layers}
+    return tuple(way.operators), {name for name, held in own.items() if any(_memory(one) in way.read for one in held)}
+
+
+class _Way(TorchDispatchMode):
+    """Notes the operators that run, and what memory they read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: list[str] = []
+        self.read: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.operators.append(str(func))
+        self.read.update(_memory(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor))
+        return func(*args, **kwargs)
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else 0
 
 
 def endangered(model: nn.Module, graph: DependencyGraph, layers: Collection[str]) -> dict[str, str]:

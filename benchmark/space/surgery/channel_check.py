@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from benchmark import seeds
 from benchmark.models.copying import copied
 from benchmark.space.graph.dependencies import DependencyGraph, about, literals, only
-from benchmark.space.surgery.branches import endangered, other_images, reached
+from benchmark.space.surgery.branches import endangered, other_images, walked
 from benchmark.space.surgery.mask_and_cut import Gates, extracted
 from benchmark.space.surgery.trial_run import Setting, flat, images_like, keeping_buffers, training_settings
 
 TOLERANCE = 1e-9  # relative, in double precision
-SMALL = 8  # units, below which a group always loses half of them
 HERE = Path(__file__).parent
 NOT_TRACED = "did not run on the traced image, so its channels are not known"
 
@@ -27,25 +26,26 @@ def admitted(model: nn.Module, example_input: Tensor, graph: DependencyGraph) ->
     """Return the dependency graph with the groups that can be cut together; the others' reasons are in its `whole`.
 
     A copy of `model` in double precision, with weights drawn so that no branch is silent, runs on a random image: once
-    with units of the groups in question masked, once without them, for two choices of units; and on several images in
-    training mode, where both draw equal random numbers, once high and once low ones. Groups are tried together, and
-    where the two differ or the smaller network does not run, kind by kind and in halves, on top of those admitted
-    before. What fails is tried once more with the sizes restated that the network's code states in its calls.
+    with units of the groups in question masked, once without them, for three choices of units; on other images, where
+    it goes another way on them; and on several images in training mode, where both draw equal random numbers, of every
+    size in turn. Groups are tried together, and where the two differ or the smaller network does not run, kind by kind
+    and in halves, on top of those admitted before. What fails is tried once more with the sizes restated that the
+    network's code states in its calls.
 
-    Layers that the traced image did not reach are looked for with other images, on which it runs as well; a group that
-    goes by its widths with a layer that none reaches stays whole.
+    A group that goes by its widths with a layer that none of the images reaches stays whole.
     """
+    idle = {_named(model, layer): NOT_TRACED for layer in graph.idle}
     if not graph.groups:
-        return only(graph, [], dict.fromkeys(graph.idle, NOT_TRACED))
+        return only(graph, [], idle)
     trial = _Trial(model, example_input, graph)
-    whole = dict.fromkeys(graph.idle, NOT_TRACED) | endangered(model, graph, trial.unreached)
+    whole = idle | endangered(model, graph, trial.unreached)
     names = [name for name in graph.groups if name not in whole]
     if names and not trial.problem(names):
         return only(graph, names, whole) if whole else graph
     found: list[str] = []
     _admit_kinds(trial, names, found, whole)
     failed = [name for name in names if name not in found]
-    stated = literals(model, example_input, failed)
+    stated = literals(model, example_input, failed) if failed else ()
     if stated:
         graph = _with_stated(trial, failed, found, whole, replace(graph, literals=stated))
     return only(graph, [name for name in names if name in found], whole)
@@ -117,17 +117,22 @@ class _Trial:
         images = images_like(example_input)
         shake(self._model, images[:1])
         self._gates = Gates(graph)
-        drawn = {name: _kept(size, seeds.generator(0, "admission", name)) for name, size in graph.groups.items()}
-        draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in (0, 1)]
+        drawn = {
+            name: _kept(size, place, seeds.generator(0, "admission", name))
+            for place, (name, size) in enumerate(graph.groups.items())
+        }
+        draws = [{name: kept[turn] for name, kept in drawn.items()} for turn in range(3)]
         usual, training = Setting(images[:1]), training_settings(self._model, images)
         self._turns = [*((draw, usual) for draw in draws), *((draws[0], setting) for setting in training)]
         self.unreached = set(graph.idle)
+        ways: set[tuple[str, ...]] = set()
         for setting in (usual, *training, *map(Setting, other_images(images[:1]))):
-            if self.unreached:
-                found = reached(self._model, self.unreached, setting)
-                self.unreached -= found
-                if found and not setting.training:
+            way, found = walked(self._model, self.unreached, setting)
+            self.unreached -= found
+            if not setting.training and way and way not in ways:
+                if ways:  # the first is the usual one, which is among the turns
                     self._turns.append((draws[0], setting))
+                ways.add(way)
 
     def problem(self, names: list[str]) -> str:
         """Return why the groups of these names cannot be cut together, or nothing."""
@@ -149,17 +154,27 @@ class _Trial:
         return f"cutting its channels is not masking them{setting} (outputs differ by {difference:.0e}{via})"
 
 
-def _kept(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return which units stay, twice: a random part, of every group another share of it, and only the last few.
+def _kept(size: int, place: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which units of the group at a place among all stay: a random part of them, only the last few, the first.
 
-    What divides channels at fixed places, or counts them, may by chance not notice the first, but does the second.
+    What divides channels at fixed places, or does something else to the first or the last of them, must notice one of
+    the three whatever is drawn. So the part is without the last unit, the last few are without the first; the part is
+    an odd number, which no halves share equally; and the few are two at least, which have an order, and where it can be
+    no divisor of the size, for a rotation by a share of that would leave as many as they are. Neighbours of one size
+    keep other numbers, for they may be two halves that must not go apart. The first few end in another unit than the
+    part, should that be one that never fires.
     """
-    few = torch.randint(1, max(size // 2, 1) + 1, (), generator=generator)
-    # Between a quarter and three quarters; of a small group its half, for fewer would show nothing of an order.
-    some = (
-        size // 4 + int(torch.randint(size // 2 + 1, (), generator=generator)) if size >= SMALL else max(size // 2, 1)
-    )
-    return torch.randperm(size, generator=generator) < some, torch.arange(size) >= size - few
+    parts = range(size // 4 | 1, max(3 * size // 4, 1) + 1, 2)
+    numbers = range(min(2, size), size // 2 + 1)
+    few = [number for number in numbers if size % number] or [*numbers][:1] or [1]
+    some, last = parts[place % len(parts)], few[place % len(few)]
+    order = torch.cat([torch.randperm(size - 1, generator=generator), torch.tensor([size])])
+    return order < some, torch.arange(size) >= size - last, torch.arange(size) < last
+
+
+def _named(model: nn.Module, layer: str) -> str:
+    """The name of a module, or of the network itself those of its own parameters."""
+    return layer or ", ".join(name for name, _ in model.named_parameters(recurse=False))
 
 
 @torch.no_grad()
@@ -184,7 +199,8 @@ def shake(model: nn.Module, image: Tensor) -> None:
 def _draw(model: nn.Module) -> None:
     parameters = dict(model.named_parameters())
     for name, tensor in model.state_dict().items():
-        if not tensor.is_floating_point():
+        # A module may keep anything as its extra state.
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             continue
         # In single precision, which is drawn faster.
         draw = torch.randn(tensor.shape, generator=seeds.generator(0, "admission", name))

@@ -1,5 +1,6 @@
 """How a check runs a network, so that one network and another with fewer units meet the same: mode, images, draws."""
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,20 +19,22 @@ from benchmark.space.surgery.mask_and_cut import run
 
 # In training: batch norm of a single position is badly conditioned with fewer, and few widths of a network are 5.
 IMAGES = 5
-SEEDS = {True: 0, False: 1}  # with which Python's first random number is high (0.84), and low (0.13)
+HIGH, LOW, MIDDLE = 1.0, 0.0, 0.5
+# With which Python's first random number, and NumPy's, is high, low and in the middle.
+SEEDS = {HIGH: (0, 4), LOW: (1, 9), MIDDLE: (9, 0)}
 NO_OTHERS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class SteadyDraws(TorchDispatchMode):
-    """Lets PyTorch's random operators give one number throughout, about the highest they can give, or the lowest.
+    """Lets PyTorch's random operators give one number throughout: `place` of the way from the lowest to the highest.
 
-    So networks of different widths draw the same, and what a network does or skips by chance is done in one of the two.
+    So networks of different widths draw the same, and what a network does or skips by chance is done at one place.
     `drawn` tells whether numbers were drawn, `unsteady` whether one ran whose numbers are still random.
     """
 
-    def __init__(self, high: bool) -> None:
+    def __init__(self, place: float) -> None:
         super().__init__()
-        self._high = high
+        self._place = place
         self.drawn = self.unsteady = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -42,9 +46,13 @@ class SteadyDraws(TorchDispatchMode):
             name = func._schema.name.removeprefix("aten::")
             named = dict(zip((one.name for one in func._schema.arguments), args, strict=False)) | kwargs
             if name == "randperm":
-                out.copy_(out.sort(descending=self._high).values)
+                ordered = out.sort(descending=self._place == HIGH).values
+                out.copy_(ordered.roll(len(ordered) // 2) if self._place == MIDDLE else ordered)
             elif (ends := _ends(name.rstrip("_").removesuffix("_like"), named)) is not None:
-                out.fill_(ends[self._high])
+                low, high = ends
+                number = low + self._place * (high - low)
+                whole = name.startswith(("bernoulli", "randint"))
+                out.fill_(math.floor(number + 0.5) if whole else number)
             else:
                 self.unsteady = True
         return out
@@ -67,33 +75,43 @@ def _ends(name: str, named: Mapping[str, Any]) -> tuple[float, float] | None:
     return (0.1, 3.0) if name == "exponential" else None
 
 
+@contextmanager
+def _seeded(numbers: tuple[int, int], draws: SteadyDraws) -> Iterator[None]:
+    """Seed Python's random numbers and NumPy's global ones, which networks may draw, and note whether any was drawn."""
+    python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        random.seed(numbers[0])
+        np.random.seed(numbers[1])  # noqa: NPY002
+        seeded, expected = random.getstate(), np.random.RandomState(numbers[1]).random_sample()
+        yield
+        draws.drawn |= random.getstate() != seeded or np.random.random_sample() != expected  # noqa: NPY002
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)  # noqa: NPY002
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Images [N, C, H, W], the mode in which a network runs on them, and whether random numbers are high or low.
+    """Images [N, C, H, W], the mode in which a network runs on them, and which random numbers it meets.
 
     `by_chance` says that the network still draws random numbers then: what it gives cannot be compared.
     """
 
     images: Tensor
     training: bool = False
-    high: bool = True
+    place: float = HIGH
     by_chance: bool = False
 
     @contextmanager
     def of(self, model: nn.Module) -> Iterator[SteadyDraws]:
         """Let `model` run in this mode with such random numbers; those of others stay as they were."""
-        before = random.getstate()
-        draws = SteadyDraws(self.high)
+        draws = SteadyDraws(self.place)
         model.train(self.training)
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]), draws:
+            with _seeded(SEEDS[self.place], draws), torch.no_grad(), torch.random.fork_rng(devices=[]), draws:
                 torch.random.manual_seed(0)
-                random.seed(SEEDS[self.high])
-                seeded = random.getstate()
                 yield draws
-                draws.drawn |= random.getstate() != seeded
         finally:
-            random.setstate(before)
             model.eval()
 
     def output(self, network: nn.Module, parameters: Mapping[str, Tensor] = NO_OTHERS) -> Tensor:
@@ -124,25 +142,29 @@ def images_like(example: Tensor) -> Tensor:
 
 
 def training_settings(model: nn.Module, images: Tensor) -> list[Setting]:
-    """Return the settings in which `model` trains on `images`: none where it does not, two where it draws numbers."""
+    """Return the settings in which `model` trains on `images`: none where it does not, three where it draws numbers."""
     found = []
-    for high in (True, False):
-        setting = Setting(images, training=True, high=high)
+    for place in (HIGH, LOW, MIDDLE):
+        setting = Setting(images, training=True, place=place)
         try:
             with setting.of(model) as draws:
                 output = flat(keeping_buffers(model, images))
         except Exception:  # whatever a network says that does not take several images, or does not train
             continue
         if bool(output.isfinite().all()):
-            found.append(Setting(images, training=True, high=high, by_chance=draws.unsteady))
+            found.append(Setting(images, training=True, place=place, by_chance=draws.unsteady))
         if not draws.drawn:
             break
     return found
 
 
 def keeping_buffers(model: nn.Module, images: Tensor, parameters: Mapping[str, Tensor] = NO_OTHERS) -> Any:
-    """Return what `model` computes, with these parameters where given; its running statistics stay as they were."""
-    return run(model, {**{name: buffer.clone() for name, buffer in model.named_buffers()}, **parameters}, images)
+    """Return what `model` computes, with these parameters where given; its running statistics stay as they were.
+
+    So do the images, which a network may change in place.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    return run(model, {**buffers, **parameters}, images.clone())
 
 
 def flat(output: Any) -> Tensor:

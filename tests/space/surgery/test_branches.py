@@ -3,11 +3,14 @@
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from coupled import Hidden
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from benchmark.errors import BenchError
 from benchmark.space import ChannelSpace
 
 IMAGE = torch.zeros(1, 1, 4, 4)
@@ -60,6 +63,62 @@ def test_a_branch_of_another_width_protects_nothing() -> None:
     assert list(found.whole) == ["never"]
 
 
+class Loose(Hidden):
+    """A bright image goes through a kernel that is no layer's own."""
+
+    def __init__(self, bright: Callable[[Tensor], bool], used: bool = False) -> None:
+        super().__init__()
+        self.bright, self.kernel = bright, nn.Parameter(torch.randn(4, 4, 1, 1))
+        if used:
+            self.scale = nn.Parameter(torch.ones(()))
+
+    def between(self, x: Tensor) -> Tensor:
+        return x * self.scale if hasattr(self, "scale") else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bright(x):
+            return self.head(self.hidden(F.conv2d(self.stem(x), self.kernel).mean((2, 3))).relu())
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize(
+    "bright", [lambda x: float(x.mean()) > 0.5, lambda x: abs(float(x[0, 0, 0, 0]) - 0.123) < 1e-9]
+)
+def test_a_kernel_that_is_no_layer_s_own_is_protected(bright: Callable[[Tensor], bool], used: bool) -> None:
+    space = ChannelSpace(Loose(bright, used), IMAGE)
+    assert space.graph.groups == {"hidden": 3}
+    assert set(space.graph.whole) == {"kernel, scale" if used else "kernel", "stem"}
+
+
+@pytest.mark.parametrize("least", [0.5, 1.0, 5.0])
+def test_a_fixed_width_behind_a_branch_is_found_without_a_layer(least: float) -> None:
+    class Fixed(Hidden):
+        def between(self, x: Tensor) -> Tensor:
+            return x
+
+        def forward(self, x: Tensor) -> Tensor:
+            if float(x.mean()) > least:
+                return self.head(self.hidden((self.stem(x) * torch.ones(1, 4, 1, 1)).mean((2, 3))).relu())
+            return super().forward(x)
+
+    assert ChannelSpace(Fixed(), IMAGE).graph.groups == {"hidden": 3}
+
+
+def test_a_layer_of_every_group_s_width_that_never_runs_leaves_them_whole() -> None:
+    class Spare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.spare = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+            self.fc = nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.b(self.a(x).relu()).relu().mean((2, 3)))
+
+    with pytest.raises(BenchError, match="may go with spare, which no image that was tried reaches"):
+        ChannelSpace(Spare(), IMAGE)
+
+
 class Training(Hidden):
     """In training four numbers are added to four channels, beside what draws random numbers."""
 
@@ -103,6 +162,10 @@ class ByChance(Hidden):
         lambda: bool(torch.randint(0, 50, (1,)) == 49),
         lambda: random.random() < 0.2,
         lambda: random.random() > 0.8,
+        lambda: bool(torch.randint(5, (1,)) == 2),
+        lambda: 0.4 < float(torch.rand(1)) < 0.6,
+        lambda: np.random.rand() < 0.2,  # noqa: NPY002
+        lambda: np.random.rand() > 0.8,  # noqa: NPY002
     ],
 )
 def test_a_width_that_is_fixed_in_training_by_chance_is_found_whatever_is_drawn(chance: Callable[[], bool]) -> None:

@@ -78,13 +78,14 @@ def test_groups_of_one_kind_are_cut_from_the_same_layers_of_different_blocks() -
     assert sorted(name for kind in kinds for name in kind) == sorted(graph("resnet20").groups)
 
 
-def test_two_choices_of_units_that_places_cannot_balance() -> None:
-    for size in (2, 3, 8, 33):
-        some, last = _kept(size, torch.Generator().manual_seed(size))
-        assert 1 <= int(some.sum()) < size
-        few = int(last.sum())
-        assert 1 <= few <= size // 2
-        assert last.tolist() == [False] * (size - few) + [True] * few
+def test_choices_of_units_that_places_cannot_balance() -> None:
+    for size in (2, 3, 4, 8, 16, 33):
+        for seed in range(20):
+            some, last, first = _kept(size, seed, torch.Generator().manual_seed(seed))
+            assert int(some.sum()) % 2 == 1 and not some[-1]
+            few = int(last.sum())
+            assert min(2, size // 2) <= few <= size // 2 and (size < 8 or size % few)
+            assert last.tolist() == [False] * (size - few) + [True] * few == first.tolist()[::-1]
 
 
 def test_a_shaken_network_has_no_silent_part() -> None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,13 +11,22 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.space.surgery.trial_run import IMAGES, Setting, SteadyDraws, images_like, training_settings
+from benchmark.space.surgery.trial_run import (
+    HIGH,
+    IMAGES,
+    LOW,
+    MIDDLE,
+    Setting,
+    SteadyDraws,
+    images_like,
+    training_settings,
+)
 
 X = torch.arange(1.0, 9.0).view(2, 4, 1, 1)
 
 
-def drawn(draw: Callable[[], Tensor], high: bool) -> Tensor:
-    with SteadyDraws(high) as draws:
+def drawn(draw: Callable[[], Tensor], place: float) -> Tensor:
+    with SteadyDraws(place) as draws:
         found = draw()
     assert draws.drawn and not draws.unsteady
     return found
@@ -41,22 +51,47 @@ def drawn(draw: Callable[[], Tensor], high: bool) -> Tensor:
 def test_random_operators_give_one_number_throughout(
     draw: Callable[[], Tensor], low: Tensor | list[float], high: Tensor | list[float]
 ) -> None:
-    for side, expected in ((False, low), (True, high)):
-        torch.testing.assert_close(drawn(draw, side), torch.as_tensor(expected))
+    for place, expected in ((LOW, low), (HIGH, high)):
+        torch.testing.assert_close(drawn(draw, place), torch.as_tensor(expected))
 
 
-@given(st.floats(0, 0.9), st.integers(1, 5), st.booleans())
-def test_dropout_of_fewer_channels_is_that_of_more_without_the_others(p: float, kept: int, high: bool) -> None:
+@pytest.mark.parametrize(
+    ("draw", "middle"),
+    [
+        (lambda: F.dropout(X, 0.75), X * 4),
+        (lambda: torch.rand(2), [0.5, 0.5]),
+        (lambda: torch.randn(2), [0.0, 0.0]),
+        (lambda: torch.randint(5, (2,)), [2, 2]),
+        (lambda: torch.randperm(4), [2, 3, 0, 1]),
+    ],
+)
+def test_random_operators_also_give_what_is_in_the_middle(draw: Callable[[], Tensor], middle: list[float]) -> None:
+    torch.testing.assert_close(drawn(draw, MIDDLE), torch.as_tensor(middle))
+
+
+def test_numbers_of_python_and_numpy_are_high_low_and_in_the_middle() -> None:
+    model, before = nn.Identity(), np.random.get_state()[1].copy()  # noqa: NPY002
+    for place, low, high in ((HIGH, 0.8, 1.0), (LOW, 0.0, 0.2), (MIDDLE, 0.4, 0.6)):
+        with Setting(X, training=True, place=place).of(model) as draws:
+            assert low < random.random() < high and low < np.random.rand() < high  # noqa: NPY002
+        assert draws.drawn
+    with Setting(X, training=True).of(model) as draws:
+        pass
+    assert not draws.drawn and (np.random.get_state()[1] == before).all()  # noqa: NPY002
+
+
+@given(st.floats(0, 0.9), st.integers(1, 5), st.sampled_from([HIGH, LOW, MIDDLE]))
+def test_dropout_of_fewer_channels_is_that_of_more_without_the_others(p: float, kept: int, place: float) -> None:
     x = torch.arange(6.0)
-    with SteadyDraws(high):
+    with SteadyDraws(place):
         assert torch.equal(F.dropout(x, p)[:kept], F.dropout(x[:kept], p))
 
 
 def test_what_is_not_known_is_still_random_and_says_so() -> None:
-    with SteadyDraws(high=True) as draws:
+    with SteadyDraws(HIGH) as draws:
         torch.poisson(torch.ones(2))
     assert draws.drawn and draws.unsteady
-    with SteadyDraws(high=True) as draws:
+    with SteadyDraws(HIGH) as draws:
         assert torch.equal(X + 1, X.add(1))
     assert not draws.drawn
 
@@ -78,22 +113,22 @@ def refusing(_x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("between", "settings"),
     [
-        (lambda x: x.relu(), [(True, False)]),
-        (lambda x: F.dropout(x, 0.5), [(True, False), (False, False)]),
-        (lambda x: x + torch.poisson(torch.ones(3, 1, 1).double()), [(True, True), (False, True)]),
+        (lambda x: x.relu(), [(HIGH, False)]),
+        (lambda x: F.dropout(x, 0.5), [(HIGH, False), (LOW, False), (MIDDLE, False)]),
+        (lambda x: x + torch.poisson(torch.ones(3, 1, 1).double()), [(HIGH, True), (LOW, True), (MIDDLE, True)]),
         (lambda x: x / 0, []),
         (refusing, []),
     ],
     ids=["plain", "dropout", "poisson", "infinite", "refusing"],
 )
 def test_in_which_settings_a_network_trains(
-    between: Callable[[Tensor], Tensor], settings: list[tuple[bool, bool]]
+    between: Callable[[Tensor], Tensor], settings: list[tuple[float, bool]]
 ) -> None:
     model = Net(between).double().eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     numbers = torch.get_rng_state(), random.getstate()
     found = training_settings(model, images_like(torch.zeros(1, 1, 4, 4)))
-    assert [(setting.high, setting.by_chance) for setting in found] == settings
+    assert [(setting.place, setting.by_chance) for setting in found] == settings
     assert all(setting.training and len(setting.images) == IMAGES for setting in found)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(numbers[0], torch.get_rng_state()) and numbers[1] == random.getstate()
