@@ -172,9 +172,7 @@ def check_suite(name: str, params: Params, where: str, root: Path) -> None:
     suite = params.suites[name]
     section = suite.data
     shapes = []
-    for key, ref in _refs(suite):
-        with _named(f"{where}: suites.{name}.data.{key}"):
-            found = _inspect(ref, params.data.mirrors, root)
+    for key, ref, found in _inspected(name, suite, params.data.mirrors, where, root):
         labels = found.labels
         shapes.append((key, found.shape))
         smallest = float("inf")
@@ -240,6 +238,22 @@ def _refs(suite: SuiteConfig) -> Iterator[tuple[str, DatasetRef]]:
     yield "source", suite.data.source
     for index, target in enumerate(suite.data.targets):
         yield f"targets.{index}", target
+
+
+def _inspected(
+    name: str, suite: SuiteConfig, mirrors: list[str], where: str, root: Path
+) -> list[tuple[str, DatasetRef, "Inspection"]]:
+    """Look into all data sets of a suite; what is wrong with any of them is told at once."""
+    found, faults = [], []
+    for key, ref in _refs(suite):
+        try:
+            found.append((key, ref, _inspect(ref, mirrors, root)))
+        except BenchError as error:
+            faults.append((key, str(error)))
+    if faults:
+        told = [f"suites.{name}.data.{key}: {fault}" for key, fault in faults]
+        raise BenchError(f"{where}: {' | '.join(told)}")
+    return found
 
 
 def _inspect(ref: DatasetRef, mirrors: list[str], root: Path) -> "Inspection":

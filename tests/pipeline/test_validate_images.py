@@ -77,3 +77,15 @@ def test_where_a_file_cannot_be_written_is_told_before_the_search(tiny_params: P
     told = CliRunner().invoke(app, [*asked, "--granularity", "channel", "--out", str(tmp_path)])
     assert told.exit_code == 2 and f"--out: {tmp_path} cannot be written (Is a directory)" in told.stderr
     assert not [*(tiny_params.parent / ".jobs").glob("??/*")]
+
+
+def test_broken_images_of_all_parts_are_named_at_once(tiny_text: str, tmp_path: Path) -> None:
+    for name in ("ash", "birch", "cedar", "dogwood"):
+        write(tmp_path / "images" / name, 25)
+    for name in ("ash", "cedar"):
+        (tmp_path / "images" / name / "broken.png").write_bytes(b"no image")
+    with pytest.raises(BenchError) as told:
+        validate(params_of(tiny_text, tmp_path / "images"), ["tiny"], root=tmp_path)
+    said = str(told.value)
+    assert "data.source: " in said and "ash/broken.png" in said
+    assert "data.targets.0: " in said and "cedar/broken.png" in said
