@@ -25,6 +25,17 @@ class Net(nn.Module):
         return self.fc(self.between(self.get_submodule(self.name)(self.first(x).relu()).relu()).mean((2, 3)))
 
 
+def check_cuts(network: nn.Module, share: float) -> None:
+    """Assert that for some masks of that share the smaller network computes what the masked one does."""
+    space = ChannelSpace(network, IMAGES[:1])
+    draws = torch.Generator().manual_seed(1)
+    for _ in range(8):
+        mask = space.project(torch.rand(space.n, generator=draws), share)
+        cut = space.extract(network, space.architecture(mask))(IMAGES)
+        masked = space.run(network, dict(network.named_parameters()), mask.double(), IMAGES)
+        torch.testing.assert_close(cut, masked, rtol=1e-9, atol=1e-9)
+
+
 PLACES: dict[str, Callable[[Tensor], Tensor]] = {
     "halves exchanged": lambda y: torch.cat(y.chunk(2, 1)[::-1], 1),
     "rolled by one": lambda y: y.roll(1, 1),
@@ -42,13 +53,7 @@ def test_what_happens_at_a_place_is_noticed_whatever_the_layer_is_called(place: 
     for name in ("b", "conv2", "body", "layer_7"):
         torch.manual_seed(0)
         network = Net(name, width, PLACES[place]).double().eval()
-        space = ChannelSpace(network, IMAGES[:1])
-        draws = torch.Generator().manual_seed(1)
-        for _ in range(8):
-            mask = space.project(torch.rand(space.n, generator=draws), 0.5)
-            cut = space.extract(network, space.architecture(mask))(IMAGES)
-            masked = space.run(network, dict(network.named_parameters()), mask.double(), IMAGES)
-            torch.testing.assert_close(cut, masked, rtol=1e-9, atol=1e-9)
+        check_cuts(network, share=0.5)
 
 
 class Coupling(nn.Module):
@@ -68,10 +73,4 @@ class Coupling(nn.Module):
 @pytest.mark.parametrize("name", ["b", "body", "conv2", "layer_7"])
 def test_halves_of_a_chunk_are_not_cut_apart(name: str) -> None:
     network = Coupling(name).double().eval()
-    space = ChannelSpace(network, IMAGES[:1])
-    draws = torch.Generator().manual_seed(1)
-    for _ in range(8):
-        mask = space.project(torch.rand(space.n, generator=draws), 0.6)
-        cut = space.extract(network, space.architecture(mask))(IMAGES)
-        masked = space.run(network, dict(network.named_parameters()), mask.double(), IMAGES)
-        torch.testing.assert_close(cut, masked, rtol=1e-9, atol=1e-9)
+    check_cuts(network, share=0.6)
