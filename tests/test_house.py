@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LOOSE = ("errors", "files", "seeds", "provenance")
+LOOSE = ("errors", "files", "plugins", "seeds", "provenance")
 # From the floor that everyone stands on to the doors.
 FLOORS = (
     *("config", "data", "models", "space", "training", "pruning", "dap", "jobs", "protocol"),
