@@ -26,8 +26,14 @@ def walked(model: nn.Module, layers: Collection[str], setting: Setting) -> tuple
             setting.output(model)
     except Exception:  # whatever a network says of an image that is not one
         return (), set()
-    own = {name: model.get_submodule(name).parameters(recurse=False) for name in layers}
-    return tuple(way.operators), {name for name, held in own.items() if any(_memory(one) in way.read for one in held)}
+    return tuple(way.operators), {name for name in layers if _runs(model.get_submodule(name), way.read)}
+
+
+def _runs(layer: nn.Module, read: Collection[int]) -> bool:
+    """Whether what was read has all matrices of a layer's own, or where it has none any of its parameters."""
+    held = list(layer.parameters(recurse=False))
+    matrices = [one for one in held if one.dim() > 1]
+    return all(_memory(one) in read for one in matrices) if matrices else any(_memory(one) in read for one in held)
 
 
 class _Way(TorchDispatchMode):

@@ -129,7 +129,7 @@ class _Trial:
         for setting in (usual, *training, *map(Setting, other_images(images[:1]))):
             way, found = walked(self._model, self.unreached, setting)
             self.unreached -= found
-            if not setting.training and way and way not in ways:
+            if not setting.training and way and (found or way not in ways):
                 if ways:  # the first is the usual one, which is among the turns
                     self._turns.append((draws[0], setting))
                 ways.add(way)
@@ -160,11 +160,14 @@ def _kept(size: int, place: int, generator: torch.Generator) -> tuple[Tensor, Te
     What divides channels at fixed places, or does something else to the first or the last of them, must notice one of
     the three whatever is drawn. So the part is without the last unit, the last few are without the first; the part is
     an odd number, which no halves share equally; and the few are two at least, which have an order, and where it can be
-    no divisor of the size, for a rotation by a share of that would leave as many as they are. Neighbours of one size
-    keep other numbers, for they may be two halves that must not go apart. The first few end in another unit than the
+    no divisor of the size, for a rotation by a share of that would leave as many as they are. A single one would go
+    with any width, so it is left of the smallest groups only. Neighbours of one size keep other numbers, for they may
+    be two halves that must not go apart. The first few end in another unit than the
     part, should that be one that never fires.
     """
-    parts = range(size // 4 | 1, max(3 * size // 4, 1) + 1, 2)
+    parts = [number for number in range(size // 4 | 1, max(3 * size // 4, 1) + 1, 2) if number > 2 or size < 4]
+    if len(parts) == 1 and size >= 4:
+        parts.append(2)
     numbers = range(min(2, size), size // 2 + 1)
     few = [number for number in numbers if size % number] or [*numbers][:1] or [1]
     some, last = parts[place % len(parts)], few[place % len(few)]
