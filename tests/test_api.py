@@ -507,7 +507,18 @@ class WithNothing(Unusual):
         self.nothing = torch.nn.Parameter(torch.empty(0))
 
 
-KINDS = [SharedNorm, UnderTwoNames, NestedTwice, Volume, Rows, OneGate, Recurrent, ChangesItsInput, Centred, WithNothing]
+KINDS = [
+    SharedNorm,
+    UnderTwoNames,
+    NestedTwice,
+    Volume,
+    Rows,
+    OneGate,
+    Recurrent,
+    ChangesItsInput,
+    Centred,
+    WithNothing,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmark.config.params import Params, parse
 from benchmark.config.yaml_file import read_yaml
-from benchmark.files import canonical_json, sha256
+from benchmark.errors import BenchError
+from benchmark.files import canonical_json, read_json, sha256
 from benchmark.pruning.registry import pruner
 
 # What a run says of its place in the grid; a method's parameter of the same name carries the method's name.
@@ -46,11 +47,11 @@ def parameters_hash(values: dict[str, str]) -> str:
 
 
 class Recorded:
-    """What dvc.lock says of the parameters behind result files; without that file, nothing."""
+    """What dvc.lock and the files below reports/code say of the settings behind result files; without, nothing."""
 
     def __init__(self, root: Path) -> None:
-        self._path = root / "dvc.lock"
-        content = read_yaml(self._path) if self._path.exists() else {}
+        self._root, path = root, root / "dvc.lock"
+        content = read_yaml(path) if path.exists() else {}
         self._stages: dict[str, Any] = content.get("stages") or {}
 
     def behind(self, params: Params, suite: str, method: str, results: Path) -> Params:
@@ -58,20 +59,25 @@ class Recorded:
 
         They differ when params.yaml was edited since. A file that the lock does not know, or knows by another hash, was
         made outside the pipeline, by `dapbench run`: then `params` are returned. Raises `BenchError` for recorded
-        values that are no longer valid.
+        values that are no longer valid, and where the stage `code` has written others since.
         """
         stage = self._stages.get(f"transfer@{suite}-{method}")
-        digest = hashlib.md5(results.read_bytes(), usedforsecurity=False).hexdigest()
-        if stage is None or digest not in [out.get("md5") for out in stage.get("outs", ())]:
+        if stage is None or _md5(results) not in [out.get("md5") for out in stage.get("outs", ())]:
             return params
+        held = self._root / "reports" / "code" / suite / "transfer.json"
+        wanted = next((one["md5"] for one in stage["deps"] if (self._root / one["path"]) == held), None)
+        settings = read_json(held).get("settings", {}) if _md5(held) == wanted else None
+        if settings is None:
+            raise BenchError(f"{results}: {held} no longer holds the settings it was made with; run `dvc repro` first")
         content: Any = params.model_dump(mode="json", exclude_unset=True)
-        for key, value in stage["params"]["params.yaml"].items():
-            *path, last = key.split(".")
-            part = content
-            for name in path:
-                part = part.setdefault(name, {})
-            part[last] = value
-        return parse(Params, content, str(self._path))
+        content["compute"] = content.get("compute", {}) | settings.pop("compute", {})
+        content["suites"][suite] |= settings
+        return parse(Params, content, str(held))
+
+
+def _md5(path: Path) -> str:
+    """The hash that DVC knows a file by."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.exists() else ""
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
