@@ -6,21 +6,19 @@ from typing import Any
 from benchmark.errors import BenchError
 
 
-def loaded(point: EntryPoint) -> Any:
-    """Return what an entry point names; `BenchError` with the reason where its package cannot be imported."""
+def loaded_class(point: EntryPoint, base: type) -> Any:
+    """Return the subclass of `base`, with a `name`, that an entry point names.
+
+    `BenchError` where it is none, and with the reason where its package cannot be imported.
+    """
     try:
-        return point.load()
+        kind = point.load()
     except Exception as error:  # whatever a module does when it is imported
         fault = " ".join(f"{type(error).__name__}: {error}".split())
         raise BenchError(
             f"entry point {point.name!r} of {point.group}: {point.value} cannot be loaded ({fault}); "
             "mend or uninstall its package"
         ) from error
-
-
-def loaded_class(point: EntryPoint, base: type) -> Any:
-    """Return the subclass of `base`, with a `name`, that an entry point names; `BenchError` where it is none."""
-    kind = loaded(point)
     if not (isinstance(kind, type) and issubclass(kind, base) and isinstance(getattr(kind, "name", None), str)):
         raise BenchError(
             f"entry point {point.name!r} of {point.group}: {point.value} is no subclass of "

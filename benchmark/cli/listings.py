@@ -3,14 +3,12 @@
 import ast
 import pkgutil
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
-from benchmark.plugins import loaded
-from benchmark.pruning.looks import ENTRY_POINTS, RIVALS, STUDIED
+from benchmark.pruning.looks import RIVALS, STUDIED, installed
 
 BASE = "benchmark.pruning.pruner"
 MODELS = "benchmark.models"
@@ -35,8 +33,7 @@ def methods() -> dict[str, tuple[tuple[str, ...], str]]:
         for one in _classes(path).values()
         if {"name", "reference"} <= one.said.keys()
     }
-    for point in entry_points(group=ENTRY_POINTS):
-        kind = loaded(point)
+    for kind in installed():
         found[kind.name] = (tuple(kind.granularities), summary(kind.__doc__))
     return dict(sorted(found.items()))
 

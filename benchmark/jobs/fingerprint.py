@@ -13,7 +13,7 @@ from benchmark.errors import BenchError
 from benchmark.files import sha256
 
 FIRST_PARTY = frozenset({"benchmark", "baselines"})
-# They say how results are asked for and kept, never what they are: values reach a computation through the job's
+# They say how results are asked for, kept and shown, never what they are: values reach a computation through the job's
 # spec (see benchmark.jobs.options for what an omitted option means), so an edit here must not cost a recomputation.
 PLUMBING = frozenset(
     f"benchmark.{name}"

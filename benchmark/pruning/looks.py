@@ -8,9 +8,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmark.plugins import loaded
+from benchmark.plugins import loaded_class
+
+if TYPE_CHECKING:
+    from benchmark.pruning.pruner import Pruner
 
 ENTRY_POINTS = "dapbench.pruners"
 STUDIED = "benchmark.dap.pruner"
@@ -49,10 +52,17 @@ class Look:
 def looks() -> dict[str, Look]:
     """Return the look of every registered pruner by its name."""
     found = dict(look for path in _files() for look in _described(path))
-    for point in entry_points(group=ENTRY_POINTS):
-        kind = loaded(point)
+    for kind in installed():
         found[kind.name] = _look({name: getattr(kind, name) for name in ("name", *SAID)})
     return found
+
+
+def installed() -> "Iterator[type[Pruner]]":
+    """Yield the pruners that other packages bring; these are imported, and so is torch."""
+    for point in entry_points(group=ENTRY_POINTS):
+        from benchmark.pruning.pruner import Pruner
+
+        yield loaded_class(point, Pruner)
 
 
 def _files() -> Iterator[Path]:

@@ -14,7 +14,7 @@ import baselines
 from benchmark.cli import listings
 from benchmark.config.params import Section
 from benchmark.errors import BenchError
-from benchmark.pruning import registry
+from benchmark.pruning import looks, registry
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 
@@ -59,7 +59,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Point]]:
     def entry_points(*, group: str) -> list[Point]:
         return points if group == "dapbench.pruners" else []
 
-    for module in (registry, listings):
+    for module in (registry, looks):
         monkeypatch.setattr(module, "entry_points", entry_points)
     registry.pruners.cache_clear()
     yield points
@@ -144,5 +144,6 @@ class Broken:
 )
 def test_a_package_that_cannot_be_used_is_named(installed: list[Any], given: object, message: str) -> None:
     installed.append(Broken(given))
-    with pytest.raises(BenchError, match=f"^entry point 'broken' of dapbench.pruners: {message}"):
-        registry.pruners()
+    for listed in (registry.pruners, looks.looks.__wrapped__, listings.methods):
+        with pytest.raises(BenchError, match=f"^entry point 'broken' of dapbench.pruners: {message}"):
+            listed()
