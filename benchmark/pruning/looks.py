@@ -8,13 +8,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.plugins import loaded_class
 
-if TYPE_CHECKING:
-    from benchmark.pruning.pruner import Pruner
-
+# By name: this module is plumbing and imports nothing that computes.
+PRUNER = "benchmark.pruning.pruner:Pruner"
 ENTRY_POINTS = "dapbench.pruners"
 STUDIED = "benchmark.dap.pruner"
 RIVALS = "baselines"
@@ -57,12 +56,10 @@ def looks() -> dict[str, Look]:
     return found
 
 
-def installed() -> "Iterator[type[Pruner]]":
+def installed() -> Iterator[type[Any]]:
     """Yield the pruners that other packages bring; these are imported, and so is torch."""
     for point in entry_points(group=ENTRY_POINTS):
-        from benchmark.pruning.pruner import Pruner
-
-        yield loaded_class(point, Pruner)
+        yield loaded_class(point, pkgutil.resolve_name(PRUNER))
 
 
 def _files() -> Iterator[Path]:
