@@ -24,6 +24,7 @@ from benchmark.pipeline.collect import rows_of, searches_of, tuning_of
 from benchmark.pipeline.main_table import ENTRY, show
 from benchmark.pipeline.plan import Plan
 from benchmark.pipeline.stages import Places, plan_of, prepare_data, run_suite
+from benchmark.pipeline.warm import warm_stages
 
 KEYS = ("cell", "search_cell")  # they change with the code
 # An entry of the main table, and the slice that the table is of.
@@ -74,7 +75,7 @@ def run_pipeline(suites: Sequence[str], root: Path) -> int:
     _remove_half_written(root)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ["DVC_NO_ANALYTICS"] = "1"
-    with _only_stages_told(), contextlib.chdir(root):
+    with _only_stages_told(), warm_stages(), contextlib.chdir(root):
         try:
             with Repo() as repo:
                 ran = repo.reproduce([f"report@{suite}" for suite in suites], run_cache=False)
