@@ -8,6 +8,10 @@ from torch import Tensor, nn
 from benchmark.models.copying import copied
 from benchmark.models.output_layers import undisturbed
 
+# oneDNN takes channels in blocks of so many. On machines without AVX-512 its gradient of a strided 1x1 kernel of fewer
+# channels writes past the end of memory in the channels-last layout (v3.13, which torch 2.15 comes with).
+_BLOCK = 8
+
 
 def settle_layout(network: nn.Module, image: Tensor) -> None:
     """Let a network that cannot run in the channels-last layout take its images in the usual one from now on.
@@ -26,9 +30,25 @@ def in_layout(network: nn.Module) -> nn.Module:
     return network if _contiguous_only(network) else _channels_last(network)
 
 
+def is_order(hook: object) -> bool:
+    """Return whether a hook does nothing but put what a module is given in the usual order."""
+    return hook is _contiguous
+
+
 def _channels_last(network: nn.Module) -> nn.Module:
     # Not `Module.to`, which would have the kernels of three-dimensional convolutions in this layout, too.
-    return network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor)
+    network._apply(lambda tensor: tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and _overruns(module):
+            for kernel in module.parameters(recurse=True):
+                kernel.data = kernel.detach().clone(memory_format=torch.contiguous_format)
+            if not _contiguous_only(module):
+                module.register_forward_pre_hook(_contiguous)
+    return network
+
+
+def _overruns(layer: nn.Conv2d) -> bool:
+    return set(layer.kernel_size) == {1} and max(layer.stride) > 1 and layer.in_channels < _BLOCK
 
 
 def _runs(network: nn.Module, image: Tensor, layout: torch.memory_format) -> bool:
@@ -43,7 +63,7 @@ def _runs(network: nn.Module, image: Tensor, layout: torch.memory_format) -> boo
 
 
 def _contiguous_only(network: nn.Module) -> bool:
-    return _contiguous in network._forward_pre_hooks.values()
+    return any(map(is_order, network._forward_pre_hooks.values()))
 
 
 def _contiguous(_network: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:

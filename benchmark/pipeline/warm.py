@@ -1,6 +1,6 @@
 """A process that has imported everything, and serves the stages of a pipeline each in a fork of itself.
 
-DVC starts a program per stage, and most stages only write files: importing torch and matplotlib takes longer than they do.
+DVC starts a program per stage. Most only write files, and importing torch and matplotlib would take longer than that.
 """
 
 import contextlib
@@ -18,7 +18,14 @@ from pathlib import Path
 
 ADDRESS = "DAPBENCH_STAGES"  # where the socket is, in the environment of those that may ask
 SUPPORTED = sys.platform == "linux"  # elsewhere system libraries do not survive a fork
-IMPORTED = ("torch", "matplotlib.pyplot", "seaborn", "benchmark.analysis", "benchmark.pipeline.stages", "benchmark.report")
+IMPORTED = (
+    "torch",
+    "matplotlib.pyplot",
+    "seaborn",
+    "benchmark.analysis",
+    "benchmark.pipeline.stages",
+    "benchmark.report",
+)
 _LENGTH = 8  # bytes, before a request
 _FAILED = 1
 
@@ -50,7 +57,8 @@ def ask(arguments: Sequence[str]) -> int | None:
     address = os.environ.get(ADDRESS)
     if not address:
         return None
-    request = json.dumps({"arguments": list(arguments), "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+    asked = {"arguments": list(arguments), "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    request = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)

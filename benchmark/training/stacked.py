@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from benchmark.models.layout import is_order
+
 Operation = Callable[..., Tensor]
 
 
@@ -208,5 +210,6 @@ def _check_plain(network: nn.Module) -> None:
     if frozen is not None:
         raise NotStackable(f"{frozen} is frozen")
     for name, module in network.named_modules():
-        if module._forward_pre_hooks or module._forward_hooks or module._backward_pre_hooks or module._backward_hooks:
+        before = [hook for hook in module._forward_pre_hooks.values() if not is_order(hook)]
+        if before or module._forward_hooks or module._backward_pre_hooks or module._backward_hooks:
             raise NotStackable(f"layer {name}: has hooks")

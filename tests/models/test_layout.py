@@ -6,7 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark import api
+from benchmark.config.params import ModelRef
+from benchmark.models import build
 from benchmark.models.layout import in_layout, settle_layout
+from benchmark.training.stacked import Replicas
 
 IMAGES = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(60) % 5
@@ -76,3 +79,19 @@ def test_the_same_is_found_and_measured_in_both_forms(granularity: str) -> None:
         assert round(accuracy * len(problem.validation), 6).is_integer()
     assert sizes[0] == sizes[1]
     torch.testing.assert_close(outputs[0], outputs[1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("channels", "order"), [(4, "usual"), (8, "last")])
+def test_strided_projections_of_few_channels_keep_the_usual_order(channels: int, order: str) -> None:
+    """The gradient of their kernels writes past the end of memory in the other layout, on machines without AVX-512."""
+    network = build(ModelRef(name="own:resnet20", width=channels / 16), 3, 5, 8).eval()
+    projection, given = network.get_submodule("blocks.3.shortcut.0"), []
+    images = torch.rand(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    expected = network(images.contiguous())
+    Replicas(in_layout(in_layout(network)), [network.state_dict()] * 2, (3, 8, 8))  # no obstacle to stacking
+    projection.register_forward_hook(lambda _, inputs, output: given.extend([*inputs, output]))
+    torch.testing.assert_close(network(images), expected)
+    for one in given:
+        assert one.stride()[1] == (1 if order == "last" else one.shape[2] * one.shape[3])
+    assert projection.weight.stride() == ((channels, 1, channels, channels) if order == "last" else (channels, 1, 1, 1))
+    assert len(projection._forward_pre_hooks) == (order == "usual")
