@@ -146,14 +146,14 @@ def transfer(
     chosen = architecture.meta.get("seed", 0) if seed is None else seed
     granularity: Any = architecture.granularity
     narrow = narrowed(params, suite, _any_method(params), granularity, chosen, weights=[weights])
-    inputs, digest = {"architecture": str(path.resolve())}, None
+    inputs, digest, beside = {"architecture": str(path.resolve())}, None, None
     if weights == "inherit":
         beside = state or path.with_suffix(".weights.safetensors")
         if not beside.is_file():
             raise BenchError(f"{beside}: no such file; `inherit` needs the pruner's weights, name them with --state")
         inputs["state"], digest = str(beside.resolve()), file_sha256(beside)
     plan = plan_of(narrow, suite, root, prepare_data(params, suite, root))
-    _check_model(narrow, suite, architecture, path, plan, root)
+    _check_model(narrow, suite, architecture, path, plan, root, beside)
     found = Found(
         budget=architecture.meta.get("budget", 1.0),
         complexity=architecture.meta.get("complexity", 1.0),
@@ -192,15 +192,21 @@ def _any_method(params: Params) -> str:
     return params.run.methods[0]
 
 
-def _check_model(params: Params, suite: str, architecture: Any, path: Path, plan: Plan, root: Path) -> None:
+def _check_model(
+    params: Params, suite: str, architecture: Any, path: Path, plan: Plan, root: Path, state: Path | None
+) -> None:
+    """Refuse an architecture of another model, and a file `state` that does not hold weights of it."""
     from benchmark.protocol.source import open_source
     from benchmark.space import build_space
+    from benchmark.space.weights_file import unpack_state
 
     spec = plan.pretrain_jobs()[0].spec.model_copy(update={"device": "cpu"})
     source = open_source(spec, Context(plan.store, Places(root).data))
     network = source.large_model()
     space = build_space(network, source.example(), architecture.granularity, params.suites[suite].grid.costs[0])
     try:
-        space.mask(architecture)
+        mask = space.mask(architecture)
     except BenchError as error:
         raise BenchError(f"{path}: {error}") from error
+    if state is not None:
+        unpack_state(space, mask, state.read_bytes(), str(state))
