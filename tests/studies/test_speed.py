@@ -12,7 +12,7 @@ from benchmark.config.params import ModelRef
 from benchmark.networks.timing import quartiles, ratios
 from benchmark.protocol import fewshot
 from benchmark.studies.speed import __main__ as program
-from benchmark.studies.speed import compiling, load
+from benchmark.studies.speed import compiling, load, plain
 from benchmark.studies.speed.lines import LINES, Options
 from benchmark.studies.speed.load import Load, straight
 from benchmark.training.loop import set_train_mode
@@ -166,3 +166,22 @@ def test_a_wrong_option_is_one_line(arguments, told, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         program.main(arguments)
     assert told in capsys.readouterr().err
+
+
+def test_the_plain_loop_trains_what_the_masks_keep_and_nothing_else():
+    network, masks = LOAD.masked()
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    assert 0.05 < sum(mask.sum() for mask in masks.values()) / sum(mask.numel() for mask in masks.values()) < 0.11
+    plain.train(network, LOAD.source(), LOAD.recipe(), masks)
+    for name, weight in network.named_parameters():
+        assert (weight[masks[name] == 0] == 0).all()
+    moved = [name for name, weight in network.named_parameters() if not torch.equal(weight, before[name] * masks[name])]
+    assert len(moved) > len(before) / 2
+
+
+def test_the_plain_loop_leaves_the_network_and_measures_every_draw():
+    network = LOAD.large()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = plain.adapt(network, LOAD.few_shot(), LOAD.finetune)
+    assert len(found) == 2 and all(0 <= accuracy <= 1 and round(100 * accuracy, 4).is_integer() for accuracy in found)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

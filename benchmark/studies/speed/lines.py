@@ -10,6 +10,7 @@ import torch
 from benchmark.networks.memory import peak_of
 from benchmark.networks.timing import Work, ratios
 from benchmark.protocol import fewshot
+from benchmark.studies.speed import plain
 from benchmark.studies.speed.compiling import compiled
 from benchmark.studies.speed.load import Load, Training
 from benchmark.studies.speed.workers import sharing
@@ -46,6 +47,30 @@ def extracted(load: Load, options: Options) -> list[Row]:
     return [
         ("training the extracted 10 % network", "the masked large one", ratios(work, rival, options.pairs, load.device))
     ]
+
+
+def against_plain(load: Load, options: Options) -> list[Row]:
+    """The trainings of a grid, against the loops that one writes without this package (`plain.py`)."""
+    task, draws, rival = load.source(), load.few_shot(), "a plain loop"
+    large, (masked, masks) = load.large(), load.masked()
+    pairs: list[tuple[str, Work, Work]] = [
+        (
+            "training the large model",
+            _run(load.training(large)),
+            partial(plain.train, load.large(), task, load.recipe()),
+        ),
+        (
+            "training the 10 % network",
+            _run(load.training(load.small())),
+            partial(plain.train, masked, task, load.recipe(), masks),
+        ),
+        (
+            f"{load.draws} fine-tunings of it",
+            partial(fewshot.adapt, load.small(), draws, load.finetune, {}),
+            partial(plain.adapt, masked, draws, load.finetune, masks),
+        ),
+    ]
+    return [(one, rival, ratios(work, other, options.pairs, load.device)) for one, work, other in pairs]
 
 
 def layout(load: Load, options: Options) -> list[Row]:
@@ -107,6 +132,7 @@ def _run_new(load: Load) -> None:
 LINES: dict[str, Callable[[Load, Options], list[Row]]] = {
     "stacked": stacked,
     "extracted": extracted,
+    "plain": against_plain,
     "layout": layout,
     "precision": precision,
     "dap": dap,

@@ -12,7 +12,7 @@ from benchmark.config.params import ModelRef, Recipe
 from benchmark.dap.pruner import DAP
 from benchmark.protocol.fewshot import Draw
 from benchmark.pruning.problem import Problem
-from benchmark.space import build_space
+from benchmark.space import SearchSpace, build_space
 from benchmark.training.loop import Task, batches, fit, on_device, set_train_mode, stacked_batches
 from benchmark.training.stacked import Replicas
 
@@ -49,10 +49,20 @@ class Load:
 
     def small(self, budget: float = 0.1) -> nn.Module:
         """Return a random sub-network, extracted at a budget."""
+        large, space, mask = self._pruned(budget)
+        return on_device(space.extract(large, space.architecture(mask)), self.device)
+
+    def masked(self, budget: float = 0.1) -> tuple[nn.Module, dict[str, Tensor]]:
+        """Return the large model and what that sub-network keeps of it: masks 0 or 1, by the weights' names."""
+        large, space, mask = self._pruned(budget)
+        ones = {name: torch.ones_like(tensor) for name, tensor in large.state_dict().items()}
+        kept = space.restore(space.shrink(ones, mask), mask)
+        return large.to(self.device), {name: kept[name].to(self.device) for name, _ in large.named_parameters()}
+
+    def _pruned(self, budget: float) -> tuple[nn.Module, SearchSpace, Tensor]:
         large = models.build(self.model, self.channels, CLASSES, self.size)
         space = build_space(large, torch.zeros(1, self.channels, self.size, self.size), "channel")
-        mask = space.project(torch.rand(space.n, generator=torch.Generator().manual_seed(0)), budget)
-        return on_device(space.extract(large, space.architecture(mask)), self.device)
+        return large, space, space.project(torch.rand(space.n, generator=torch.Generator().manual_seed(0)), budget)
 
     def searching(self) -> Callable[[], object]:
         """Return a search of DAP with as many steps, of the weights and of the architecture each, from new weights."""
@@ -61,7 +71,7 @@ class Load:
         problem = Problem(
             space=space,
             network=network,
-            train=self._task(4 * self.batch),
+            train=self.source(),
             validation=self._task(self.batch),
             recipe=self.recipe(),
             budgets=(0.1,),
@@ -71,6 +81,10 @@ class Load:
         )
         pruner = DAP(DAP.Parameters(near=None, steps=self.steps, restarts=1, warmup=0))
         return lambda: pruner.search(replace(problem, trace=[]))
+
+    def source(self) -> Task:
+        """Return the images that source trainings run on."""
+        return self._task(4 * self.batch)
 
     def few_shot(self) -> list[Draw]:
         """Return few-shot tasks of five images per class."""
@@ -86,7 +100,7 @@ class Load:
         """Return a source training of the network, images and weights in a memory layout."""
         recipe = self.recipe(precision)
         network = set_train_mode(network.to(memory_format=layout), recipe)
-        task = self._task(4 * self.batch)
+        task = self.source()
 
         def train(forward: Forward) -> None:
             data = batches(task, recipe, seeds.generator(0, "speed"))
