@@ -219,7 +219,8 @@ class TransferSection(Section):
     """The few-shot protocol: which measures are taken, and for `finetune` the recipe and `draws` episodes per seed.
 
     The numbers of shots are those of all measures, or `finetune_shots` for `finetune`. `headline` names the measure of
-    the first table (default: the last of those taken). `retrainings` sub-networks are drawn for every architecture and
+    the first table (default: the last of those taken). `top5` counts a class among the five first, too, for tasks of
+    many classes. `retrainings` sub-networks are drawn for every architecture and
     seed whose weights are new.
 
     `distil` gives every source training of `fresh` networks a teacher, the pretrained large model of the same seed;
@@ -239,6 +240,7 @@ class TransferSection(Section):
     scratch: Recipe | None = None
     headline: Measure | None = None
     retrainings: Count = 1
+    top5: bool = Field(default=False, exclude_if=lambda asked: not asked)
     controls: Annotated[list[Control], AfterValidator(_distinct)] = []
     flops_cap: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     distil: Distil = Field(default="none", exclude_if=lambda kind: kind == "none")

@@ -32,7 +32,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "FeatureMeasure": {"strength": None},
     "TargetSpec": {
         **{"draws": 0, "recipe": None, "finetune_shots": None, "nearest": None, "probe": None},
-        **{"test": None, "ways": None},
+        **{"test": None, "ways": None, "top5": False},
     },
     "Form": {"dense": False, "kept": None, "shuffled": None, "architecture": None},
     "TransferSpec": {"flops_cap": None, "state": None, "retraining": 0, "teacher": None, "distillation": None},

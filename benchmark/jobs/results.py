@@ -74,7 +74,8 @@ class Searched(Section):
 class Measured(Section):
     """One accuracy on a target: that of one episode (number `draw`), or the mean over `episodes` of them.
 
-    `episode_sd` is their standard deviation where there are several.
+    `episode_sd` is their standard deviation where there are several. `top5` counts a class among the five first; None
+    where it is not asked for.
     """
 
     target: str
@@ -85,6 +86,7 @@ class Measured(Section):
     measure: Measure = "finetune"
     episodes: int = 1
     episode_sd: float | None = None
+    top5: float | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Floor(Section):
@@ -96,6 +98,7 @@ class Floor(Section):
     accuracy: float
     episodes: int
     episode_sd: float | None
+    top5: float | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Floors(Section):

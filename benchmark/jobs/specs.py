@@ -96,7 +96,8 @@ class FeatureMeasure(Section):
 class TargetSpec(Section):
     """The few-shot tasks on one target; `recipe` (None: no fine-tuning) is that on the examples of `draws` episodes.
 
-    Fine-tuning may be measured for some numbers of shots only, `finetune_shots`.
+    Fine-tuning may be measured for some numbers of shots only, `finetune_shots`. `top5`: all measures also count a
+    class among the five first.
     """
 
     label: str
@@ -111,6 +112,7 @@ class TargetSpec(Section):
     probe: FeatureMeasure | None = None
     test: int | None = None
     ways: int | None = None
+    top5: bool = False
 
 
 class Form(Section):

@@ -62,6 +62,7 @@ def result_rows(plan: Plan, transfer: Transfer) -> list[Row]:
             retraining=transfer.retraining,
             episodes=result.episodes,
             episode_sd=result.episode_sd,
+            top5=result.top5,
         )
         for result in sorted(values.results, key=lambda r: (place[r.target], r.measure, r.shots, r.draw))
     ]

@@ -402,6 +402,7 @@ class Plan:
             probe=None if probe is None else FeatureMeasure(episodes=probe.episodes, strength=probe.strength),
             test=target.test,
             ways=target.ways,
+            top5=transfer.top5,
         )
 
     def _found_job(

@@ -45,11 +45,15 @@ def episode(
 def accuracies(predictions: Tensor, episodes: Sequence[Episode], labels: Tensor) -> Tensor:
     """Return the share of correct predictions per episode, doubles [E].
 
-    `predictions` int64 [E, Q] number the classes of their own episode, `labels` int64 [Q] are the original ones of the
-    queries; a query of a class that an episode lacks does not count there.
+    `predictions` int64 [E, Q], or several for a query, [E, Q, K], one of which must be right, number the classes of
+    their own episode; `labels` int64 [Q] are the original ones of the queries. A query of a class that an episode lacks
+    does not count there.
     """
     places = torch.full((len(episodes), int(labels.max()) + 1), -1, dtype=torch.int64, device=labels.device)
     for row, one in zip(places, episodes, strict=True):
         row[list(one.classes)] = torch.arange(len(one.classes), device=labels.device)
     truth = places[:, labels]
-    return ((predictions == truth) & (truth >= 0)).sum(1).double() / (truth >= 0).sum(1)
+    if predictions.ndim == 2:
+        predictions = predictions[..., None]
+    right = (predictions == truth[..., None]).any(-1)
+    return (right & (truth >= 0)).sum(1).double() / (truth >= 0).sum(1)

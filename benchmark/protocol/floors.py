@@ -16,17 +16,7 @@ def compute(job: Job[FloorSpec], context: Context) -> JobOutput:
     for number, spec in enumerate(job.spec.targets, start=1):
         target = open_target(spec, job.spec.seed, source, context.data_root)
         chance[spec.label] = target.chance
-        for measure, shots, accuracies in frozen_measures(None, source, target, spec):
-            mean, episodes, deviation = summarised(accuracies)
-            floors.append(
-                Floor(
-                    target=spec.label,
-                    shots=shots,
-                    measure=measure,
-                    accuracy=mean,
-                    episodes=episodes,
-                    episode_sd=deviation,
-                )
-            )
+        for measure, shots, found in frozen_measures(None, source, target, spec):
+            floors.append(Floor(target=spec.label, shots=shots, measure=measure, **summarised(found)))
         context.progress(job.label, number / len(job.spec.targets))
     return JobOutput(Floors(floors=floors, chance=chance))

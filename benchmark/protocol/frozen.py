@@ -1,6 +1,7 @@
 """The measures of frozen features on one target, of a network or of the images themselves."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from benchmark.config.params import Measure
 from benchmark.jobs.specs import TargetSpec
 from benchmark.protocol.features import centred_and_normalised, features, pixels
-from benchmark.protocol.measures import nearest, probe
+from benchmark.protocol.measures import Accuracies, nearest, probe
 from benchmark.protocol.source import Source
 from benchmark.protocol.target import Target
 from benchmark.training.loop import Task
@@ -18,8 +19,8 @@ CENTRE = 2000  # images of the source's training part whose mean is the centre o
 
 def frozen_measures(
     network: nn.Module | None, source: Source, target: Target, spec: TargetSpec
-) -> Iterator[tuple[Measure, int, Tensor]]:
-    """Yield measure, number of shots and the accuracy of every episode (doubles [E]) for what `spec` asks for.
+) -> Iterator[tuple[Measure, int, Accuracies]]:
+    """Yield measure, number of shots and the accuracies of all episodes for what `spec` asks for.
 
     Features are centred at their mean over the source's training part and scaled to length 1; without a network the
     images' pixels take their place.
@@ -40,14 +41,20 @@ def frozen_measures(
     queries = target.queries
     for shots in spec.shots:
         if spec.nearest is not None:
-            yield "nearest", shots, nearest(all_rows, target.episodes(shots, spec.nearest.episodes), queries)
+            episodes = target.episodes(shots, spec.nearest.episodes)
+            yield "nearest", shots, nearest(all_rows, episodes, queries, spec.top5)
         if spec.probe is not None:
             assert spec.probe.strength is not None
             episodes = target.episodes(shots, spec.probe.episodes)
-            yield "probe", shots, probe(all_rows, episodes, queries, spec.probe.strength)
+            yield "probe", shots, probe(all_rows, episodes, queries, spec.probe.strength, spec.top5)
 
 
-def summarised(accuracies: Tensor) -> tuple[float, int, float | None]:
-    """Return mean, number and standard deviation (None of a single one) of the accuracies of episodes."""
-    count = len(accuracies)
-    return float(accuracies.mean()), count, float(accuracies.std()) if count > 1 else None
+def summarised(found: Accuracies) -> dict[str, Any]:
+    """Return what a result says of the accuracies of episodes; a single one has no deviation (None)."""
+    count = len(found.top1)
+    return {
+        "accuracy": float(found.top1.mean()),
+        "episodes": count,
+        "episode_sd": float(found.top1.std()) if count > 1 else None,
+        "top5": None if found.top5 is None else float(found.top5.mean()),
+    }

@@ -10,7 +10,13 @@ def nearest_class_mean(support: Tensor, query: Tensor) -> Tensor:
     classified, the same in all episodes. The nearest mean is that of the smallest Euclidean distance; of equally near
     ones the first (Snell et al. 2017, Prototypical Networks, arXiv 1703.05175).
     """
+    return distances(support, query).argmin(-1)
+
+
+def distances(support: Tensor, query: Tensor) -> Tensor:
+    """Return the squared distance of every query from the mean of every class, [E, Q, W], less the query's square.
+
+    That is the same for all classes.
+    """
     means = support.mean(2)
-    # |q - m|^2 without |q|^2, which is the same for all classes.
-    distances = (means**2).sum(-1)[:, None] - 2 * query @ means.transpose(1, 2)
-    return distances.argmin(-1)
+    return (means**2).sum(-1)[:, None] - 2 * query @ means.transpose(1, 2)

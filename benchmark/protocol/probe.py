@@ -26,8 +26,7 @@ def logistic_regression(support: Tensor, strength: float) -> tuple[Tensor, Tenso
 
     def objective() -> Tensor:
         optimizer.zero_grad()
-        logits = rows @ weights.transpose(1, 2) + biases[:, None]
-        fit = F.cross_entropy(logits.flatten(0, 1), labels.flatten()) * episodes
+        fit = F.cross_entropy(logits(weights, biases, rows).flatten(0, 1), labels.flatten()) * episodes
         loss: Tensor = fit + strength / 2 * (weights**2).sum()
         loss.backward()
         return loss
@@ -38,4 +37,9 @@ def logistic_regression(support: Tensor, strength: float) -> tuple[Tensor, Tenso
 
 def classify(weights: Tensor, biases: Tensor, query: Tensor) -> Tensor:
     """Return the class of every query [Q, D] in every episode, int64 [E, Q]."""
-    return (query.double() @ weights.transpose(1, 2) + biases[:, None]).argmax(-1)
+    return logits(weights, biases, query).argmax(-1)
+
+
+def logits(weights: Tensor, biases: Tensor, query: Tensor) -> Tensor:
+    """Return the logits [E, Q, W], doubles, of every query [Q, D] in every episode."""
+    return query.double() @ weights.transpose(1, 2) + biases[:, None]

@@ -1,7 +1,9 @@
 """Step three: retrain what was found on targets with few examples, and measure it on the targets' test parts."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -11,14 +13,16 @@ from benchmark.jobs.job import Job, JobOutput
 from benchmark.jobs.results import Measured, Transferred
 from benchmark.jobs.specs import Form, TargetSpec, TransferSpec
 from benchmark.jobs.store import Context
-from benchmark.protocol.fewshot import adapt, target_draws
+from benchmark.protocol.fewshot import adapted, target_draws
 from benchmark.protocol.frozen import frozen_measures, summarised
+from benchmark.protocol.measures import TOP
 from benchmark.protocol.permutations import shuffled
 from benchmark.protocol.retrain import Masks, reinitialised
 from benchmark.protocol.source import Source, open_source
 from benchmark.protocol.target import open_target
 from benchmark.space import Architecture, ChannelSpace, SearchSpace, build_space
 from benchmark.space.graph.macs import count
+from benchmark.space.surgery.mask_and_cut import run
 from benchmark.space.weights_file import unpack_state
 from benchmark.training.distillation import Teaching
 from benchmark.training.loop import FLOPS_PER_MAC, TRAINING_FORWARDS, accuracy, on_device, training_flops
@@ -58,27 +62,25 @@ def _measures(
     """Every measure of a network on one target; `flops` are those of its training so far."""
     target = open_target(spec, job.spec.seed, source, context.data_root)
     found = []
-    for measure, shots, accuracies in frozen_measures(network, source, target, spec):
-        mean, episodes, deviation = summarised(accuracies)
-        found.append(
-            Measured(
-                target=spec.label,
-                shots=shots,
-                draw=0,
-                accuracy=mean,
-                train_flops=flops,
-                measure=measure,
-                episodes=episodes,
-                episode_sd=deviation,
-            )
-        )
+    for measure, shots, known in frozen_measures(network, source, target, spec):
+        place: dict[str, Any] = {"target": spec.label, "shots": shots, "draw": 0, "measure": measure}
+        found.append(Measured(**place, train_flops=flops, **summarised(known)))
     if spec.recipe is not None:
         draws = target_draws(target, spec, source)
         spent = flops + training_flops(macs, spec.recipe.steps * spec.recipe.batch)
-        found += [
-            Measured(target=spec.label, shots=draw.shots, draw=draw.draw, accuracy=correct, train_flops=spent)
-            for draw, correct in zip(draws, adapt(network, draws, spec.recipe, masks), strict=True)
-        ]
+        template, states = adapted(network, draws, spec.recipe, masks)
+        for draw, state in zip(draws, states, strict=True):
+            tuned = partial(run, template, state)
+            found.append(
+                Measured(
+                    target=spec.label,
+                    shots=draw.shots,
+                    draw=draw.draw,
+                    accuracy=accuracy(tuned, draw.test),
+                    train_flops=spent,
+                    top5=accuracy(tuned, draw.test, top=TOP) if spec.top5 else None,
+                )
+            )
     return found
 
 

@@ -240,12 +240,14 @@ def _factor(norm: Tensor, longest: float) -> Tensor:
 
 
 @torch.inference_mode()
-def accuracy(network: Callable[[Tensor], Tensor], task: Task, batch: int = 1024) -> float:
-    """Return the share of the task's images that the network, in eval mode, classifies correctly (Top-1)."""
+def accuracy(network: Callable[[Tensor], Tensor], task: Task, batch: int = 1024, top: int = 1) -> float:
+    """Return the share of the task's images whose class is among the `top` first of the network, in eval mode."""
     correct = 0
     for index in torch.arange(len(task), device=task.labels.device).split(batch):
         images = task.normalise(task.pixels(index)).contiguous(memory_format=torch.channels_last)
-        correct += int((network(images).argmax(-1) == task.labels[index]).sum())
+        logits = network(images)
+        best = logits.argmax(-1)[:, None] if top == 1 else logits.topk(min(top, logits.shape[-1])).indices
+        correct += int((best == task.labels[index][:, None]).any(-1).sum())
     return correct / len(task)
 
 

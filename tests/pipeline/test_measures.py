@@ -103,3 +103,28 @@ def test_a_suite_that_only_fine_tunes_has_no_floors(tiny_text: str, tmp_path: Pa
 def test_measures_that_do_not_fit_are_refused(tiny_text: str, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BenchError, match=message):
         params_of(tiny_text, **changes)
+
+
+def test_top5_stands_beside_the_accuracy_where_it_is_asked_for(tiny_text: str, tmp_path: Path) -> None:
+    content = yaml.safe_load(tiny_text)
+    content["run"]["methods"] = ["uniform"]
+    suite = content["suites"]["tiny"]
+    suite["data"] = {
+        "source": {"name": "digits", "classes": [0, 1, 2]},
+        "targets": [{"label": "digits-3-9", "name": "digits", "classes": [3, 4, 5, 6, 7, 8, 9]}],
+        "pool": 20,
+    }
+    suite["grid"] |= {"granularities": ["channel"], "budgets": [0.5], "seeds": [0]}
+    recipe = {"steps": 2, "batch": 15, "lr": 0.05}
+    suite["transfer"] = {"weights": ["fresh"], "shots": [5], "draws": 1, "nearest": {"episodes": 5}, "finetune": recipe}
+    found = {}
+    for top5 in (False, True):
+        suite["transfer"] |= {"top5": top5}
+        params = parse(Params, content, "params.yaml")
+        assert run_suite(params, ["tiny"], root=tmp_path) == 0
+        plan = plan_of(params, "tiny", tmp_path, prepare_data(params, "tiny", tmp_path))
+        found[top5] = [row.model_dump() for row in rows_of(plan, "uniform")], floors_of(plan)["floors"]
+    for without, with_it in zip(found[False], found[True], strict=True):
+        assert len(without) == len(with_it) > 0
+        for plain, more in zip(without, with_it, strict=True):
+            assert "top5" not in plain and plain["accuracy"] == more["accuracy"] < more["top5"] < 1

@@ -63,6 +63,31 @@ def test_accuracies_by_hand() -> None:
     assert accuracies(predictions, [first, second], labels).tolist() == pytest.approx([0.5, 2 / 3])
 
 
+def test_one_of_several_predictions_must_be_right() -> None:
+    labels = torch.tensor([0, 1, 2])
+    whole, without = (
+        of(torch.zeros(3, 1, dtype=torch.int64), (2, 0, 1)),
+        of(torch.zeros(2, 1, dtype=torch.int64), (0, 2)),
+    )
+    predictions = torch.tensor([[[1, 0], [0, 1], [2, 1]], [[1, 0], [0, 1], [0, 0]]])
+    # The first numbers 2, 0, 1 as 0, 1, 2: right is the 1 of its first query only. The second numbers 2 as 1.
+    assert accuracies(predictions, [whole, without], labels).tolist() == pytest.approx([1 / 3, 1 / 2])
+
+
+def test_top5_counts_a_class_among_the_five_nearest() -> None:
+    """Class w is at w on a line, so the five nearest of a query are known by its place."""
+    rows = torch.tensor([[float(w)] for w in range(8)] + [[0.1], [2.6], [7.0]])
+    episodes = [of(torch.arange(8)[:, None], tuple(range(8)))]
+    # To 0.1 the five nearest are 0-4, to 2.6 they are 1-5, to 7.0 they are 3-7.
+    queries = Queries(torch.tensor([8, 9, 10, 10]), torch.tensor([4, 0, 3, 7]))
+    found = nearest(rows, episodes, queries, top5=True)
+    assert found.top1.tolist() == [0.25] and found.top5.tolist() == [0.75]
+    few = [of(torch.arange(3)[:, None], (0, 4, 3))]
+    assert nearest(rows, few, queries, top5=True).top5.tolist() == [1.0]  # of three classes all are among the five
+    scored = probe(rows, episodes, queries, 1e-3, top5=True)
+    assert scored.top5 >= scored.top1 and scored.top5.dtype == torch.float64
+
+
 def test_measures_of_features_that_are_the_class() -> None:
     """Features without overlap are classified without a fault, features without information by chance."""
     images = made()
@@ -70,11 +95,11 @@ def test_measures_of_features_that_are_the_class() -> None:
     episodes = [episode(images, split, "made", None, 3, number, seed=0) for number in range(30)]
     queries = Queries(split.test, images.labels[split.test])
     clear = torch.eye(4)[images.labels]
-    assert nearest(clear, episodes, queries).tolist() == [1.0] * 30
-    assert probe(clear, episodes, queries, 0.01).tolist() == [1.0] * 30
+    assert nearest(clear, episodes, queries).top1.tolist() == [1.0] * 30
+    assert probe(clear, episodes, queries, 0.01).top1.tolist() == [1.0] * 30
     noise = torch.randn(len(images.labels), 6, generator=torch.Generator().manual_seed(0))
     for found in (nearest(noise, episodes, queries), probe(noise, episodes, queries, 0.1)):
-        assert found.shape == (30,) and abs(float(found.mean()) - 0.25) < 0.1
+        assert found.top1.shape == (30,) and abs(float(found.top1.mean()) - 0.25) < 0.1 and found.top5 is None
 
 
 def test_a_measure_does_not_depend_on_how_many_episodes_are_taken_together() -> None:
@@ -83,4 +108,4 @@ def test_a_measure_does_not_depend_on_how_many_episodes_are_taken_together() -> 
     episodes = [episode(images, split, "made", None, 2, number, seed=0) for number in range(60)]
     queries = Queries(split.test, images.labels[split.test])
     rows = torch.randn(len(images.labels), 6, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(nearest(rows, episodes, queries)[55:], nearest(rows, episodes[55:], queries))
+    assert torch.equal(nearest(rows, episodes, queries).top1[55:], nearest(rows, episodes[55:], queries).top1)

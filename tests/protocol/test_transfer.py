@@ -143,7 +143,7 @@ def test_weights_that_were_pruned_stay_zero_and_the_new_head_is_dense(
         return run_(template, state, images)
 
     network, masks, *_ = protocol._subnetwork(job, lab.context, open_source(job.spec, lab.context))
-    monkeypatch.setattr(fewshot, "run", spy_run)
+    monkeypatch.setattr(protocol, "run", spy_run)
     lab.again(job)
     assert len(trained) == 4
     assert set(masks) == ({f"{name}.weight" for name in weight_layers(network)} if granularity == "weight" else set())

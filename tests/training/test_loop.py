@@ -336,6 +336,7 @@ def test_accuracy_by_hand_whatever_the_batches() -> None:
     task = Task(images.view(5, 1, 1, 3), torch.tensor([0, 1, 2, 1, 0]), torch.zeros(1), torch.ones(1))
     for size in (1, 2, 5, 1024):
         assert accuracy(lambda shown: shown.flatten(1), task, batch=size) == 3 / 5
+        assert accuracy(lambda shown: shown.flatten(1), task, batch=size, top=3) == 1
 
 
 def test_training_costs_three_forward_passes_of_two_operations_per_mac() -> None:
@@ -350,3 +351,10 @@ def test_ready_sets_the_recipes_norm_momentum_and_training_mode() -> None:
     assert all(layer.training for layer in network.modules())
     weight = next(on_device(network, "cpu").parameters())
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_top_two_by_hand() -> None:
+    images = torch.tensor([[9, 5, 1], [1, 9, 5], [5, 1, 9]], dtype=torch.uint8)
+    task = Task(images.view(3, 1, 1, 3), torch.tensor([1, 0, 1]), torch.zeros(1), torch.ones(1))
+    assert accuracy(lambda shown: shown.flatten(1), task) == 0
+    assert accuracy(lambda shown: shown.flatten(1), task, top=2) == 1 / 3
