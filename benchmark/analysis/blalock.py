@@ -53,7 +53,10 @@ def top_five(case: Case) -> Checked:
     """Top-5 beside Top-1 where a task has many classes."""
     classes = {target: round(1 / known["chance"]) for target, known in case.main["data"].items()}
     many = [f"{target} ({count} classes)" for target, count in classes.items() if count >= MANY_CLASSES]
-    return not many, f"Top-1 only on {', '.join(many)}" if many else f"no task of {MANY_CLASSES} classes or more"
+    if not many:
+        return True, f"no task of {MANY_CLASSES} classes or more"
+    beside = all("top5" in cell for cell in case.compared())
+    return beside, f"Top-1 {'and Top-5' if beside else 'only'} on {', '.join(many)}"
 
 
 def baselines(case: Case) -> Checked:

@@ -1,7 +1,7 @@
 """The records of a summary: the accuracies of every place, and the areas over their budgets."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from benchmark.analysis.areas import Areas
@@ -36,6 +36,7 @@ def cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Sequ
         **fields(key),
         "complexity": mean(row.complexity for row in per_seed),
         **_estimate(list(by_seed.values())),
+        **_top5(groups[key].values()),
         "draw_sd": math.sqrt(mean(variances)) if variances else None,
         "by_seed": [by_seed.get(seed) for seed in seeds],
         "rows": len(rows),
@@ -47,6 +48,14 @@ def cell(key: CellKey, groups: Groups, by_seed: Mapping[int, float], seeds: Sequ
         "speedup": mean(dense.macs / row.macs for row in per_seed) if dense else None,
         **flops,
     }
+
+
+def _top5(seeds: Collection[Sequence[Row]]) -> dict[str, Any]:
+    """Return the Top-5 accuracy with its interval; nothing where the suite does not ask for it."""
+    if any(row.top5 is None for found in seeds for row in found):
+        return {}
+    estimate = mean_interval([target_mean(found, lambda row: row.top5 or 0.0) for found in seeds])
+    return {"top5": estimate.mean, "top5_half": estimate.half}
 
 
 def _episodes(rows: Sequence[Row]) -> int:

@@ -157,6 +157,7 @@ class Floor(Part):
     shots: int = Field(ge=1)
     measure: Literal["nearest", "probe", "finetune"]
     accuracy: Share
+    top5: Share | None = None
 
 
 class FloorsFile(Part):

@@ -15,6 +15,7 @@ from benchmark.report import (
     render,
     settings,
     studies,
+    top_five,
     tuning,
     verdict,
 )
@@ -38,6 +39,7 @@ FILES = {
     "full.md": "the same tables for every number of shots and weights mode",
     "areas.md": "areas over all budgets, for every number of shots and weights mode",
     "verdict.md": "audit, primary endpoints, the best search-free rule, equal cost, ranks, where the noise comes from",
+    "top5.md": "Top-5 accuracies, where the suite asks for them",
     "main.csv": "all shots at the headline's weights mode, in percent",
     "main.tex": "the same for LaTeX",
     **{
@@ -85,6 +87,7 @@ def write_tables(view: View, kept: list[dict[str, Any]], folder: Path) -> None:
     texts = {
         "full.md": _full_md(view),
         "areas.md": _areas_md(view),
+        "top5.md": _titled(view, "Top-5 accuracy", top_five.LEGEND, top_five.markdown(view)),
         "main.tex": main_tex(view),
         "main.csv": _main_csv(view),
         "tests.csv": _csv(view.summary["tests"]),

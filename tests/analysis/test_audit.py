@@ -227,6 +227,15 @@ def test_each_rule_is_broken_by_what_breaks_it(tmp_path, changes, rule, detail):
     assert rule in finding["rule"] and detail in finding["detail"]
 
 
+def test_many_classes_are_no_fault_where_top5_stands_beside_top1(tmp_path):
+    suite = Suite()
+    suite.data = {"t": {"count": 50, "classes": [*"abcdefghijklmnopqrst"]}}
+    suite.change_row = lambda found: found.model_copy(update={"top5": 0.95})
+    findings = suite.audit(tmp_path)
+    assert broken(findings) == []
+    assert [f["detail"] for f in findings if "Top-5" in f["rule"]] == ["Top-1 and Top-5 on t (20 classes)"]
+
+
 def test_a_teachers_operations_are_no_longer_recipe(tmp_path):
     """Of a network of 8000 b MACs under a teacher of 8000; without the pretraining of the teacher it is not charged."""
     taught = {"params": {"allocation": "scores"}, "distil": "logits"}
