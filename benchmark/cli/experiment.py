@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from benchmark.cli.options import PARAMS, Budgets, Cluster, Depot, Granularity, Methods, Params, Seeds, Suites, Workers
-from benchmark.cli.program import command
+from benchmark.cli.program import app, command
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -160,6 +160,14 @@ def stage(
 
     described = _checked(params, [suite] if suite else None) if name in _COMPUTING else _described(params)
     raise typer.Exit(stages.stage(described, name, suite, method, workers, params.parent))
+
+
+@command("dapbench serve /tmp/stages", hidden=True)
+def serve(address: Annotated[str, typer.Argument(metavar="SOCKET", help="Where stages are asked for.")]) -> None:
+    """Run the stages of a pipeline in forks of this process, until standard input ends."""
+    from benchmark.pipeline.warm import serve as answer
+
+    answer(address, lambda arguments: app(arguments, prog_name="dapbench"))
 
 
 def _run_beside(

