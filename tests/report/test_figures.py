@@ -1,6 +1,8 @@
 import itertools
 import math
+import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -350,3 +352,20 @@ def test_a_legend_is_as_wide_as_the_page():
     long = ["raw pixels, logistic regression"] * 12
     columns = style._legend_columns(long, style.WIDTH)
     assert 1 < columns < 5 and style._legend_columns(long, 2.0) == 1
+
+
+def test_a_figure_is_the_same_file_where_last_digits_differ() -> None:
+    def drawn(shift: float) -> bytes:
+        with style.context():
+            figure, axes = plt.subplots(figsize=(2 + shift, 2))
+            axes.plot([0.1, 0.2, 0.3], [1, 3, 2], marker="o")
+            axes.scatter([0.1, 0.2], [2, 2], marker="s")
+            axes.imshow([[0, 1], [1, 0]], extent=(0.1, 0.2, 1, 2))
+            plt.close(figure)
+            return style.rendered(figure, "svg")
+
+    content = drawn(0)
+    assert drawn(1e-12) == content
+    ids = re.findall(rb'\bid="([^"]+)"', content)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(rb'(?:href="|url\()#([^")]+)', content)) <= set(ids)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -227,9 +228,26 @@ def context() -> Any:
     return matplotlib.rc_context({**seaborn.axes_style("ticks"), **RC})
 
 
+def rendered(figure: Figure, kind: str) -> bytes:
+    """Return the figure as an SVG or PNG (200 dpi) file; the same figure gives the same bytes.
+
+    Matplotlib names clip paths and markers by hashes of all digits of their coordinates, and the last ones differ
+    between processors. They are numbered here, in the order in which they appear.
+    """
+    content = io.BytesIO()
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+    figure.savefig(content, format=kind, dpi=200, metadata=metadata, facecolor="white")
+    if kind == "png":
+        return content.getvalue()
+    numbers: dict[bytes, int] = {}
+    return re.sub(
+        rb'((?:id="|#)[A-Za-z]\w*?)([0-9a-f]{10})(?=[")])',
+        lambda found: found[1] + b"-%d" % numbers.setdefault(found[2], len(numbers) + 1),
+        content.getvalue(),
+    )
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Write PATH.svg and PATH.png (200 dpi); the same figure gives the same bytes."""
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=200, metadata=metadata, facecolor="white")
-        atomic_write(path.with_suffix(f".{kind}"), content.getvalue())
+    """Write PATH.svg and PATH.png."""
+    for kind in ("svg", "png"):
+        atomic_write(path.with_suffix(f".{kind}"), rendered(figure, kind))

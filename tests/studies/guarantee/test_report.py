@@ -1,12 +1,10 @@
 """The result file, its table and figures; and that what is committed is what it gives, and what the page says of it."""
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 import yaml
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from toys import small
 from typer.testing import CliRunner
@@ -51,13 +49,6 @@ def test_what_is_written(document, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(style, "save", lambda figure, path: saved.append(path))
     names = figures.draw(document, tmp_path)
     assert set(names) == set(NAMES) and saved == [tmp_path / name for name in names]
-
-
-def svg(figure: Figure) -> bytes:
-    """As `style.save` writes it, without the slower PNG."""
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", dpi=200, metadata={"Date": None, "Creator": None}, facecolor="white")
-    return content.getvalue()
 
 
 def test_the_points_are_all_there(document) -> None:
@@ -146,7 +137,7 @@ def test_the_committed_files_are_what_the_result_file_gives(committed, tmp_path)
     with style.context():
         for name in NAMES:
             drawn = getattr(figures, name)(committed)
-            assert svg(drawn) == (FOLDER / f"{name}.svg").read_bytes(), name
+            assert style.rendered(drawn, "svg") == (FOLDER / f"{name}.svg").read_bytes(), name
 
 
 def test_the_committed_results_are_of_the_present_plan(committed) -> None:
