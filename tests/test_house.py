@@ -90,6 +90,24 @@ def test_studies_are_imported_by_the_command_line_only() -> None:
             assert room(name) in ("cli", "studies"), name
 
 
+@pytest.mark.parametrize("start", ["benchmark.analysis", "benchmark.report", "benchmark.cli"])
+def test_tables_figures_and_lists_do_not_wait_for_torch(start: str) -> None:
+    """What is imported with these rooms' modules, not by a function when it is called."""
+    found: set[str] = set()
+    waiting = [name for name in MODULES if f"{name}.".startswith(f"{start}.")]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        body = ast.parse(MODULES[name].read_text()).body
+        at_once = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+        for node in body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                at_once |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        assert not {other.partition(".")[0] for other in at_once} & {"torch", "torchvision", "timm", "mlflow"}, name
+        parents = {".".join(other.split(".")[:end]) for other in at_once for end in range(1, other.count(".") + 2)}
+        waiting += (at_once | parents) & MODULES.keys() - found
+
+
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The lines of a function without its docstring."""
     first = function.body[0]

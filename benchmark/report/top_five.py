@@ -1,12 +1,12 @@
 """Top-5 accuracies, where a suite asks for them: methods x budgets at the headline's weights mode and shots."""
 
-from benchmark.protocol.measures import TOP
 from benchmark.report import render
 from benchmark.report.accuracy_table import DENSE_LEVEL
 from benchmark.report.labels import FLOORS, label, percent, percents
 from benchmark.report.table import Column, Table, words
 from benchmark.report.view import Record, View
 
+FIRST = 5  # classes, as the column says; `benchmark.protocol` has the same, but would bring torch with it
 LEGEND = (
     "How often an image's class is among the five that come first, in percent: mean over search seeds ± half width of "
     "the 95 % interval. Not tested; the tests are of Top-1."
@@ -34,7 +34,7 @@ def _table(view: View, target: str, granularity: str) -> Table:
         DENSE_LEVEL: _known(view.dense(granularity, weights, target, shots)),
         **{name: _known(view.floors(target, shots).get(measure)) for measure, name in FLOORS.items()},
         # Exact where every target has five classes or more, which is where Top-5 says something.
-        "guessing": None if chance is None else {"top5": min(1.0, TOP * chance), "top5_half": None},
+        "guessing": None if chance is None else {"top5": min(1.0, FIRST * chance), "top5_half": None},
     }
     columns = [Column(percent(budget), format=_shown) for budget in view.budgets]
     return Table([words("method"), *columns], rows, [(name, one) for name, one in levels.items() if one is not None])
