@@ -12,6 +12,7 @@ from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.config.params import Params as Description
+    from benchmark.pipeline.plan import Plan
 
 N = TypeVar("N")
 PANEL = "The experiment"
@@ -64,15 +65,9 @@ def run(
         changes = (seeds, budgets, granularity)
         raise typer.Exit(_run_beside(described, chosen, method, *changes, workers, (cluster, store), root, others))
     code = stages.run_suite(described, suite, method, workers, root, cluster=cluster, depot=store)
-    for name in chosen if not code else ():
-        for step in ("data", "floors", "tune"):
-            code = code or stages.stage(described, step, name, root=root)
-        for one in _methods(described, name, method):
-            for step in ("search", "transfer"):
-                code = code or stages.stage(described, step, name, one, root=root)
-    if not code:
-        _preview(described, chosen, root, method)
-    raise typer.Exit(code)
+    if code:
+        raise typer.Exit(code)
+    _preview([_write_files(described, name, method, root) for name in chosen], method)
 
 
 @command("dapbench report", "dapbench report --suite digits", panel=PANEL)
@@ -201,7 +196,7 @@ def _run_beside(
     def shown() -> int:
         code = stages.run_suite(own, suites, None, workers, root, cluster=where[0], depot=where[1])
         if not code:
-            _preview(own, suites, root)
+            _preview([stages.plan_of(own, name, root, stages.prepare_data(own, name, root)) for name in suites])
         return code
 
     code = mended(stages.Places(root).store, shown)
@@ -210,16 +205,31 @@ def _run_beside(
     return code
 
 
-def _preview(described: "Description", suites: list[str], root: Path, methods: list[str] | None = None) -> None:
+def _write_files(described: "Description", suite: str, methods: list[str] | None, root: Path) -> "Plan":
+    """Write the result files of a suite whose jobs are finished; returns its plan."""
+    from benchmark.pipeline import stages
+
+    def write(step: str, method: str | None = None, plan: "Plan | None" = None) -> None:
+        if code := stages.stage(described, step, suite, method, root=root, plan=plan):
+            raise typer.Exit(code)
+
+    for step in ("data", "floors", "tune"):
+        write(step)
+    plan = stages.plan_of(described, suite, root)
+    for method in _methods(described, suite, methods):
+        write("search", method, plan)
+        write("transfer", method, plan)
+    return plan
+
+
+def _preview(plans: "list[Plan]", methods: list[str] | None = None) -> None:
     """Print the accuracies of finished jobs."""
     from rich.console import Console
 
-    from benchmark.pipeline import stages
     from benchmark.pipeline.preview import preview
 
-    for name in suites:
-        plan = stages.plan_of(described, name, root, stages.prepare_data(described, name, root))
-        preview(plan, _methods(described, name, methods), Console(highlight=False))
+    for plan in plans:
+        preview(plan, _methods(plan.params, plan.suite, methods), Console(highlight=False))
 
 
 def _numbers(text: str | None, kind: Callable[[str], N], option: str) -> list[N] | None:

@@ -1,9 +1,8 @@
 """A hash of the code that decides a result, blind to comments, docstrings and formatting."""
 
 import ast
-import hashlib
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -109,31 +108,31 @@ def _with_parents(name: str) -> list[str]:
 
 @cache
 def _content_hash(name: str) -> str:
-    digest = hashlib.sha256()
-    for token in _tokens(_tree(name)):
-        digest.update(token.encode() + b"\n")
-    return digest.hexdigest()
+    tokens: list[str] = []
+    _add_tokens(_tree(name), tokens)
+    return sha256("".join(f"{token}\n" for token in tokens).encode())
 
 
-def _tokens(value: Any) -> Iterator[str]:
-    """The syntax tree as text; empty fields are skipped, for Python versions add such fields."""
+def _add_tokens(value: Any, tokens: list[str]) -> None:
+    """Append the syntax tree as text; empty fields are skipped, for Python versions add such fields."""
     if isinstance(value, ast.AST):
-        yield f"({type(value).__name__}"
-        for field, child in ast.iter_fields(value):
+        tokens.append(f"({type(value).__name__}")
+        for field in value._fields:
+            child = getattr(value, field, None)
             if field == "body" and _has_docstring(value):
                 child = child[1:]
             if child is None or child == [] or field == "kind":
                 continue
-            yield field
-            yield from _tokens(child)
-        yield ")"
+            tokens.append(field)
+            _add_tokens(child, tokens)
+        tokens.append(")")
     elif isinstance(value, list):
-        yield "["
+        tokens.append("[")
         for item in value:
-            yield from _tokens(item)
-        yield "]"
+            _add_tokens(item, tokens)
+        tokens.append("]")
     else:
-        yield repr(value)
+        tokens.append(repr(value))
 
 
 def _has_docstring(node: ast.AST) -> bool:

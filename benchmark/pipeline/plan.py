@@ -4,11 +4,11 @@ Nothing here imports torch: a pipeline stage whose jobs are all finished takes a
 what only a method's class can tell is remembered in the store, under the hash of its code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from benchmark.config.params import (
     CostKind,
@@ -43,6 +43,7 @@ from benchmark.pipeline.plan_cache import elsewhere, module_of, remembered
 from benchmark.protocol import controls
 
 R = TypeVar("R", bound=Recipe)
+T = TypeVar("T")
 # Rough durations relative to a pretraining; they only decide which jobs start first.
 HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
 
@@ -127,6 +128,11 @@ class Plan:
     store: Store
     device: str = "cpu"
 
+    @cached_property
+    def _made(self) -> dict[tuple[Any, ...], Any]:
+        """What was made before, by what it is made of: to hash the specs of jobs is most of what a plan takes."""
+        return {}
+
     @property
     def config(self) -> SuiteConfig:
         """The suite's section of params.yaml."""
@@ -190,7 +196,7 @@ class Plan:
         By cost, variant ("" first), granularity and seed, as in params.yaml.
         """
         return [
-            self._search(method, self.method(method, variant), variant, granularity, cost, seed, control)
+            self._once(place := (method, variant, granularity, cost, seed, control), partial(self._search, *place))
             for cost in self.config.grid.costs
             for variant, granularity in self._places(method)
             if not control or controls.concerns(control, method, variant, granularity)
@@ -239,7 +245,9 @@ class Plan:
                     # Inherited weights are what they are.
                     count = 1 if weights == "inherit" else self.config.transfer.retrainings
                     for number in range(count):
-                        job = self._found_job(*origin, weights, rates, control, number)
+                        made_of = (origin[0].job.key, origin[2].file, weights, *rates.items(), control, number)
+                        make = partial(self._found_job, *origin, weights, rates, control, number)
+                        job = self._once(made_of, make)
                         teacher = job.spec.teacher
                         if finished_only and teacher is not None and not self.store.has(teacher):
                             continue
@@ -261,6 +269,9 @@ class Plan:
 
     def method(self, name: str, variant: str = "") -> Method:
         """Return a method with the parameters of a variant; a suite's own parameters go before the variant's."""
+        return self._once(("method", name, variant), lambda: self._looked_up(name, variant))
+
+    def _looked_up(self, name: str, variant: str) -> Method:
         section, own = self.params.method(name), self.config.method(name)
         merged = section.params | (section.variants[variant].params if variant else {}) | own.params
         where = f"suites.{self.suite}.methods.{name}"
@@ -304,6 +315,12 @@ class Plan:
             name: fingerprint((spec.module, *modules, self.model_module)) for name, (spec, modules) in roots.items()
         }
 
+    def _once(self, made_of: tuple[Any, ...], make: Callable[[], T]) -> T:
+        if made_of not in self._made:
+            self._made[made_of] = make()
+        made: T = self._made[made_of]
+        return made
+
     def _source(self, seed: int) -> dict[str, Any]:
         """What the specs of all jobs of a seed have in common: the fields of `SourceSpec`."""
         config = self.config
@@ -325,6 +342,9 @@ class Plan:
 
     def _pretrain_job(self, seed: int, control: str = "") -> Job[PretrainSpec]:
         sanity: Any = control if control in controls.PRETRAINED else None
+        return self._once(("pretrain", seed, sanity), lambda: self._new_pretrain_job(seed, sanity))
+
+    def _new_pretrain_job(self, seed: int, sanity: Any) -> Job[PretrainSpec]:
         spec = PretrainSpec(**self._source(seed), sanity=sanity)
         file = self.config.model.file
         # The content of the file is in the key, its place is not.
@@ -363,9 +383,9 @@ class Plan:
         return {kind: choice.lr for kind, choice in tuned.rates.items()}
 
     def _search(
-        self, name: str, method: Method, variant: str, granularity: Granularity, cost: CostKind, seed: int, control: str
+        self, name: str, variant: str, granularity: Granularity, cost: CostKind, seed: int, control: str
     ) -> Search:
-        sanity: Any = control or None
+        method, sanity = self.method(name, variant), cast(Any, control or None)
         spec = SearchSpec(
             **self._source(seed),
             cost=cost,

@@ -18,17 +18,25 @@ _LIBRARIES = ("torchvision", "timm")
 
 
 def remembered(store: Store, question: dict[str, Any], look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Answer `question` from the store as long as the code of the answer's `module` is what it was."""
+    """Answer `question` from the store as long as the code of the answer's `module` is what it was.
+
+    An answer that was damaged on the disk is as good as none.
+    """
     path = store.root / "known" / f"{sha256(canonical_json(question))}.json"
     try:
-        known: dict[str, Any] = read_json(path)
-        if known["code"] == fingerprint((known["module"],)):
-            return known
+        known = read_json(path)
+        answer: dict[str, Any] = known["answer"]
+        if known["checksum"] == _checksum(answer) and known["code"] == fingerprint((answer["module"],)):
+            return answer
     except (BenchError, KeyError, TypeError):
         pass  # never asked, or not readable: look again
     answer = look()
-    write_json(path, {**answer, "code": fingerprint((answer["module"],))})
+    write_json(path, {"answer": answer, "code": fingerprint((answer["module"],)), "checksum": _checksum(answer)})
     return answer
+
+
+def _checksum(answer: dict[str, Any]) -> str:
+    return sha256(canonical_json(answer))
 
 
 def module_of(model: ModelRef, store: Store) -> str:

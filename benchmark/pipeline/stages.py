@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.config.params import Params, SuiteConfig, TargetRef
+from benchmark.config.params import Params
 from benchmark.errors import BenchError, unknown
 from benchmark.files import atomic_write, read_json, write_json
 from benchmark.jobs.account import Account
@@ -19,6 +19,7 @@ from benchmark.jobs.local import Failure, available_workers, run_jobs
 from benchmark.jobs.store import Context, Store
 from benchmark.pipeline.mending import mended, raise_damage
 from benchmark.pipeline.plan import Digests, Plan, device_of
+from benchmark.pipeline.plan_cache import remembered
 
 Step = Literal["pretrain", "search", "floors", "tune", "transfer"]
 SCHEMA = 1
@@ -97,10 +98,12 @@ def stage(
     method: str | None = None,
     workers: int | None = None,
     root: Path = Path(),
+    plan: Plan | None = None,
 ) -> int:
     """Run one stage of dvc.yaml; returns the exit code, 1 when a job failed and nothing was written.
 
-    `page` takes neither suite nor method, `search` and `transfer` take both, the others a suite.
+    `page` takes neither suite nor method, `search` and `transfer` take both, the others a suite. `plan`, of the stages
+    of a method: that of the suite, where it is made already.
     """
     if name == "page":
         _page(params, root)
@@ -115,15 +118,15 @@ def stage(
     # DVC asks for the stages of every method in every suite: those of one that the suite leaves out have no jobs.
     if method is None or method not in params.run.methods:
         raise unknown("method", method or "", params.run.methods, "--method")
-    plan, write, one = plan_of(params, suite, root), _PER_METHOD[name], method
+    whole, write, one = plan or plan_of(params, suite, root), _PER_METHOD[name], method
 
     def computed() -> int:
-        failures = fill([(plan, [one])], root, workers, "search" if name == "search" else "transfer")
+        failures = fill([(whole, [one])], root, workers, "search" if name == "search" else "transfer")
         if not failures:
-            write(plan, one, Places(root))
+            write(whole, one, Places(root))
         return report_failures(failures)
 
-    return mended(plan.store, computed)
+    return mended(whole.store, computed)
 
 
 def plan_of(params: Params, suite: str, root: Path = Path(), manifests: dict[str, Any] | None = None) -> Plan:
@@ -277,52 +280,18 @@ def _settings(params: Params, suite: str, kind: str, method: str) -> dict[str, A
 
 
 def _data(params: Params, suite: str, _jobs: int | None, root: Path) -> int:
-    from benchmark.data import open_prepared
-    from benchmark.data.statistics import near_duplicates
+    manifests, config, folder = prepare_data(params, suite, root), params.suites[suite], Places(root).data
 
-    manifests = prepare_data(params, suite, root)
-    config, folder = params.suites[suite], Places(root).data
-    data = config.data
-    source = open_prepared(data.source, folder).images
-    write_json(
-        Places(root).results(suite, "data.json"),
-        {
-            "schema": SCHEMA,
-            "source": _with_parts(manifests["source"], config, folder),
-            "targets": {
-                target.label: _with_parts(manifests["targets"][target.label], config, folder, target)
-                for target in data.targets
-            },
-            "near_duplicates": {
-                target.label: near_duplicates(source, open_prepared(target, folder).images) for target in data.targets
-            },
-        },
-    )
+    def look() -> dict[str, Any]:
+        from benchmark.pipeline import data_file
+
+        return {"module": data_file.__name__, "content": data_file.content(manifests, config, folder)}
+
+    asked = {"manifests": manifests, "suite": config.model_dump(mode="json", include={"data", "grid", "transfer"})}
+    # To look for near duplicates takes torch, whose import would take longer than all else that a rerun does.
+    content = remembered(Places(root).store, {"data file": asked}, look)["content"]
+    write_json(Places(root).results(suite, "data.json"), {"schema": SCHEMA, **content})
     return 0
-
-
-def _with_parts(
-    manifest: dict[str, Any], config: SuiteConfig, folder: Path, target: TargetRef | None = None
-) -> dict[str, Any]:
-    """The manifest of a target (of the source without one), with the parts that each of the suite's seeds makes."""
-    from benchmark.data import open_prepared, with_splits
-    from benchmark.data.splits import split_source, split_target
-    from benchmark.seeds import derive
-
-    seeds = config.grid.seeds
-    if target is None:
-        images = open_prepared(config.data.source, folder)
-        parts: dict[int, Any] = {
-            seed: split_source(images.labels, config.data.split, derive(seed, "split"), images.groups) for seed in seeds
-        }
-    else:
-        images = open_prepared(target, folder)
-        pool = config.pool(target)
-        parts = {
-            seed: split_target(images.labels, pool, derive(seed, "target", target.label), images.groups, target.test)
-            for seed in seeds
-        }
-    return with_splits(manifest, parts)
 
 
 def _pretrain(params: Params, suite: str, workers: int | None, root: Path) -> int:

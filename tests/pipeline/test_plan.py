@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import fabricated
 import pytest
@@ -9,7 +10,8 @@ import yaml
 from benchmark.config import params
 from benchmark.config.params import Params, load_params
 from benchmark.errors import BenchError
-from benchmark.files import sha256
+from benchmark.files import canonical_json, sha256
+from benchmark.jobs import job
 from benchmark.jobs.options import DEFAULTS, options
 from benchmark.jobs.store import Store
 from benchmark.pipeline.collect import architecture_file, published_files, rows_of, searches_of, timings_of
@@ -213,14 +215,26 @@ def test_bad_parameters_are_one_line(planned, content):
         planned(content).searches("random")
 
 
-def test_what_is_known_of_a_method_follows_its_code(planned, content, monkeypatch):
+def test_what_is_known_of_a_method_follows_its_code(planned, content):
     plan = planned(content)
     assert plan.method("uniform").module == "baselines.uniform"
     (known,) = (plan.store.root / "known").iterdir()
-    known.write_text(known.read_text().replace("baselines.uniform", "baselines.gone"))
-    assert plan.method("uniform").module == "baselines.uniform"
-    known.write_text("{")
-    assert plan.method("uniform").module == "baselines.uniform"
+    for damaged in (known.read_text().replace("baselines.uniform", "baselines.gone"), "{", "[]", "{}"):
+        known.write_text(damaged)
+        assert replace(plan).method("uniform").module == "baselines.uniform"
+
+
+def test_a_plan_hashes_a_job_once(planned, content, monkeypatch):
+    before = planned(content)
+    for method in ("dense", "uniform"):
+        fabricated.search(before, method)
+    plan, hashed = planned(content), []
+    monkeypatch.setattr(job, "options", lambda spec: hashed.append(canonical_json(options(spec))) or options(spec))
+    for _ in range(2):
+        for method in ("dense", "uniform"):
+            for jobs in (plan.pretrain_jobs(), plan.search_jobs(method), plan.transfer_jobs(method)):
+                assert len(set(keys(jobs))) == len(jobs)
+    assert len(hashed) == len(set(hashed)) > 0
 
 
 def test_dense_is_retrained_once_for_all_granularities(planned, content):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import time
 
 import pytest
@@ -9,10 +10,11 @@ import torch
 from rich.console import Console
 
 from benchmark.config.params import ModelRef
+from benchmark.jobs.store import Store
 from benchmark.networks.timing import quartiles, ratios
 from benchmark.protocol import fewshot
 from benchmark.studies.speed import __main__ as program
-from benchmark.studies.speed import compiling, load, plain
+from benchmark.studies.speed import around, compiling, load, plain
 from benchmark.studies.speed.lines import LINES, Options
 from benchmark.studies.speed.load import Load, straight
 from benchmark.training.loop import set_train_mode
@@ -185,3 +187,21 @@ def test_the_plain_loop_leaves_the_network_and_measures_every_draw():
     found = plain.adapt(network, LOAD.few_shot(), LOAD.finetune)
     assert len(found) == 2 and all(0 <= accuracy <= 1 and round(100 * accuracy, 4).is_integer() for accuracy in found)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_grid_grows_by_finished_jobs_and_nothing_is_left_to_compute(monkeypatch):
+    few = {"methods: [dense, uniform, flat, random]": "methods: [uniform]", "costs: [params, macs]": "costs: [params]"}
+    text = re.sub(r"budgets: .*", "budgets: [0.5]", around.PARAMS)
+    text = text[: text.rindex("    methods:")]
+    for old, new in few.items():
+        text = text.replace(old, new)
+    monkeypatch.setattr(around, "PARAMS", text)
+    monkeypatch.setattr(around, "COMMANDS", {"run": around.COMMANDS["run"]})
+    # A pretraining, the search and the retraining of what it finds, for each of as many seeds.
+    computed = []
+    put = Store.put
+    monkeypatch.setattr(Store, "put", lambda self, job, *rest: computed.append(job.key) or put(self, job, *rest))
+    (one, several) = LINES["around"](LOAD, Options(1, "default", 2, (1, 9)))
+    assert len(computed) == len(set(computed)) == 6  # those of the first seed are computed in other processes
+    assert one[0].startswith("run, by job: 6 finished, ") and several[0].startswith("run, by job: 9 finished, ")
+    assert one[2] == [1.0] and all(ratio > 0 for ratio in several[2])

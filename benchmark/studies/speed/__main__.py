@@ -11,7 +11,7 @@ from benchmark import models, provenance
 from benchmark.config.params import ComputeSection, ModelRef
 from benchmark.jobs.device import set_up
 from benchmark.networks.timing import quartiles
-from benchmark.studies.speed.lines import LINES, Options
+from benchmark.studies.speed.lines import LINES, USUAL, Options
 from benchmark.studies.speed.load import Load
 
 
@@ -26,10 +26,13 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     for name in ("pairs", "workers"):
         if getattr(chosen, name) < 2:
             parser.error(f"--{name}: expected 2 or more")
+    if min(chosen.jobs) < 1:
+        parser.error("--jobs: expected 1 or more")
     set_up(chosen.device, threads=1)
     model = ModelRef(name=chosen.model, width=chosen.width)
     load = Load(model, chosen.channels, chosen.size, chosen.device, chosen.steps, chosen.batch)
-    _print(load, Options(chosen.pairs, chosen.mode, chosen.workers), chosen.only, console or Console(soft_wrap=True))
+    options = Options(chosen.pairs, chosen.mode, chosen.workers, tuple(chosen.jobs))
+    _print(load, options, chosen.only, console or Console(soft_wrap=True))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to measure")
-    parser.add_argument("--only", nargs="+", choices=tuple(LINES), default=tuple(LINES), help="what to compare")
+    parser.add_argument("--only", nargs="+", choices=tuple(LINES), default=USUAL, help="what to compare")
+    parser.add_argument("--jobs", nargs="+", type=int, default=Options.jobs, help="finished jobs of each grid (around)")
     parser.add_argument("--pairs", type=int, default=5, help="how often each comparison is timed, 2 or more")
     parser.add_argument("--steps", type=int, default=20, help="steps of every training")
     parser.add_argument("--model", choices=models.model_names(), default="own:vgg16", help="the large model")

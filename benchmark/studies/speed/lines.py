@@ -1,5 +1,6 @@
 """What is compared: every function measures a line of the table, or several."""
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ import torch
 from benchmark.networks.memory import peak_of
 from benchmark.networks.timing import Work, ratios
 from benchmark.protocol import fewshot
-from benchmark.studies.speed import plain
+from benchmark.studies.speed import around, plain
 from benchmark.studies.speed.compiling import compiled
 from benchmark.studies.speed.load import Load, Training
 from benchmark.studies.speed.workers import sharing
@@ -22,11 +23,12 @@ Row = tuple[str, str, list[float]]
 
 @dataclass(frozen=True)
 class Options:
-    """How often each pair is timed, the mode of `torch.compile`, and how many workers share the device."""
+    """How often each pair is timed, the mode of `torch.compile`, how many workers share the device; sizes of grids."""
 
     pairs: int
     mode: str
     workers: int
+    jobs: tuple[int, ...] = (1000, 3000, 10_000)
 
 
 def stacked(load: Load, options: Options) -> list[Row]:
@@ -124,6 +126,22 @@ def dap(load: Load, options: Options) -> list[Row]:
     return rows
 
 
+def around_jobs(_load: Load, options: Options) -> list[Row]:
+    """A finished job's share of what is done around the jobs, in grids of several sizes against the smallest one."""
+    rows: list[Row] = []
+    smallest: dict[str, tuple[int, list[float]]] = {}
+    with around.grid() as grid:
+        for size in options.jobs:
+            count = grid.grow(size)
+            for command in around.COMMANDS:
+                taken = around.seconds(grid.root, command, options.pairs)
+                fewest, before = smallest.setdefault(command, (count, taken))
+                shares = [(old / fewest) / (new / count) for old, new in zip(before, taken, strict=True)]
+                told = f"{command}, by job: {count} finished, {statistics.median(taken):.1f} s"
+                rows.append((told, f"{fewest} finished", shares))
+    return rows
+
+
 def _run_new(load: Load) -> None:
     """Build the large model and train it: all of its memory is made here."""
     _run(load.training(load.large()))()
@@ -138,7 +156,10 @@ LINES: dict[str, Callable[[Load, Options], list[Row]]] = {
     "dap": dap,
     "compile": compiling,
     "workers": workers,
+    "around": around_jobs,
 }
+# The last one takes many minutes.
+USUAL = tuple(name for name in LINES if name != "around")
 
 
 def _run(training: Training) -> Work:
