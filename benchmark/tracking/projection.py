@@ -90,9 +90,10 @@ def _group(
     """The runs of the rows of one method, variant, granularity and cost."""
     first = rows[0]
     values = effective(params, first.suite, first.method, first.variant)
-    name = f"{_plain(label(first.method, first.variant))}, {unit(first.granularity)}"
-    if len(params.suites[first.suite].grid.costs) > 1:
-        name += f", {first.cost}"
+    grid = params.suites[first.suite].grid
+    # A list of runs shows the first words of a name: none that all of them share.
+    own = [unit(first.granularity)] * (len(grid.granularities) > 1) + [first.cost] * (len(grid.costs) > 1)
+    name = ", ".join((_plain(label(first.method, first.variant)), *own))
     axes = {"method": _name(first), "granularity": first.granularity, "cost": first.cost}
     names = ("suite", "model", "method", "variant", "granularity", "cost")
     tags = {name: str(getattr(first, name)) for name in names} | commit

@@ -39,7 +39,7 @@ def views(params: Params, suite: str) -> dict[str, str]:
     scatters = [_scatter(f"log10_{cost}", accuracy) for cost in ("params", "macs")]
     parallel = {
         **_chart("PARALLEL", "coordinates"),
-        "selectedParams": ["method", "granularity"],
+        "selectedParams": ["method", *["granularity"] * (len(config.grid.granularities) > 1)],
         "selectedMetrics": ["log10_params", "log10_macs", "train_gflops", accuracy],
         "showAllRuns": False,
     }

@@ -434,6 +434,9 @@ def test_all_broken_images_are_named_at_once(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": images, "label": [0, 1, 1]}), tmp_path / "a.parquet")
     with pytest.raises(BenchError, match=r"^2 images cannot be read: .*row 0 of .* \| .*row 2 of "):
         inspect(DatasetRef(name=f"parquet:{tmp_path / 'a.parquet'}"))
+    pq.write_table(pa.table({"image": images[::-1], "label": [0, 1, 1]}), tmp_path / "b.parquet")
+    with pytest.raises(BenchError, match=r"^4 images .*row 2 of \S*a\.parquet: .* \| .*row 0 of \S*b\.parquet: "):
+        inspect(DatasetRef(name=f"parquet:{tmp_path}"))
 
 
 def test_an_inspection_is_what_load_gives(tmp_path: Path) -> None:

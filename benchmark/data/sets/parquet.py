@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmark.data.base import Dataset, Places, Stored
-from benchmark.data.formats import chain
 from benchmark.data.image_files import decode_all
 from benchmark.data.image_folders import count, stamp
 from benchmark.data.parquet_layout import find_files, left_out, read_layout
@@ -19,8 +18,6 @@ from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from benchmark.data.formats import Part
 
 _BATCH = 256
 _MANY = 10_000  # classes, from which on a number that is larger than the file is long is no class's
@@ -84,13 +81,19 @@ class Parquet(Dataset):
         # A file that names the classes in another order numbers them otherwise.
         values = [own if map_ is None else map_[own] for own, map_ in zip(values, layout.maps, strict=True)]
         labels = np.concatenate(values)
-        parts: list[Part] = [
-            (part, _reader(path, layout.image, where)) for part, path in zip(values, layout.files, strict=True)
-        ]
+        starts = np.cumsum([0, *map(len, values)])
+
+        def encoded(rows: NDArray[np.int64]) -> Iterator[tuple[bytes, str]]:
+            for path, start, end in zip(layout.files, starts[:-1], starts[1:], strict=True):
+                own = rows[(rows >= start) & (rows < end)] - start
+                if len(own):
+                    yield from _encoded(path, layout.image, own, where)
+
         return Stored(
             labels=labels,
             classes=names,
-            read=chain(parts)[1],
+            # Of all files at once, so that every broken image is named.
+            read=lambda rows: decode_all(encoded(rows)),
             licence="none stated",
             citation="none stated",
             source=f"{where} ({len(layout.files)} files)",
@@ -109,13 +112,6 @@ def _labels(path: Path, column: str, where: str) -> list[Any]:
     if None in values:
         raise BenchError(f"{where}: row {values.index(None)} of {path} has no label in column {column!r}")
     return values
-
-
-def _reader(path: Path, column: str, where: str) -> Any:
-    def read(rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-        return decode_all(_encoded(path, column, rows, where))
-
-    return read
 
 
 def _encoded(path: Path, column: str, rows: NDArray[np.int64], where: str) -> Iterator[tuple[bytes, str]]:
