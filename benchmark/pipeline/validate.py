@@ -7,6 +7,7 @@ parameters, the data behind the tasks, the budgets against the large model, the 
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -178,6 +179,7 @@ def check_suite(name: str, params: Params, where: str, root: Path) -> None:
     for key, ref, found in _inspected(name, suite, params.data.mirrors, where, root):
         labels = found.labels
         shapes.append((key, found.shape))
+        _note_contradictions(f"suites.{name}.data.{key}", found)
         smallest = float("inf")
         # With repeated images, which stay together, the splits of some seeds may lack what those of others have.
         repeated = found.groups is not None and len(found.groups.unique()) < len(found.groups)
@@ -205,6 +207,22 @@ def check_suite(name: str, params: Params, where: str, root: Path) -> None:
                 f"{_pixels(shape)}; set `channels` and `size` to make them alike"
             )
     _check_budgets(name, suite, shape, classes, where)
+
+
+def _note_contradictions(place: str, found: "Inspection") -> None:
+    """Say on stderr how many images lie in more than one class: no network can be right about all of them."""
+    if found.groups is None:
+        return
+    # A group's number is the row of its first image.
+    first = found.labels[found.groups]
+    (rows,) = (found.labels != first).nonzero(as_tuple=True)
+    if len(rows):
+        one, other = (found.classes[label[rows[0]]] for label in (first, found.labels))
+        print(
+            f"note: {place}: {len(found.groups[rows].unique())} images lie in more than one class, the first in "
+            f"{one!r} and {other!r}; take them out of all but one",
+            file=sys.stderr,
+        )
 
 
 def _check_tuning(suite: SuiteConfig, smallest: float, classes: int) -> None:

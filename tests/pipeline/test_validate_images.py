@@ -89,3 +89,18 @@ def test_broken_images_of_all_parts_are_named_at_once(tiny_text: str, tmp_path: 
     said = str(told.value)
     assert "data.source: " in said and "ash/broken.png" in said
     assert "data.targets.0: " in said and "cedar/broken.png" in said
+
+
+def test_images_of_several_classes_are_told(tiny_text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ash", "birch", "cedar", "dogwood"):
+        write(tmp_path / "images" / name, 25)
+    validate(params_of(tiny_text, tmp_path / "images"), ["tiny"], root=tmp_path)
+    assert "more than one class" not in capsys.readouterr().err
+    for number, place in ((3, "birch/3"), (4, "birch/4"), (4, "birch/again")):
+        (tmp_path / "images" / f"{place}.png").write_bytes((tmp_path / f"images/ash/{number}.png").read_bytes())
+    validate(params_of(tiny_text, tmp_path / "images"), ["tiny"], root=tmp_path)
+    told = [line for line in capsys.readouterr().err.splitlines() if "more than one class" in line]
+    assert told == [
+        "note: suites.tiny.data.source: 2 images lie in more than one class, the first in 'ash' and 'birch'; "
+        "take them out of all but one"
+    ]
