@@ -51,7 +51,8 @@ def computed(tmp_path_factory):
     suite = content["suites"]["tiny"]
     suite["grid"]["seeds"] = [0]
     # Architectures, rows and rates of equal budgets, told apart by their cost alone.
-    suite["grid"]["costs"] = ["params", "macs"]
+    suite["grid"] |= {"costs": ["params", "macs"], "budgets": [0.5]}
+    suite["tuning"]["architectures"] = 1
     suite["transfer"]["weights"] = ["fresh"]
     suite["data"]["targets"] = suite["data"]["targets"][1:]
     (root / "params.yaml").write_text(yaml.safe_dump(content))
