@@ -59,6 +59,7 @@ def opened(browser, sliced):
 
     def open_page(address="", width=1280, height=800, root=sliced.root, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(120_000)  # a busy machine is no fault of the page
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
