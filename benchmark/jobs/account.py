@@ -1,5 +1,6 @@
 """How far a list of jobs is, from what happens to them."""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Self
@@ -14,15 +15,19 @@ from benchmark.jobs.progress import Progress, duration
 class Account:
     """Takes the events of one `run_jobs` call and shows them; use as a context manager and pass it as `on_event`.
 
-    The remaining time is estimated from the jobs' hints. Nothing is shown when no job is missing. Jobs that are not
-    known at first are counted from the event on that they wait.
+    The remaining time is estimated from how long jobs take that differ by their seed only, finished or under way, and
+    from hints where there are none yet. Nothing is shown when no job is missing. Jobs that are not known at first are
+    counted from the event on that they wait.
     """
 
     def __init__(self, title: str, jobs: Sequence[Job[Spec]], console: Console | None = None) -> None:
         self.title = title
         self.hints = {job.key: job.hint for job in jobs}
+        self.kinds = {job.key: _kind(job) for job in jobs}
         self.open = set(self.hints)
         self.shares: dict[str, float] = {}
+        self.begun: dict[str, float] = {}
+        self.taken: dict[str, float] = {}
         self.skipped: set[str] = set()
         self.failed = 0
         self.started = time.monotonic()
@@ -45,33 +50,62 @@ class Account:
         """Take note of one event, and show it."""
         key = event.job.key
         if key not in self.hints:
-            self.hints[key] = event.job.hint
+            self.hints[key], self.kinds[key] = event.job.hint, _kind(event.job)
             self.open.add(key)
         if event.kind == "skipped":
             self.skipped.add(key)
             self.open.discard(key)
         if event.kind in ("skipped", "waiting"):
             return
+        now = time.monotonic()
+        if event.kind == "started":
+            self.begun[key] = now
         if event.kind in ("finished", "failed"):
             self.open.discard(key)
             self.shares.pop(key, None)
             self.failed += event.kind == "failed"
+            if key in self.begun:
+                self.taken[key] = now - self.begun.pop(key)
         else:
             self.shares[key] = min(1.0, event.share)
         done, total = self._work()
         count = f"{len(self.hints) - len(self.open)}/{len(self.hints)}"
         left = ""
         if done > 0:
-            left = f", about {duration((time.monotonic() - self.started) * (total - done) / done)} left"
+            left = f", about {duration((now - self.started) * (total - done) / done)} left"
         line = f"{self.title}: {count} jobs{self._failures()}{left}"
-        now = event.job.label + (f": {event.message}" if event.kind == "progress" else "")
-        self.progress.show(self.title, done / total, count + self._failures(), line, now)
+        running = event.job.label + (f": {event.message}" if event.kind == "progress" else "")
+        self.progress.show(self.title, done / total if total else 1.0, count + self._failures(), line, running)
 
     def _failures(self) -> str:
         return f", {self.failed} failed" if self.failed else ""
 
     def _work(self) -> tuple[float, float]:
-        """Work done and work in all, in hints, without what was there before."""
-        total = sum(hint for key, hint in self.hints.items() if key not in self.skipped)
-        left = sum(self.hints[key] * (1 - self.shares.get(key, 0.0)) for key in self.open)
+        """Work done and work in all, without what was there before, as the seconds that it takes one worker."""
+        expected = self._durations()
+        total = sum(expected.values())
+        left = sum(expected[key] * (1 - self.shares.get(key, 0.0)) for key in self.open)
         return total - left, total
+
+    def _durations(self) -> dict[str, float]:
+        """What every job takes: as it did, or as those like it do; by its hint where there is none."""
+        now = time.monotonic()
+        known = dict(self.taken)
+        for key, begun in self.begun.items():
+            if share := self.shares.get(key):
+                known[key] = (now - begun) / share
+        alike: dict[str, list[float]] = {}
+        for key, seconds in known.items():
+            alike.setdefault(self.kinds[key], []).append(seconds)
+        per_hint = sum(known.values()) / hints if (hints := sum(self.hints[key] for key in known)) else 1.0
+        means = {kind: sum(some) / len(some) for kind, some in alike.items()}
+        return {
+            key: known.get(key, means.get(self.kinds[key], per_hint * hint))
+            for key, hint in self.hints.items()
+            if key not in self.skipped
+        }
+
+
+def _kind(job: Job[Spec]) -> str:
+    """What a job is called, whatever its seed."""
+    return re.sub(r"\bs\d+\b", "", job.label) or job.key

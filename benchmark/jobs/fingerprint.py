@@ -118,7 +118,7 @@ def _add_tokens(value: Any, tokens: list[str]) -> None:
     if isinstance(value, ast.AST):
         tokens.append(f"({type(value).__name__}")
         for field in value._fields:
-            child = getattr(value, field, None)
+            child: Any = getattr(value, field, None)
             if field == "body" and _has_docstring(value):
                 child = child[1:]
             if child is None or child == [] or field == "kind":

@@ -5,7 +5,7 @@ what only a method's class can tell is remembered in the store, under the hash o
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -45,7 +45,7 @@ from benchmark.protocol import controls
 R = TypeVar("R", bound=Recipe)
 T = TypeVar("T")
 # Rough durations relative to a pretraining; they only decide which jobs start first.
-HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
+HINTS = {"pretrain": 1.0, "tune": 10.0, "search": 1.5, "rule": 0.1, "fresh": 1.5, "scratch": 0.6, "inherit": 0.6}
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,13 @@ class Digests:
 
 @dataclass(frozen=True)
 class Method:
-    """What is known of a method with some parameters: its module, its citation and its non-default parameters."""
+    """What is known of a method with some parameters: module, citation, non-default parameters, whether it trains."""
 
     module: str
     reference: str
     granularities: tuple[str, ...]
     params: dict[str, Any]
+    trains: bool
 
 
 @dataclass(frozen=True)
@@ -285,12 +286,14 @@ class Plan:
                 "module": pruner_class.__module__,
                 "reference": pruner_class.reference,
                 "granularities": list(pruner_class.granularities),
+                "trains": pruner_class.trains,
                 "params": given.model_dump(mode="json", exclude_defaults=True),
             }
 
-        answer = remembered(self.store, {"method": name, "params": merged}, look)
+        asked = {"method": name, "params": merged, "for": [field.name for field in fields(Method)]}
+        answer = remembered(self.store, asked, look)
         granularities = tuple(answer["granularities"])
-        return Method(answer["module"], answer["reference"], granularities, answer["params"])
+        return Method(answer["module"], answer["reference"], granularities, answer["params"], answer["trains"])
 
     @cached_property
     def model_module(self) -> str:
@@ -399,7 +402,7 @@ class Plan:
         # One cost needs no name.
         costs = cost if len(self.config.grid.costs) > 1 else ""
         label = self._label("search", name, variant, granularity, costs, f"s{seed}", control)
-        job = Job(spec, (method.module, self.model_module), {}, label, HINTS["search"])
+        job = Job(spec, (method.module, self.model_module), {}, label, HINTS["search" if method.trains else "rule"])
         return Search(job, name, variant, granularity, cost, seed, method, control)
 
     def _target(self, target: TargetRef, recipe: FineTuning | None) -> TargetSpec:

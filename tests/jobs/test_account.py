@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -54,6 +55,25 @@ def test_the_share_of_running_jobs_counts(jobs, clock):
         clock.now += 30
         account(Event("progress", jobs[0], message="step", share=0.5))
     assert console.file.getvalue().splitlines() == ["search: 0/2 jobs, about 1 min 30 s left"]
+
+
+def test_what_jobs_take_is_learned_from_those_that_differ_by_the_seed_only(tmp_path, clock):
+    labels = ["short s0", "short s1", "long s0", "long s1"]
+    quick, quick_too, slow, slow_too = (replace(toy(tmp_path, n), label=label) for n, label in enumerate(labels))
+    console = plain()
+    with Account("search", [quick, quick_too, slow, slow_too], console) as account:
+        account(Event("started", quick))
+        clock.now += 10
+        account(Event("finished", quick, share=1.0))  # all the others take as long, as far as one knows
+        account(Event("started", slow))
+        clock.now += 20
+        account(
+            Event("progress", slow, share=0.2)
+        )  # 100 s, so 80 are left, 100 for its like and 10
+    assert console.file.getvalue().splitlines()[:2] == [
+        "search: 1/4 jobs, about 30 s left",
+        "search: 1/4 jobs, about 3 min 10 s left",
+    ]
 
 
 def test_nothing_to_compute_shows_nothing(jobs, clock):
