@@ -67,9 +67,8 @@ def test_what_jobs_take_is_learned_from_those_that_differ_by_the_seed_only(tmp_p
         account(Event("finished", quick, share=1.0))  # all the others take as long, as far as one knows
         account(Event("started", slow))
         clock.now += 20
-        account(
-            Event("progress", slow, share=0.2)
-        )  # 100 s, so 80 are left, 100 for its like and 10
+        # So it takes 100 s: 80 of them are left, 100 for its like, and 10 for the short one.
+        account(Event("progress", slow, share=0.2))
     assert console.file.getvalue().splitlines()[:2] == [
         "search: 1/4 jobs, about 30 s left",
         "search: 1/4 jobs, about 3 min 10 s left",
