@@ -136,25 +136,27 @@ def _compared_by(
 ) -> str | None:
     """Another suite whose recheck has compared the same two codes in all but the choice of learning rates, or None.
 
-    It must have searched with every method at every granularity that this suite has: what a fingerprint covers is not
-    all run through elsewhere.
+    It must have searched with every method at every granularity that this suite has (not those that it leaves out):
+    what a fingerprint covers is not all run through elsewhere.
     """
 
     def searched(name: str) -> set[tuple[str, str]]:
         plan = plan_of(params, name, root)
         return {(search.name, search.granularity) for method in methods for search in plan.searches(method)}
 
+    own = searched(suite)
+    running = {method for method, _ in own}
     changed = {
         name: [before[name], now[name]]
-        for name in ("pretrain", "transfer", *(f"search-{method}" for method in methods))
+        for name in ("pretrain", "transfer", *(f"search-{method}" for method in running))
         if name in before and before[name] != now.get(name)
     }
     for other in params.run.suites:
         path = Places(root).results(other, NAME)
         for check in read_json(path)["checks"] if other != suite and path.exists() else ():
             known = check.get("methods", params.run.methods)
-            compared = set(methods) <= set(known) and changed.items() <= check["code"].items() and "by" not in check
-            if compared and searched(suite) <= searched(other):
+            compared = running <= set(known) and changed.items() <= check["code"].items() and "by" not in check
+            if compared and own <= searched(other):
                 return other
     return None
 

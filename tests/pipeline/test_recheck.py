@@ -234,3 +234,19 @@ def test_a_suite_without_a_granularity_does_not_answer_for_one_that_has_it(commi
         (folder / "recheck.json").write_text(json.dumps({"schema": 1, "checks": [{"methods": METHODS, "code": {}}]}))
     assert _compared_by(params, "other", tmp_path, {}, {}, METHODS) == "tiny"
     assert _compared_by(params, "tiny", tmp_path, {}, {}, METHODS) is None
+
+
+def test_a_method_that_the_suite_leaves_out_need_not_have_been_compared(committed):
+    content = yaml.safe_load((committed / "params.yaml").read_text())
+    content["run"] |= {"suites": ["tiny", "other"], "methods": [*METHODS, "random"]}
+    content["suites"]["tiny"]["exclude"] = ["random"]
+    content["suites"]["other"] = content["suites"]["tiny"]
+    path = committed / "excluding.yaml"
+    path.write_text(yaml.safe_dump(content))
+    params, folder = load_params(path), committed / "reports/results/other"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.json").write_bytes((committed / "reports/results/tiny/data.json").read_bytes())
+    codes = {name: ["before", "now"] for name in ("pretrain", "transfer", "search-dense", "search-uniform")}
+    (folder / "recheck.json").write_text(json.dumps({"schema": 1, "checks": [{"methods": METHODS, "code": codes}]}))
+    before, now = ({**{name: code[at] for name, code in codes.items()}, "search-random": str(at)} for at in (0, 1))
+    assert _compared_by(params, "tiny", committed, before, now, params.run.methods) == "other"
