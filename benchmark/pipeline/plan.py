@@ -246,7 +246,9 @@ class Plan:
                     # Inherited weights are what they are.
                     count = 1 if weights == "inherit" else self.config.transfer.retrainings
                     for number in range(count):
-                        made_of = (origin[0].job.key, origin[2].file, weights, *rates.items(), control, number)
+                        # Variants that differ in their teacher only share a search.
+                        place = (origin[0].name, origin[0].variant, origin[0].job.key, origin[2].file)
+                        made_of = (*place, weights, *rates.items(), control, number)
                         make = partial(self._found_job, *origin, weights, rates, control, number)
                         job = self._once(made_of, make)
                         teacher = job.spec.teacher
