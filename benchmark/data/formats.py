@@ -11,7 +11,7 @@ import gzip
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     Read = Callable[[NDArray[np.int64]], Iterator[NDArray[np.uint8]]]
     Part = tuple[NDArray[np.int64], Read]
 
+T = TypeVar("T")
 
-def chain(parts: Sequence[Part]) -> Part:
+
+def chain(
+    parts: Sequence[tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], Iterator[T]]]],
+) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], Iterator[T]]]:
     """Return several parts as one, in this order."""
 
-    def read(rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    def read(rows: NDArray[np.int64]) -> Iterator[T]:
         start = 0
         for labels, read_part in parts:
             own = rows[(rows >= start) & (rows < start + len(labels))] - start

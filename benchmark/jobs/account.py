@@ -1,6 +1,5 @@
 """How far a list of jobs is, from what happens to them."""
 
-import re
 import time
 from collections.abc import Sequence
 from typing import Self
@@ -23,7 +22,7 @@ class Account:
     def __init__(self, title: str, jobs: Sequence[Job[Spec]], console: Console | None = None) -> None:
         self.title = title
         self.hints = {job.key: job.hint for job in jobs}
-        self.kinds = {job.key: _kind(job) for job in jobs}
+        self.kinds = {job.key: job.unseeded or job.key for job in jobs}
         self.open = set(self.hints)
         self.shares: dict[str, float] = {}
         self.begun: dict[str, float] = {}
@@ -50,7 +49,7 @@ class Account:
         """Take note of one event, and show it."""
         key = event.job.key
         if key not in self.hints:
-            self.hints[key], self.kinds[key] = event.job.hint, _kind(event.job)
+            self.hints[key], self.kinds[key] = event.job.hint, event.job.unseeded or key
             self.open.add(key)
         if event.kind == "skipped":
             self.skipped.add(key)
@@ -104,8 +103,3 @@ class Account:
             for key, hint in self.hints.items()
             if key not in self.skipped
         }
-
-
-def _kind(job: Job[Spec]) -> str:
-    """What a job is called, whatever its seed."""
-    return re.sub(r"\bs\d+\b", "", job.label) or job.key

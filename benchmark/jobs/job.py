@@ -1,5 +1,6 @@
 """One unit of work, its key, and what comes out of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,11 @@ class Job(Generic[S_co]):
     def kind(self) -> str:
         """The kind of job."""
         return self.spec.kind
+
+    @property
+    def unseeded(self) -> str:
+        """The label without the seed: jobs that differ by their seed only have the same."""
+        return re.sub(r"\bs\d+\b", "", self.label)
 
     @property
     def code(self) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from benchmark.data.base import Dataset, Places, Stored
+from benchmark.data.formats import chain
 from benchmark.data.image_files import decode_all
 from benchmark.data.image_folders import count, stamp
 from benchmark.data.parquet_layout import find_files, left_out, read_layout
@@ -80,15 +82,11 @@ class Parquet(Dataset):
             raise BenchError(f"{where}: the labels of column {layout.label!r} are not all in 0..{len(names) - 1}")
         # A file that names the classes in another order numbers them otherwise.
         values = [own if map_ is None else map_[own] for own, map_ in zip(values, layout.maps, strict=True)]
-        labels = np.concatenate(values)
-        starts = np.cumsum([0, *map(len, values)])
-
-        def encoded(rows: NDArray[np.int64]) -> Iterator[tuple[bytes, str]]:
-            for path, start, end in zip(layout.files, starts[:-1], starts[1:], strict=True):
-                own = rows[(rows >= start) & (rows < end)] - start
-                if len(own):
-                    yield from _encoded(path, layout.image, own, where)
-
+        parts = [
+            (part, partial(_encoded, path, layout.image, where))
+            for part, path in zip(values, layout.files, strict=True)
+        ]
+        labels, encoded = chain(parts)
         return Stored(
             labels=labels,
             classes=names,
@@ -114,7 +112,7 @@ def _labels(path: Path, column: str, where: str) -> list[Any]:
     return values
 
 
-def _encoded(path: Path, column: str, rows: NDArray[np.int64], where: str) -> Iterator[tuple[bytes, str]]:
+def _encoded(path: Path, column: str, where: str, rows: NDArray[np.int64]) -> Iterator[tuple[bytes, str]]:
     """Yield the encoded images at these ascending rows, and their `where`."""
     import pyarrow.parquet as pq
 

@@ -4,7 +4,6 @@ The jobs of one seed are computed; those of the others are copies of them, with 
 thousand finished jobs cost minutes. All of it lies in a temporary folder: no copy is ever a result.
 """
 
-import re
 import shutil
 import tempfile
 import time
@@ -25,29 +24,29 @@ from benchmark.pipeline.stages import plan_of, prepare_data, run_suite
 from benchmark.studies.reliability.suite import call
 
 SUITE = "grid"
-PARAMS = f"""\
-run: {{suites: [{SUITE}], methods: [dense, uniform, flat, random]}}
-compute: {{workers: 1, threads: 1, device: cpu}}
-methods: {{dense: {{}}, uniform: {{}}, flat: {{}}, random: {{params: {{allocation: scores}}}}}}
+PARAMS = """\
+run: {suites: [grid], methods: [dense, uniform, flat, random]}
+compute: {workers: 1, threads: 1, device: cpu}
+methods: {dense: {}, uniform: {}, flat: {}, random: {params: {allocation: scores}}}
 suites:
-  {SUITE}:
+  grid:
     title: Many jobs
     data:
-      source: {{name: digits, classes: [0, 1, 2]}}
-      targets: [{{label: digits-3-5, name: digits, classes: [3, 4, 5]}}]
-    model: {{name: "own:vgg16", width: 0.0625}}
+      source: {name: digits, classes: [0, 1, 2]}
+      targets: [{label: digits-3-5, name: digits, classes: [3, 4, 5]}]
+    model: {name: "own:vgg16", width: 0.0625}
     grid:
       granularities: [channel]
       costs: [params, macs]
       budgets: [0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04]
       seeds: SEEDS
-    training: {{steps: 1, batch: 8, lr: 0.05}}
+    training: {steps: 1, batch: 8, lr: 0.05}
     transfer:
       weights: [fresh]
       shots: [1]
       draws: 1
-      finetune: {{steps: 1, batch: 3, lr: 0.05}}
-    methods: {{dense: {{}}, uniform: {{}}, flat: {{}}, random: {{}}}}
+      finetune: {steps: 1, batch: 3, lr: 0.05}
+    methods: {dense: {}, uniform: {}, flat: {}, random: {}}
 """
 RETURNED: dict[type[Spec], type[Section]] = {
     PretrainSpec: Pretrained,
@@ -74,7 +73,7 @@ class Grid:
         if run_suite(params, root=root) != 0:
             raise BenchError("the jobs of one seed failed; they are listed above")
         self._plan = plan_of(params, SUITE, root, prepare_data(params, SUITE, root))
-        self._known = {_place(job): job for job in _jobs(self._plan)}
+        self._known = {job.unseeded: job for job in _jobs(self._plan)}
 
     def grow(self, count: int) -> int:
         """Have about `count` finished jobs, of two seeds at least; returns how many they are."""
@@ -83,7 +82,7 @@ class Grid:
         jobs = 0
         for job in _jobs(plan):
             if not plan.store.has(job.key):
-                _copy(plan.store, self._known[_place(job)], job)
+                _copy(plan.store, self._known[job.unseeded], job)
             jobs += 1
         return jobs
 
@@ -120,11 +119,6 @@ def _jobs(plan: Plan) -> Iterator[Job[Spec]]:
     for method in plan.methods:
         yield from plan.search_jobs(method)
         yield from plan.transfer_jobs(method)
-
-
-def _place(job: Job[Spec]) -> str:
-    """What a job is called, whatever its seed."""
-    return re.sub(r"\bs\d+\b", "s0", job.label)
 
 
 def _copy(store: Store, known: Job[Spec], job: Job[Spec]) -> None:
